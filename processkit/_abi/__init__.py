@@ -1,0 +1,1 @@
+"""Declarations of foreign interfaces, one module per system; the only importer of ctypes."""

@@ -1,0 +1,139 @@
+"""What becomes of a stream's bytes: kept as they are, decoded to text by the line rules, or only counted.
+
+Text is the lines joined by `\\n` without a final newline, where a line ends at `\\n` (a `\\r` before it belongs to the
+terminator) and, in carriage-return mode, at a lone `\\r` too. Captured memory is about the size of what was captured: pieces
+are joined as they come, never all at once.
+"""
+
+from __future__ import annotations
+
+import io
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    from .encodings import DecoderFactory
+
+    class Capture(Protocol):
+        bytes_seen: int
+        lines_seen: int
+
+        def feed(self, data: bytes) -> None: ...
+        def close(self) -> None: ...
+
+
+JOIN_SIZE = 1 << 20
+
+
+class Discard:
+    """Counts and forgets."""
+
+    __slots__ = ("bytes_seen", "lines_seen")
+
+    def __init__(self) -> None:
+        self.bytes_seen = 0
+        self.lines_seen = 0
+
+    def feed(self, data: bytes) -> None:
+        """Take in the next bytes."""
+        self.bytes_seen += len(data)
+        self.lines_seen += data.count(b"\n")
+
+    def close(self) -> None:
+        """The stream has ended."""
+
+
+class BytesCapture:
+    """Keeps exact bytes."""
+
+    __slots__ = ("_kept", "bytes_seen", "lines_seen")
+
+    def __init__(self) -> None:
+        self.bytes_seen = 0
+        self.lines_seen = 0
+        self._kept = io.BytesIO()
+
+    def feed(self, data: bytes) -> None:
+        """Take in the next bytes."""
+        self.bytes_seen += len(data)
+        self._kept.write(data)
+
+    def close(self) -> None:
+        """The stream has ended."""
+
+    def value(self) -> bytes:
+        """All that was captured."""
+        return self._kept.getvalue()
+
+
+class TextCapture:
+    """Decodes incrementally and folds line ends; `value` is the text of api.md §3.5."""
+
+    __slots__ = ("_any", "_decoder", "_held", "_lines", "_lone_cr", "_pieces", "_size", "_text", "bytes_seen")
+
+    def __init__(self, decoder: DecoderFactory, lone_cr: bool = False) -> None:
+        self.bytes_seen = 0
+        self._decoder = decoder("replace")
+        self._lone_cr = lone_cr
+        # The terminator at the end of what was seen, unfolded: the next piece may complete it, the end drops it.
+        self._held = ""
+        self._any = False
+        self._lines = 0
+        self._pieces: list[str] = []
+        self._size = 0
+        self._text = ""
+
+    @property
+    def lines_seen(self) -> int:
+        """Lines that are complete."""
+        return self._lines + self._held.endswith("\n")
+
+    def feed(self, data: bytes) -> None:
+        """Take in the next bytes."""
+        self.bytes_seen += len(data)
+        self._take(self._decoder.decode(data))
+
+    def close(self) -> None:
+        """The stream has ended: half a character becomes U+FFFD, an unterminated line is a line."""
+        self._take(self._decoder.decode(b"", True))
+        if self._held == "\r" and not self._lone_cr:
+            self._keep(self._held)
+        self._lines += self._any
+        self._held = ""
+
+    def value(self) -> str:
+        """All that was captured; after `close`."""
+        self._join()
+        return self._text
+
+    def _take(self, text: str) -> None:
+        if not text:
+            return
+        self._any = True
+        text = self._held + text
+        self._held = ""
+        if text.endswith(("\n", "\r")):
+            self._held = "\r\n" if text.endswith("\r\n") else text[-1]
+            text = text[: -len(self._held)]
+        if "\r" in text:
+            text = text.replace("\r\n", "\n")
+            if self._lone_cr:
+                text = text.replace("\r", "\n")
+        self._lines += text.count("\n")
+        self._keep(text)
+
+    def _keep(self, text: str) -> None:
+        self._pieces.append(text)
+        self._size += len(text)
+        if self._size >= JOIN_SIZE:
+            self._join()
+
+    def _join(self) -> None:
+        """Append what is pending. A local name is the text's only owner meanwhile, so CPython grows it in place."""
+        more = "".join(self._pieces)
+        self._pieces.clear()
+        self._size = 0
+        text, self._text = self._text, ""
+        text += more
+        self._text = text

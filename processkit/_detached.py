@@ -1,0 +1,49 @@
+"""A child outside containment, on purpose."""
+
+from __future__ import annotations
+
+from ._errors import unsupported
+from ._os import spawn_detached as spawn_orphan
+from ._planning import make_plan, translated
+from ._settings import NULL, PIPE, Settings
+from ._values import Value, assign
+
+
+class DetachedChild(Value):
+    """A process that lives outside containment and survives us. There is no way to wait for it or to end it from here."""
+
+    __module__ = "processkit"
+    __slots__ = ("pid",)
+    _fields = ("pid",)
+    pid: int
+
+    def __init__(self, pid: int) -> None:
+        assign(self, pid=pid)
+
+
+def _owner_dependent(settings: Settings) -> str | None:
+    """The first setting that needs an owner, which a detached child has not."""
+    checks = (
+        ("timeout", settings.timeout is not None),
+        ("stdin source", settings.stdin_data is not None or settings.stdin_file is not None),
+        ("keep_stdin_open", settings.keep_stdin_open),
+        ("inherit_stdin", settings.inherit_stdin),
+        ("inherited stdout", settings.stdout == "inherit"),
+        ("inherited stderr", settings.stderr == "inherit"),
+        ("kill_on_parent_death", settings.kill_on_parent_death),
+        ("leash", settings.leash),
+    )
+    return next((name for name, is_set in checks if is_set), None)
+
+
+def spawn_detached(settings: Settings) -> DetachedChild:
+    """Start it in a session of its own, as nobody's child; its streams are null unless they are files."""
+    setting = _owner_dependent(settings)
+    if setting is not None:
+        raise unsupported("spawn_detached", f"a detached child has no owner to keep its {setting}")
+    streams = {name: NULL for name in ("stdout", "stderr") if getattr(settings, name) == PIPE}
+    plan = make_plan(settings.replace(**streams))
+    try:
+        return DetachedChild(spawn_orphan(plan))
+    except (OSError, NotImplementedError) as error:
+        raise translated(error, plan) from error

@@ -1,0 +1,19 @@
+"""The blocking driver: one loop around one wait, on the calling thread."""
+
+from __future__ import annotations
+
+from .._os import Waiter
+from .run import Run
+
+
+def drive(run: Run) -> None:
+    """Return when the run is over; an exception (Ctrl+C) leaves it to the caller to end it."""
+    waiter = Waiter(run.child, run.feed)
+    try:
+        run.attach(waiter)
+        while not run.done:
+            # What has happened is told before what the clock says: a child that ended in time did not time out.
+            waiter.wait(run.seconds_left(), run.report)
+            run.tick()
+    finally:
+        waiter.close()

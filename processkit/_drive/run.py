@@ -1,0 +1,151 @@
+"""One run in flight: the core's decisions, a child, and what becomes of its streams. Both drivers feed it."""
+
+from __future__ import annotations
+
+import time
+
+from .._core.stopping import DONE, KILL, LOOK, REST, SIGNAL, Stopping
+from .._os import ENDED, STDERR, STDOUT, TREE, Feed, read_some
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    from .._core.capture import Capture
+    from .._os.port import Child
+
+    class Watcher(Protocol):
+        def watch_tree(self) -> bool: ...
+        def unwatch(self, descriptor: int) -> None: ...
+
+
+#: Where nothing tells when a tree becomes empty, it is asked again after this long, and then ever less often.
+FIRST_LOOK, LAST_LOOK = 0.002, 0.05
+# A process that escaped may write for ever; of what it wrote this much is still read when the run ends.
+MOST_REST = 1 << 20
+
+
+def act_on_tree(child: Child, stopping: Stopping, soft_signal: int) -> None:
+    """Execute what concerns the tree alone, where no driver is there to read and look."""
+    for action in (SIGNAL, KILL):
+        if action in stopping.actions:
+            stopping.actions.remove(action)
+            if action == SIGNAL:
+                child.tree.send(soft_signal)
+            else:
+                child.tree.kill()
+
+
+class Run:
+    """Takes events (`report`, `tick`), executes actions on the child's tree, and is `done` when nothing is left to do."""
+
+    __slots__ = ("_look_again", "_pause", "_watcher", "child", "feed", "leaked", "sinks", "soft_signal", "stopping")
+
+    def __init__(self, child: Child, stopping: Stopping, sinks: dict[int, Capture], soft_signal: int, stdin: bytes | None) -> None:
+        self.child = child
+        self.stopping = stopping
+        self.sinks = sinks
+        self.soft_signal = soft_signal
+        #: Live descendants that the direct child left behind and that were killed.
+        self.leaked = 0
+        self.feed = None if stdin is None else Feed(child, stdin)
+        self._watcher: Watcher | None = None
+        self._look_again: float | None = None
+        self._pause = FIRST_LOOK
+
+    def attach(self, watcher: Watcher) -> None:
+        """The driver's waiter, and what has been decided before it was there."""
+        self._watcher = watcher
+        self.act()
+
+    @property
+    def done(self) -> bool:
+        """Whether the run is over."""
+        return self.stopping.state == DONE
+
+    def seconds_left(self) -> float | None:
+        """How long nothing but an event can change anything; None: for ever."""
+        wake = self.stopping.wake
+        if self._look_again is not None:
+            wake = self._look_again if wake is None else min(wake, self._look_again)
+        return None if wake is None else max(0.0, wake - time.monotonic())
+
+    def report(self, what: int, data: bytes) -> None:
+        """Something happened: bytes or the end of a stream, the child's end, news of the tree."""
+        if what in (STDOUT, STDERR):
+            self._take(what, data)
+        elif what == ENDED:
+            self.stopping.exited(time.monotonic())
+        elif what == TREE:
+            self.stopping.actions.append(LOOK)
+        self.act()
+
+    def tick(self) -> None:
+        """Time passed."""
+        now = time.monotonic()
+        if self._look_again is not None and now >= self._look_again:
+            self._look_again = None
+            self.stopping.actions.append(LOOK)
+        self.stopping.tick(now)
+        self.act()
+
+    def stop(self, grace: float | None) -> None:
+        """End the tree, at once or with a grace."""
+        if not self.done:
+            self.stopping.stop(time.monotonic(), grace)
+            self.act()
+
+    def act(self) -> None:
+        """Execute what has been decided."""
+        actions = self.stopping.actions
+        while actions:
+            action = actions.pop(0)
+            if action == SIGNAL:
+                self.child.tree.send(self.soft_signal)
+            elif action == KILL:
+                if self.stopping.found_left:
+                    self.leaked = len(self.child.tree.members())
+                self.child.tree.kill()
+            elif action == REST:
+                self._read_rest()
+            elif not self.done:
+                self._look()
+
+    def _look(self) -> None:
+        empty = self.child.tree.empty()
+        self.stopping.looked(empty)
+        if empty or self._watcher is None or self._watcher.watch_tree():
+            return
+        self._look_again = time.monotonic() + self._pause
+        self._pause = min(self._pause * 2, LAST_LOOK)
+
+    def _take(self, stream: int, data: bytes) -> None:
+        sink = self.sinks[stream]
+        if data:
+            sink.feed(data)
+            return
+        self._close(stream)
+        self.stopping.closed(time.monotonic())
+
+    def _close(self, stream: int) -> None:
+        self.sinks[stream].close()
+        self.child.close_stream(stream)
+
+    def _read_rest(self) -> None:
+        """What is in the pipes at this moment; who still holds them is out of reach, and will find them closed."""
+        for stream in (STDOUT, STDERR):
+            descriptor = self.child.stream(stream)
+            if descriptor < 0:
+                continue
+            most = MOST_REST
+            while most > 0:
+                data = read_some(descriptor)
+                if not data:
+                    break
+                self.sinks[stream].feed(data)
+                most -= len(data)
+            if self._watcher is not None:
+                self._watcher.unwatch(descriptor)
+            self._close(stream)
+
+

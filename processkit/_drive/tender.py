@@ -1,0 +1,91 @@
+"""Keeps the deadlines of started processes that nobody is waiting for: one thread, which exists only if it is needed.
+
+A process that somebody waits for needs none of this: its driver keeps the time.
+"""
+
+from __future__ import annotations
+
+import _thread
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import threading
+    from typing import Callable, Protocol
+
+    class Tended(Protocol):
+        def _tend(self) -> float | None:
+            """Do what is due; when to be called again (monotonic time), None for never."""
+
+
+_lock = _thread.allocate_lock()
+_wake: threading.Condition | None = None
+_tended: dict[int, tuple[float, Callable[[], Tended | None]]] = {}
+_hooked = False
+
+
+def tend(process: Tended, when: float) -> None:
+    """Call `process._tend()` at `when`, on a thread of ours, unless it is gone by then."""
+    import threading
+    import weakref
+
+    global _wake, _hooked
+    with _lock:
+        if _wake is None:
+            _wake = threading.Condition()
+            if not _hooked:
+                import os
+
+                os.register_at_fork(after_in_child=_forget)
+                _hooked = True
+            threading.Thread(target=_work, args=(_wake,), name="processkit-tender", daemon=True).start()
+        wake = _wake
+    with wake:
+        _tended[id(process)] = (when, (lambda: process) if keep else weakref.ref(process))
+        wake.notify()
+
+
+def untend(process: Tended) -> None:
+    """Somebody waits for it now, or it is over. The thread ends when nothing is left to tend."""
+    wake = _wake
+    if wake is not None and id(process) in _tended:
+        with wake:
+            _tended.pop(id(process), None)
+            wake.notify()
+
+
+def _work(wake: threading.Condition) -> None:
+    global _wake
+    while True:
+        with wake:
+            due = _due(time.monotonic())
+            if not due:
+                if not _tended:
+                    if _wake is wake:
+                        _wake = None
+                    return
+                wake.wait(max(0.0, min(when for when, _ in _tended.values()) - time.monotonic()))
+                continue
+        for key, reference in due:
+            process = reference()
+            again = None if process is None else process._tend()
+            del process
+            if again is not None:
+                with wake:
+                    _tended.setdefault(key, (again, reference))
+
+
+def _due(now: float) -> list[tuple[int, Callable[[], Tended | None]]]:
+    """Take out what is due or gone."""
+    due = [(key, reference) for key, (when, reference) in _tended.items() if when <= now or reference() is None]
+    for key, _ in due:
+        del _tended[key]
+    return due
+
+
+def _forget() -> None:
+    """In a forked child: the thread does not exist there, and the processes are the parent's."""
+    global _wake, _lock
+    _wake = None
+    _lock = _thread.allocate_lock()
+    _tended.clear()

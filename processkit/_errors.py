@@ -1,0 +1,150 @@
+"""What processkit raises.
+
+    ProcessError
+     ├─ NonZeroExit         the exit code is not one that was accepted
+     ├─ Timeout             (TimeoutError) the run's own deadline passed
+     ├─ Signalled           a signal ended it
+     ├─ ProcessNotFound     (FileNotFoundError) no such program
+     ├─ PermissionDenied    (PermissionError) the program, or what was asked for it, is not allowed
+     ├─ ResourceLimit       a limit cannot be enforced here
+     ├─ Unsupported         this system cannot do it
+     ├─ OutputTooLarge      the output passed its cap in `error` mode
+     ├─ Cancelled           its cancellation token was cancelled
+     ├─ IdleTimeout         no line came for too long
+     ├─ InvalidJson         the output is no JSON
+     └─ WaitTimeout         (TimeoutError) something did not become ready in time
+
+The text of an exception names the program, never its arguments or environment; it may end with the last line of output.
+"""
+
+from __future__ import annotations
+
+EXCERPT = 200
+
+
+class ProcessError(Exception):
+    """Something about a process went wrong; the base of everything here."""
+
+    __module__ = "processkit"
+
+
+class NonZeroExit(ProcessError):
+    """The process ended with a code outside its success codes."""
+
+    __module__ = "processkit"
+
+
+class Timeout(ProcessError, TimeoutError):
+    """The run's own deadline passed and its tree was ended."""
+
+    __module__ = "processkit"
+    timeout_seconds: float | None = None
+
+
+class Signalled(ProcessError):
+    """A signal ended the process; `signal` is None where nobody knows which."""
+
+    __module__ = "processkit"
+
+
+class ProcessNotFound(ProcessError, FileNotFoundError):
+    """There is no such program; `searched` lists the directories that were searched, None for a path."""
+
+    __module__ = "processkit"
+    searched: str | None = None
+
+
+class PermissionDenied(ProcessError, PermissionError):
+    """The system refused the program, or something that was asked for it."""
+
+    __module__ = "processkit"
+    program: str | None = None
+
+
+class ResourceLimit(ProcessError):
+    """A resource limit is invalid or cannot be enforced here; the group or run was not started."""
+
+    __module__ = "processkit"
+
+
+class Unsupported(ProcessError):
+    """This system cannot do `operation`."""
+
+    __module__ = "processkit"
+    operation = ""
+
+
+class OutputTooLarge(ProcessError):
+    """The output passed its cap."""
+
+    __module__ = "processkit"
+
+
+class Cancelled(ProcessError):
+    """The run's cancellation token was cancelled; its tree was ended."""
+
+    __module__ = "processkit"
+
+
+class IdleTimeout(ProcessError):
+    """No watched output line came for `idle_timeout_seconds`."""
+
+    __module__ = "processkit"
+
+
+class InvalidJson(ProcessError):
+    """The output is not valid JSON."""
+
+    __module__ = "processkit"
+
+
+class WaitTimeout(ProcessError, TimeoutError):
+    """What was waited for did not come in time; nothing was done to the process."""
+
+    __module__ = "processkit"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        timeout_seconds: float,
+        host: str | None = None,
+        port: int | None = None,
+        path: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.timeout_seconds = timeout_seconds
+        self.host = host
+        self.port = port
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild_wait_timeout, (self.args[0], self.timeout_seconds, self.host, self.port, self.path)
+
+
+def _rebuild_wait_timeout(
+    message: str, timeout_seconds: float, host: str | None, port: int | None, path: str | None
+) -> WaitTimeout:
+    return WaitTimeout(message, timeout_seconds=timeout_seconds, host=host, port=port, path=path)
+
+
+def failure(text: str, program: str | None = None) -> ProcessError:
+    """A plain ProcessError about `program`."""
+    error = ProcessError(text)
+    error.program = program  # type: ignore[attr-defined]
+    return error
+
+
+def unsupported(operation: str, why: str) -> Unsupported:
+    """`operation` cannot be done here."""
+    error = Unsupported(f"{operation} is not supported here: {why}")
+    error.operation = operation
+    return error
+
+
+def excerpt(diagnostic: str | None) -> str:
+    """The tail of a message: the last line that has text, cut."""
+    if diagnostic is None:
+        return ""
+    line = diagnostic.rstrip().rpartition("\n")[2].strip()
+    return f": {line[:EXCERPT]}" if line else ""

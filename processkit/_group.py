@@ -1,0 +1,467 @@
+"""`ProcessGroup`: processes that live in one container and end as one."""
+
+from __future__ import annotations
+
+import _thread
+import os
+import time
+
+from . import _validate as validate
+from ._errors import ProcessError, ResourceLimit, failure, unsupported
+from ._inspect import MemberInfo
+from ._log import DEBUG, log
+from ._os import group_container, identify
+from ._planning import make_plan
+from ._running import start_in
+from ._values import Value, assign
+from ._verbs import exit_code_of, probe_of, require_loop, text_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Any
+
+    from ._command import Command
+    from ._os.port import Container
+    from ._result import BytesResult, ProcessResult
+    from ._running import RunningProcess
+
+DEFAULT_GRACE = 2.0
+SIGTERM, SIGKILL = 15, 9
+# Where nothing tells when a tree is empty, it is asked this often.
+FIRST_LOOK, LAST_LOOK = 0.002, 0.05
+
+
+class ShutdownReport(Value):
+    """How a group was stopped."""
+
+    __module__ = "processkit"
+    __slots__ = (
+        "attempted_signal", "drained_within_grace", "elapsed_seconds", "escalated", "members_after", "members_before", "soft_signal",
+    )  # fmt: skip
+    _fields = (
+        "soft_signal", "attempted_signal", "members_before", "members_after", "drained_within_grace", "escalated", "elapsed_seconds",
+    )  # fmt: skip
+    soft_signal: str
+    attempted_signal: str | None
+    members_before: int | None
+    members_after: int | None
+    drained_within_grace: bool
+    escalated: bool
+    elapsed_seconds: float
+
+    def __init__(
+        self,
+        soft_signal: str,
+        attempted_signal: str | None,
+        members_before: int | None,
+        members_after: int | None,
+        drained_within_grace: bool,
+        escalated: bool,
+        elapsed_seconds: float,
+    ) -> None:
+        assign(
+            self,
+            soft_signal=soft_signal,
+            attempted_signal=attempted_signal,
+            members_before=members_before,
+            members_after=members_after,
+            drained_within_grace=drained_within_grace,
+            escalated=escalated,
+            elapsed_seconds=elapsed_seconds,
+        )
+
+
+class ProcessGroupStats(Value):
+    """What a group has used; `None` where its mechanism does not measure it."""
+
+    __module__ = "processkit"
+    __slots__ = (
+        "active_process_count", "io_read_bytes", "io_write_bytes", "peak_memory_bytes", "peak_process_count", "total_cpu_time_seconds",
+    )  # fmt: skip
+    _fields = (
+        "active_process_count", "peak_memory_bytes", "total_cpu_time_seconds", "io_read_bytes", "io_write_bytes", "peak_process_count",
+    )  # fmt: skip
+    active_process_count: int
+    peak_memory_bytes: int | None
+    total_cpu_time_seconds: float | None
+    io_read_bytes: int | None
+    io_write_bytes: int | None
+    peak_process_count: int | None
+
+    def __init__(
+        self,
+        active_process_count: int,
+        peak_memory_bytes: int | None,
+        total_cpu_time_seconds: float | None,
+        io_read_bytes: int | None,
+        io_write_bytes: int | None,
+        peak_process_count: int | None,
+    ) -> None:
+        assign(
+            self,
+            active_process_count=active_process_count,
+            peak_memory_bytes=peak_memory_bytes,
+            total_cpu_time_seconds=total_cpu_time_seconds,
+            io_read_bytes=io_read_bytes,
+            io_write_bytes=io_write_bytes,
+            peak_process_count=peak_process_count,
+        )
+
+
+def check_limits(max_memory: object, max_processes: object, cpu_quota: object) -> None:
+    """Refuse invalid caps, and in this version valid ones too: no cap is ever dropped in silence."""
+    import math
+
+    for name, value in (("max_memory", max_memory), ("max_processes", max_processes)):
+        if value is not None and validate.unsigned(value, name, validate.U64) == 0:
+            raise ResourceLimit(f"{name} limit is invalid: it must be more than 0")
+    if cpu_quota is not None:
+        if not isinstance(cpu_quota, (int, float)):
+            raise TypeError(f"cpu_quota must be a number of cores, not {type(cpu_quota).__name__}")
+        if not math.isfinite(cpu_quota) or cpu_quota <= 0:
+            raise ResourceLimit("cpu_quota limit is invalid: it must be a finite number of cores above 0")
+    for name, value in (("max_memory", max_memory), ("max_processes", max_processes), ("cpu_quota", cpu_quota)):
+        if value is not None:
+            raise ResourceLimit(f"{name} limit could not be enforced: this version of processkit sets no limits yet")
+
+
+class ProcessGroup:
+    """A container for processes. Leaving its `with` block, dropping it, exiting or dying ends everything in it."""
+
+    __module__ = "processkit"
+    __slots__ = ("__weakref__", "_closed", "_container", "_escalate", "_grace", "_lock", "_logger", "_owner", "_survive_owner")
+
+    def __init__(
+        self,
+        *,
+        max_memory: int | None = None,
+        max_processes: int | None = None,
+        cpu_quota: float | None = None,
+        shutdown_grace: float | None = None,
+        escalate_to_kill: bool | None = None,
+        survive_owner: bool = False,
+        logger: Any = None,
+    ) -> None:
+        self._closed = True
+        self._owner = os.getpid()
+        self._grace = DEFAULT_GRACE if shutdown_grace is None else validate.non_negative(shutdown_grace, "shutdown_grace")
+        self._escalate = True if escalate_to_kill is None else bool(escalate_to_kill)
+        self._logger = logger
+        self._survive_owner = bool(survive_owner)
+        self._lock = _thread.allocate_lock()
+        check_limits(max_memory, max_processes, cpu_quota)
+        try:
+            self._container: Container = group_container(self._survive_owner)
+        except NotImplementedError as error:
+            raise unsupported("ProcessGroup", str(error)) from error
+        self._closed = False
+
+    # State.
+
+    @property
+    def mechanism(self) -> str:
+        """What holds the members: `cgroup_v2`, `process_group`, `job_object`."""
+        return self._open().mechanism
+
+    @property
+    def soft_stop_scope(self) -> str:
+        """Whom a graceful stop reaches: `whole_tree`, `opt_in_members` or `none`."""
+        self._open()
+        return "whole_tree"
+
+    def __repr__(self) -> str:
+        return f"ProcessGroup({'closed' if self._closed else 'open'})"
+
+    def __reduce__(self) -> str:
+        raise TypeError("a ProcessGroup cannot be pickled")
+
+    def _open(self) -> Container:
+        if os.getpid() != self._owner:
+            raise ProcessError("this group belongs to the process that this one was forked from")
+        if self._closed:
+            raise ProcessError("the group is already closed")
+        return self._container
+
+    # Runner verbs: the process is a member of this group.
+
+    def start(self, command: Command, /) -> RunningProcess:
+        """Start a member; the handle does not own the group."""
+        process = self._start(command)
+        process._keep_deadline()
+        return process
+
+    def _start(self, command: Command) -> RunningProcess:
+        settings = command._settings
+        if settings.leash:
+            raise unsupported("leash", "a leashed child belongs to no group")
+        if settings.logger is None and self._logger is not None:
+            settings = settings.replace(logger=self._logger)
+        container = self._open()
+        try:
+            return start_in(container, settings, make_plan(settings), owns=False)
+        except ProcessError:
+            self._open()
+            raise
+
+    async def astart(self, command: Command, /) -> RunningProcess:
+        """Async twin of `start`."""
+        process = await self._astart(command)
+        process._keep_deadline()
+        return process
+
+    async def _astart(self, command: Command) -> RunningProcess:
+        require_loop(command.program)
+        from ._drive.spawner import beside_the_loop
+
+        return await beside_the_loop(lambda: self._start(command))
+
+    def output(self, command: Command, /) -> ProcessResult:
+        """Run a member; its text, its outcome."""
+        self._require_piped(command)
+        return self._start(command)._capture()
+
+    async def aoutput(self, command: Command, /) -> ProcessResult:
+        """Async twin of `output`."""
+        self._require_piped(command)
+        return await (await self._astart(command))._acapture()
+
+    def output_bytes(self, command: Command, /) -> BytesResult:
+        """Run a member; the exact bytes of its stdout."""
+        self._require_piped(command)
+        return self._start(command).output_bytes()
+
+    async def aoutput_bytes(self, command: Command, /) -> BytesResult:
+        """Async twin of `output_bytes`."""
+        self._require_piped(command)
+        return await (await self._astart(command)).aoutput_bytes()
+
+    def run(self, command: Command, /) -> str:
+        """Run a member and return its stdout without trailing white space; raise unless it succeeded."""
+        return text_of(self.output(command))
+
+    async def arun(self, command: Command, /) -> str:
+        """Async twin of `run`."""
+        return text_of(await self.aoutput(command))
+
+    def exit_code(self, command: Command, /) -> int:
+        """Run a member and return its exit code."""
+        return exit_code_of(self._start(command)._capture())
+
+    async def aexit_code(self, command: Command, /) -> int:
+        """Async twin of `exit_code`."""
+        return exit_code_of(await (await self._astart(command))._acapture())
+
+    def probe(self, command: Command, /) -> bool:
+        """Run a member: True for exit code 0, False for 1; any other raises."""
+        return probe_of(self._start(command)._capture())
+
+    async def aprobe(self, command: Command, /) -> bool:
+        """Async twin of `probe`."""
+        return probe_of(await (await self._astart(command))._acapture())
+
+    @staticmethod
+    def _require_piped(command: Command) -> None:
+        if command._settings.stdout != "pipe":
+            raise failure(f"{command.program}: stdout is not piped, so it cannot be captured", command.program)
+
+    # The whole tree.
+
+    def members(self) -> list[int]:
+        """Pids of the live members, descendants included."""
+        return self._open().tree.members()
+
+    def members_info(self) -> list[MemberInfo]:
+        """Who the members are; who has gone meanwhile is left out."""
+        found = [identify(pid) for pid in self.members()]
+        return [MemberInfo(one.pid, one.ppid, one.name, one.start) for one in found if one is not None]
+
+    def adopt_external(self, pid: int) -> None:
+        """Take in a process that was started elsewhere; it is listed, signalled and ended with the group."""
+        number = validate.unsigned(pid, "pid")
+        container = self._open()
+        if number in (0, os.getpid()):
+            raise ProcessError(f"pid {number} cannot be adopted")
+        if identify(number) is None:
+            raise ProcessError(f"there is no process {number}")
+        try:
+            container.adopt(number)
+        except ProcessLookupError:
+            raise ProcessError(f"there is no process {number}") from None
+        except OSError as error:
+            raise ProcessError(f"process {number} cannot be adopted: {error}") from error
+
+    def signal(self, name: str | int) -> None:
+        """Send a signal to the whole tree."""
+        number = validate.signal_number(name)
+        tree = self._open().tree
+        if number == SIGKILL:
+            tree.kill()
+        else:
+            tree.send(number)
+
+    def suspend(self) -> None:
+        """Stop every member from running. Idempotent."""
+        try:
+            self._open().freeze()
+        except NotImplementedError as error:
+            raise unsupported("suspend", str(error)) from error
+
+    def resume(self) -> None:
+        """Let every member run again. Idempotent."""
+        self._open().thaw()
+
+    def kill_all(self) -> None:
+        """Kill every member at once; the group stays usable."""
+        container = self._open()
+        log(self._logger, DEBUG, "group kill", mechanism=container.mechanism)
+        container.slay()
+
+    def stats(self) -> ProcessGroupStats:
+        """What the group has used so far."""
+        usage = self._open().usage()
+        return ProcessGroupStats(
+            usage.processes, usage.peak_memory, usage.cpu_seconds, usage.io_read, usage.io_written, usage.peak_processes
+        )
+
+    def update_limits(
+        self, *, max_memory: int | None = None, max_processes: int | None = None, cpu_quota: float | None = None
+    ) -> None:
+        """Replace the caps; none on a group that has none changes nothing."""
+        self._open()
+        check_limits(max_memory, max_processes, cpu_quota)
+
+    # The end.
+
+    def stop(self, grace_seconds: float, *, escalate: bool = True) -> ShutdownReport:
+        """Ask the tree to end, wait up to `grace_seconds`, kill the rest if `escalate`. The group stays open."""
+        grace = validate.non_negative(grace_seconds, "grace_seconds")
+        stop = _Stop(self._open(), grace, escalate, self._logger)
+        pause = stop.begin()
+        while pause is not None:
+            stop.wait(pause)
+            pause = stop.look()
+        return stop.end()
+
+    async def astop(self, grace_seconds: float, *, escalate: bool = True) -> ShutdownReport:
+        """Async twin of `stop`; cancelled, it kills at once."""
+        import asyncio
+
+        grace = validate.non_negative(grace_seconds, "grace_seconds")
+        require_loop("ProcessGroup")
+        stop = _Stop(self._open(), grace, escalate, self._logger)
+        pause = stop.begin()
+        try:
+            while pause is not None:
+                await asyncio.sleep(min(pause, LAST_LOOK))
+                pause = stop.look()
+        except asyncio.CancelledError:
+            if escalate:
+                stop.container.slay()
+            raise
+        return stop.end()
+
+    def shutdown(self) -> None:
+        """Stop with the group's own grace, then close it. Idempotent."""
+        if self._closed or os.getpid() != self._owner:
+            return
+        try:
+            self.stop(self._grace, escalate=self._escalate)
+        finally:
+            self._close()
+
+    async def ashutdown(self) -> None:
+        """Async twin of `shutdown`; cancelled, it becomes an immediate kill."""
+        if self._closed or os.getpid() != self._owner:
+            return
+        try:
+            await self.astop(self._grace, escalate=self._escalate)
+        finally:
+            self._close()
+
+    def _close(self) -> None:
+        with self._lock:
+            if self._closed or os.getpid() != self._owner:
+                return
+            self._closed = True
+        self._container.close(leave=self._survive_owner or not self._escalate)
+
+    def __enter__(self) -> ProcessGroup:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.shutdown()
+
+    async def __aenter__(self) -> ProcessGroup:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.ashutdown()
+
+    def __del__(self) -> None:
+        if not getattr(self, "_closed", True) and os.getpid() == self._owner:
+            import warnings
+
+            warnings.warn(f"{self!r} was dropped while it was open; it is killed", ResourceWarning, source=self, stacklevel=2)
+            self._close()
+
+
+class _Stop:
+    """One graceful stop: ask, look until it is empty or the grace is over, kill."""
+
+    __slots__ = ("_before", "_drained", "_escalate", "_grace", "_logger", "_pause", "_sent", "_started", "container")
+
+    def __init__(self, container: Container, grace: float, escalate: bool, logger: Any) -> None:
+        self.container = container
+        self._grace = grace
+        self._escalate = escalate
+        self._logger = logger
+        self._started = time.monotonic()
+        self._pause = FIRST_LOOK
+        self._drained = False
+        self._before = 0
+        self._sent = 0
+
+    def begin(self) -> float | None:
+        """Ask; how long to wait before `look`, None when there is nothing to wait for."""
+        tree = self.container.tree
+        self._before = len(tree.members())
+        self._sent = tree.send(SIGTERM) if self._before else 0
+        return self.look()
+
+    def wait(self, seconds: float) -> None:
+        """Sleep until the tree may have become empty, at most `seconds`."""
+        descriptor = self.container.tree.changed()
+        if descriptor >= 0:
+            from ._os import any_ended
+
+            left = self._grace - (time.monotonic() - self._started)
+            any_ended([descriptor], max(left, 0.0))
+        else:
+            time.sleep(min(seconds, LAST_LOOK))
+
+    def look(self) -> float | None:
+        """Whether it is over; else how long to wait before looking again."""
+        if self.container.tree.empty():
+            self._drained = True
+            return None
+        left = self._grace - (time.monotonic() - self._started)
+        if left <= 0:
+            return None
+        self._pause = min(self._pause * 2, LAST_LOOK)
+        return min(self._pause, left)
+
+    def end(self) -> ShutdownReport:
+        """Kill what is left, if that was asked for; the report."""
+        escalated = not self._drained and self._escalate
+        if escalated:
+            self.container.slay()
+        after = len(self.container.tree.members())
+        elapsed = time.monotonic() - self._started
+        log(
+            self._logger, DEBUG, "graceful shutdown", signal="term", grace_ms=int(self._grace * 1000), members_before=self._before,
+            members_after=after, drained=self._drained, escalated=escalated, elapsed_ms=int(elapsed * 1000),
+        )  # fmt: skip
+        return ShutdownReport("sent", "term", self._before, after, self._drained, escalated, elapsed)

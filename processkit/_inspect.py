@@ -1,0 +1,97 @@
+"""What can be asked without starting anything: who is a pid, what contains children here, where is a program."""
+
+from __future__ import annotations
+
+from ._errors import ProcessError
+from ._os import guardian_kind, identify, launcher_name, mechanism
+from ._validate import unsigned
+from ._values import Value, assign
+from ._version import __version__
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._types import StrPath
+
+
+class MemberInfo(Value):
+    """One live process. `start_time` tells it from a later process with the same pid; never holds argv or environment."""
+
+    __module__ = "processkit"
+    __slots__ = ("exe_name", "pid", "ppid", "start_time")
+    _fields = ("pid", "ppid", "exe_name", "start_time")
+    pid: int
+    ppid: int | None
+    exe_name: str | None
+    start_time: int | None
+
+    def __init__(self, pid: int, ppid: int | None, exe_name: str | None, start_time: int | None) -> None:
+        assign(self, pid=pid, ppid=ppid, exe_name=exe_name, start_time=start_time)
+
+
+class HostContainment(Value):
+    """What contains children on this machine, and how they are started and guarded."""
+
+    __module__ = "processkit"
+    __slots__ = ("guardian", "launcher", "mechanism", "parent_death_cleanup", "soft_stop_scope", "version")
+    _fields = ("mechanism", "soft_stop_scope", "parent_death_cleanup", "version", "launcher", "guardian")
+    mechanism: str
+    soft_stop_scope: str
+    parent_death_cleanup: str
+    version: str
+    launcher: str
+    guardian: str
+
+    def __init__(
+        self, mechanism: str, soft_stop_scope: str, parent_death_cleanup: str, version: str, launcher: str, guardian: str
+    ) -> None:
+        assign(
+            self,
+            mechanism=mechanism,
+            soft_stop_scope=soft_stop_scope,
+            parent_death_cleanup=parent_death_cleanup,
+            version=version,
+            launcher=launcher,
+            guardian=guardian,
+        )
+
+
+def parent_death_scope() -> str:
+    """What dies when the owner dies abruptly: `whole_tree` wherever a guardian can be had."""
+    return "unsupported" if guardian_kind() == "none" else "whole_tree"
+
+
+def host_containment() -> HostContainment:
+    """What a group or a verb of this process would use. Starts nothing, changes nothing."""
+    scope = parent_death_scope()
+    try:
+        return HostContainment(
+            mechanism=mechanism(),
+            soft_stop_scope="whole_tree",
+            parent_death_cleanup="none" if scope == "unsupported" else scope,
+            version=__version__,
+            launcher=launcher_name(),
+            guardian=guardian_kind(),
+        )
+    except NotImplementedError as error:
+        raise ProcessError(f"containment is unavailable: {error}") from error
+
+
+def process_info(pid: int) -> MemberInfo | None:
+    """The live process `pid`, or None when there is none. proc_pid_stat(5)"""
+    found = identify(unsigned(pid, "pid"))
+    return None if found is None else MemberInfo(found.pid, found.ppid, found.name, found.start)
+
+
+def process_is_alive(pid: int, start_time: int | None = None) -> bool:
+    """Whether `pid` lives, and with `start_time` whether it is still that process; a zombie is dead."""
+    found = identify(unsigned(pid, "pid"))
+    if found is None:
+        return False
+    return start_time is None or found.start == start_time
+
+
+def which(program: StrPath) -> str:
+    """The absolute path of the program that a Command of this name would run; ProcessNotFound, PermissionDenied."""
+    from ._command import Command
+
+    return Command(program).resolve_program()

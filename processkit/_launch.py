@@ -1,0 +1,88 @@
+"""From settings to a running process: in a private tree, in a group, on the leash; on this thread or beside a loop."""
+
+from __future__ import annotations
+
+from ._errors import failure, unsupported
+from ._os import leash_container, private_container
+from ._os.port import PIPE, Plan
+from ._planning import make_plan, translated
+from ._running import RunningProcess, start_in
+from ._settings import Settings
+from ._verbs import require_loop
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._os.port import Container
+    from ._result import BytesResult, ProcessResult
+
+
+def _own_container(settings: Settings, plan: Plan) -> Container:
+    try:
+        return leash_container() if settings.leash else private_container()
+    except NotImplementedError as error:
+        raise unsupported("containment", str(error)) from error
+    except OSError as error:
+        raise translated(error, plan) from error
+
+
+def _require_piped(settings: Settings) -> None:
+    if settings.stdout != PIPE:
+        raise failure(f"{settings.program}: stdout is not piped, so it cannot be captured", settings.program)
+
+
+def start_private(settings: Settings) -> RunningProcess:
+    """Start in a tree of its own, for a caller that consumes the handle at once."""
+    plan = make_plan(settings)
+    return start_in(_own_container(settings, plan), settings, plan, owns=True)
+
+
+def start(settings: Settings) -> RunningProcess:
+    """Start in a tree of its own; its deadline is kept from now on."""
+    process = start_private(settings)
+    process._keep_deadline()
+    return process
+
+
+def one_shot(settings: Settings, need_stdout: bool) -> ProcessResult:
+    """Start, wait, capture text."""
+    if need_stdout:
+        _require_piped(settings)
+    return start_private(settings)._capture()
+
+
+def one_shot_bytes(settings: Settings) -> BytesResult:
+    """Start, wait, capture bytes."""
+    _require_piped(settings)
+    return start_private(settings).output_bytes()
+
+
+async def astart_private(settings: Settings) -> RunningProcess:
+    """`start_private` beside a running loop."""
+    require_loop(settings.program)
+    plan = make_plan(settings)
+    from ._drive.spawner import beside_the_loop
+
+    def spawn() -> RunningProcess:
+        return start_in(_own_container(settings, plan), settings, plan, owns=True)
+
+    return await beside_the_loop(spawn)
+
+
+async def astart(settings: Settings) -> RunningProcess:
+    """`start` beside a running loop."""
+    process = await astart_private(settings)
+    process._keep_deadline()
+    return process
+
+
+async def aone_shot(settings: Settings, need_stdout: bool) -> ProcessResult:
+    """`one_shot` beside a running loop."""
+    if need_stdout:
+        _require_piped(settings)
+    return await (await astart_private(settings))._acapture()
+
+
+async def aone_shot_bytes(settings: Settings) -> BytesResult:
+    """`one_shot_bytes` beside a running loop."""
+    _require_piped(settings)
+    return await (await astart_private(settings)).aoutput_bytes()

@@ -1,0 +1,80 @@
+"""The only rooms that know which system this is. It is chosen here, once; port.py is what every system offers."""
+
+from __future__ import annotations
+
+import sys
+
+from .errors import LaunchError, NotExecutable, NotFound, Refused, StreamError
+
+if sys.platform == "linux":
+    from .environ import environment
+    from .guardian import announce_hook, guardian_invocation, run_hook
+    from .identity import cpu_seconds, identify, peak_memory
+    from .leash import LeashContainer as leash_container
+    from .leash import leash_strength
+    from .linux import group_container, guardian_kind, launcher_name, mechanism, private_container, spawn_detached
+    from .lookup import find_program
+    from .waiting import ENDED, STDERR, STDIN, STDOUT, TREE, Feed, LoopWaiter, Waiter, any_ended, read_some
+else:
+    from .elsewhere import (
+        ENDED,
+        STDERR,
+        STDIN,
+        STDOUT,
+        TREE,
+        Feed,
+        LoopWaiter,
+        Waiter,
+        announce_hook,
+        any_ended,
+        cpu_seconds,
+        environment,
+        find_program,
+        group_container,
+        guardian_invocation,
+        guardian_kind,
+        identify,
+        launcher_name,
+        leash_container,
+        leash_strength,
+        mechanism,
+        peak_memory,
+        private_container,
+        read_some,
+        run_hook,
+        spawn_detached,
+    )
+
+__all__ = [
+    "ENDED",
+    "STDERR",
+    "STDIN",
+    "STDOUT",
+    "TREE",
+    "Feed",
+    "LaunchError",
+    "LoopWaiter",
+    "NotExecutable",
+    "NotFound",
+    "Refused",
+    "StreamError",
+    "Waiter",
+    "announce_hook",
+    "any_ended",
+    "cpu_seconds",
+    "environment",
+    "find_program",
+    "group_container",
+    "guardian_invocation",
+    "guardian_kind",
+    "identify",
+    "launcher_name",
+    "leash_container",
+    "leash_strength",
+    "mechanism",
+    "peak_memory",
+    "private_container",
+    "read_some",
+    "run_hook",
+    "spawn_detached",
+]

@@ -1,0 +1,192 @@
+"""What a Linux child does before it becomes its program: a plan, compiled into a script of system calls."""
+
+from __future__ import annotations
+
+import os
+import struct
+
+from .._abi import linux
+from .._abi.foreign import buffer, c_string, string_array
+from .launchers import architecture
+from .launching import EBADF
+from .port import Plan
+from .script import Script
+from .stdio import KEEP
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from array import array
+
+_IO_CLASSES = {"real_time": linux.IOPRIO_CLASS_RT, "best_effort": linux.IOPRIO_CLASS_BE, "idle": linux.IOPRIO_CLASS_IDLE}
+_RLIMITS = {
+    "cpu": "RLIMIT_CPU",
+    "core": "RLIMIT_CORE",
+    "data": "RLIMIT_DATA",
+    "file_size": "RLIMIT_FSIZE",
+    "no_file": "RLIMIT_NOFILE",
+    "stack": "RLIMIT_STACK",
+}
+# Python ignores these at start-up (Py_InitializeEx); an ignored signal stays ignored across execve(2).
+SIGPIPE, SIGXFSZ, SIGKILL = 13, 25, 9
+LAST_DESCRIPTOR = 0xFFFFFFFF
+
+
+class Placement:
+    """How the child gets into its container; each field is one way, and none is a child that stays with its parent."""
+
+    __slots__ = ("cgroup_fd", "orphan", "own_group", "procs_fd", "register_fd", "registration")
+
+    def __init__(self) -> None:
+        #: CLONE_INTO_CGROUP: the directory's descriptor.
+        self.cgroup_fd = -1
+        #: Before Linux 5.7: `0` is written to this cgroup.procs first of all.
+        self.procs_fd = -1
+        #: The guardian's pipe and the message that the kernel puts the child's pid into.
+        self.register_fd = -1
+        self.registration: array[int] | None = None
+        #: setpgid(0, 0), unless the plan wants a session of its own.
+        self.own_group = True
+        #: To be nobody's child, outside every container.
+        self.orphan = False
+
+
+def compile_script(plan: Plan, streams: list[int], placement: Placement) -> Script:
+    """The whole script. The order matters: containment first, privileges last, the mask just before the program."""
+    script = Script()
+    _join(script, plan, placement)
+    _set_attributes(script, plan)
+    _set_streams(script, streams)
+    if plan.cwd is not None:
+        script.call("chdir", script.keep(c_string(plan.cwd)))
+    _drop_privileges(script, plan)
+    reset_signals(script)
+    if plan.attributes.owner_bound:
+        # Behind the change of ids, which clears it: PR_SET_PDEATHSIG(2const).
+        script.call("prctl", linux.PR_SET_PDEATHSIG, SIGKILL)
+    if not placement.orphan:
+        # 1. The owner dies. 2. We are somebody else's child now, and nobody will tell us. 3. So do not begin.
+        script.call("getppid", low=os.getpid(), high=os.getpid())
+    script.orphan = placement.orphan
+    close_rest(script)
+    empty_mask(script)
+    arguments = script.keep(string_array(plan.argv))
+    environment = script.keep(string_array(plan.env))
+    script.call("execve", script.keep(c_string(plan.path)), arguments, environment)
+    return script
+
+
+def _join(script: Script, plan: Plan, placement: Placement) -> None:
+    script.into_cgroup = placement.cgroup_fd
+    if placement.procs_fd >= 0:
+        script.call("write", placement.procs_fd, script.keep(c_string(b"0")), 1, low=1)
+    if plan.attributes.new_session:
+        script.call("setsid")
+    elif placement.own_group:
+        script.call("setpgid", 0, 0)
+    script.registration = placement.registration
+    if placement.register_fd >= 0 and placement.registration is not None:
+        message, length = placement.registration.buffer_info()
+        size = length * placement.registration.itemsize
+        script.call("write", placement.register_fd, message, size, low=size)
+
+
+def _set_attributes(script: Script, plan: Plan) -> None:
+    attributes = plan.attributes
+    if attributes.affinity is not None:
+        mask = script.keep(buffer(_cpu_mask(attributes.affinity)))
+        script.call("sched_setaffinity", 0, len(script.memory[-1]), mask)
+    if attributes.io_priority is not None:
+        name, level = attributes.io_priority
+        value = _IO_CLASSES[name] << linux.IOPRIO_CLASS_SHIFT | level
+        script.call("ioprio_set", linux.IOPRIO_WHO_PROCESS, 0, value)
+    if attributes.nice is not None:
+        script.call("setpriority", linux.PRIO_PROCESS, 0, attributes.nice)
+    if attributes.rlimits:
+        import resource
+
+        for name, (soft, hard) in attributes.rlimits.items():
+            limit = script.keep(linux.rlimit64(rlim_cur=soft, rlim_max=hard))
+            script.call("prlimit64", 0, getattr(resource, _RLIMITS[name]), limit, 0)
+    if attributes.umask is not None:
+        script.call("umask", attributes.umask)
+
+
+def _cpu_mask(cpus: tuple[int, ...]) -> bytes:
+    """sched_setaffinity(2): one bit a processor, in whole longs of this machine's byte order."""
+    bits = sum(1 << cpu for cpu in cpus)
+    words = max(cpus) // 64 + 1
+    return struct.pack(f"={words}Q", *(bits >> 64 * word & 0xFFFFFFFFFFFFFFFF for word in range(words)))
+
+
+def _set_streams(script: Script, streams: list[int]) -> None:
+    """All sources lie above 2 (`descriptors.py`), so no dup3 overwrites one that is still to come."""
+    for number, source in enumerate(streams):
+        if source == KEEP:
+            # Ours may be marked close-on-exec, or be closed: then the child's is closed too.
+            script.call("fcntl", number, linux.F_SETFD, 0, low=-EBADF)
+        else:
+            script.call("dup3", source, number, 0)
+
+
+def _drop_privileges(script: Script, plan: Plan) -> None:
+    """groups, then gid, then uid: once the uid is gone nothing else may change. credentials(7)"""
+    attributes = plan.attributes
+    numbers = architecture().numbers
+    wide = "32" if "setresuid32" in numbers else ""
+    if attributes.groups is not None:
+        groups = attributes.groups
+        listed = script.keep(buffer(struct.pack(f"={len(groups)}I", *groups) or b"\0"))
+        script.call("setgroups" + wide, len(groups), listed)
+    if attributes.gid is not None:
+        script.call("setresgid" + wide, attributes.gid, attributes.gid, attributes.gid)
+    if attributes.uid is not None:
+        script.call("setresuid" + wide, attributes.uid, attributes.uid, attributes.uid)
+
+
+def reset_signals(script: Script) -> None:
+    """The two that Python ignores do what their programs expect again."""
+    action = script.keep(buffer(bytes(linux.KERNEL_SIGACTION_BYTES)))
+    for signal in (SIGPIPE, SIGXFSZ):
+        script.call("rt_sigaction", signal, action, 0, linux.KERNEL_SIGSET_BYTES)
+
+
+def empty_mask(script: Script) -> None:
+    """Block nothing: a thread of the owner that blocks SIGTERM must not start children that cannot be asked to stop."""
+    no_signals = script.keep(buffer(bytes(linux.KERNEL_SIGSET_BYTES)))
+    script.call("rt_sigprocmask", linux.SIG_SETMASK, no_signals, 0, linux.KERNEL_SIGSET_BYTES)
+
+
+_has_close_range: bool | None = None
+
+
+def close_rest(script: Script) -> None:
+    """Every descriptor above 2, whoever opened it and forgot close-on-exec. close_range(2), Linux 5.9."""
+    global _has_close_range
+    if _has_close_range is None:
+        _has_close_range = _probe_close_range()
+    if _has_close_range:
+        script.close_from = len(script.steps)
+        script.call("close_range", 3, LAST_DESCRIPTOR, 0)
+        return
+    # Without the call: those that are inheritable now. One that another thread opens between here and the clone without
+    # close-on-exec still leaks, as it does with every program on such a kernel.
+    for name in os.listdir("/proc/self/fd"):
+        descriptor = int(name)
+        try:
+            inheritable = descriptor > 2 and os.get_inheritable(descriptor)
+        except OSError:
+            continue  # the listing's own descriptor
+        if inheritable:
+            script.call("close", descriptor, low=-EBADF)
+
+
+def _probe_close_range() -> bool:
+    from .forklauncher import raw_syscall
+
+    try:
+        raw_syscall(architecture(), "close_range", LAST_DESCRIPTOR, LAST_DESCRIPTOR, 0)
+    except OSError:
+        return False
+    return True
+
+

@@ -1,0 +1,437 @@
+"""Containers on cgroup v2: a child is born in its cgroup, and a cgroup dies whole.
+
+A home (home.py) holds everything of this process. In it, a private tree has a leaf to itself, taken from a small pool
+when the last user left it as new; a group is a directory with one leaf a child, so that one child's tree can be killed
+without its siblings.
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+import select
+
+from .._core.proctext import flat_keyed
+from . import cgroupfs
+from .birth import Placement
+from .errors import Refused
+from .guardian import Guardian
+from .home import make_home, make_left
+from .launching import E2BIG, EINVAL, LaunchError, reap
+from .port import Plan, Usage
+from .spawning import spawn_child
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .child import LinuxChild
+
+MOST_SPARE_LEAVES = 16
+MOST_SIGNAL_PASSES = 50
+
+# CLONE_INTO_CGROUP came with Linux 5.7; before, the child writes itself into cgroup.procs before anything else.
+_clone_into = True
+
+
+class Cgroup:
+    """A directory and the tree of processes in it. It owns the directory and its descriptors until `close`."""
+
+    __slots__ = ("_directory", "_events", "_notice", "path", "touched")
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        #: Killed, signalled or frozen: not as new any more.
+        self.touched = False
+        self._notice: select.epoll | None = None
+        self._directory = self._events = -1
+        os.mkdir(path, 0o755)
+        try:
+            self._events = os.open(f"{path}/cgroup.events", os.O_RDONLY | os.O_CLOEXEC)
+        except BaseException:
+            cgroupfs.remove(path)
+            raise
+
+    def directory(self) -> int:
+        """A descriptor of the directory, for CLONE_INTO_CGROUP."""
+        if self._directory < 0:
+            self._directory = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        return self._directory
+
+    def empty(self) -> bool:
+        """Whether nobody is in it. Since Linux 6.19 that may come a moment after the last one's death is seen."""
+        if self._events < 0:
+            return not cgroupfs.populated(self.path)
+        try:
+            return b"populated 0" in os.pread(self._events, 256, 0)
+        except OSError:
+            return True  # ENODEV: the directory was removed, as only an empty one can be
+
+    def members(self) -> list[int]:
+        """Pids of the live, in this cgroup and in those that its members made below it."""
+        return cgroupfs.live_processes(self.path)
+
+    def send(self, signal: int) -> int:
+        """Signal everybody, again until a pass finds nobody new."""
+        self.touched = True
+        reached: set[int] = set()
+        for _ in range(MOST_SIGNAL_PASSES):
+            fresh = set(self.members()) - reached
+            if not fresh:
+                break
+            for pid in fresh:
+                reached.add(pid)
+                self._signal(pid, signal)
+        return len(reached)
+
+    def _signal(self, pid: int, signal: int) -> None:
+        """Signal a member through a pidfd, checked to be a member still, so that no recycled pid is ever hit."""
+        try:
+            pidfd = os.pidfd_open(pid)
+        except (AttributeError, OSError):
+            pidfd = -1
+        try:
+            if pid in cgroupfs.processes(self.path):
+                _send(pid, pidfd, signal)
+        finally:
+            if pidfd >= 0:
+                os.close(pidfd)
+
+    def kill(self) -> None:
+        """Kill everybody, those included that are being forked."""
+        self.touched = True
+        cgroupfs.kill(self.path)
+
+    def changed(self) -> int:
+        """An epoll descriptor that is readable when cgroup.events has news.
+
+        The file itself always polls as readable; news are POLLPRI (cgroup-v2.rst), which event loops do not ask for.
+        """
+        if self._notice is None:
+            notice = select.epoll()
+            notice.register(self._events, select.EPOLLPRI)
+            self._notice = notice
+        return self._notice.fileno()
+
+    def release(self, pid: int) -> None:
+        """Reap: whatever else lives in the cgroup does not need the number."""
+        reap(pid)
+
+    def is_as_new(self) -> bool:
+        """Whether the next user cannot tell it from a fresh one: nobody in it, nothing made below it, never acted upon."""
+        if self.touched or os.fstat(self.directory()).st_nlink > 2:
+            return False
+        return self.empty() or not self.members()
+
+    def destroy(self) -> bool:
+        """Kill what is left and remove the directory; False when something in it hangs in the kernel."""
+        self.close_descriptors()
+        return cgroupfs.destroy(self.path)
+
+    def close_descriptors(self) -> None:
+        """Close what is open; the directory stays. Idempotent."""
+        notice, self._notice = self._notice, None
+        if notice is not None:
+            notice.close()
+        descriptors = (self._events, self._directory)
+        self._events = self._directory = -1
+        for descriptor in descriptors:
+            if descriptor >= 0:
+                os.close(descriptor)
+
+
+def _send(pid: int, pidfd: int, signal: int) -> None:
+    try:
+        if pidfd >= 0:
+            import signal as signals
+
+            signals.pidfd_send_signal(pidfd, signal)
+        else:
+            os.kill(pid, signal)
+    except ProcessLookupError:
+        pass
+
+
+class Home:
+    """This process's directory of containers, its guardian, and the leaves that wait for their next user."""
+
+    __slots__ = ("_base", "_guardian", "_lock", "_number", "_spare", "path")
+
+    def __init__(self, base: str) -> None:
+        self._base = base
+        self._lock = _thread.allocate_lock()
+        self._number = 0
+        self._spare: list[Cgroup] = []
+        self.path = make_home(base)
+        try:
+            self._guardian = Guardian(self.path)
+        except BaseException:
+            cgroupfs.remove(self.path)
+            raise
+
+    @property
+    def guardian_kind(self) -> str:
+        """What the guardian is written in."""
+        return self._guardian.kind
+
+    def guarded(self) -> None:
+        """Make sure that somebody outlives us to clean up; called before every spawn."""
+        with self._lock:
+            self._guardian.ensure()
+
+    def take_leaf(self) -> Cgroup:
+        """A cgroup that nobody has used, as far as its user can tell."""
+        with self._lock:
+            for index, leaf in enumerate(self._spare):
+                if leaf.empty():
+                    del self._spare[index]
+                    return leaf
+        return self.new("r")
+
+    def give_back(self, leaf: Cgroup) -> None:
+        """Take a private tree's leaf back: kept for the next one if it is as new, else destroyed."""
+        with self._lock:
+            spare = len(self._spare) < MOST_SPARE_LEAVES and leaf.is_as_new()
+            if spare:
+                self._spare.append(leaf)
+        if not spare:
+            leaf.destroy()
+
+    def new(self, prefix: str) -> Cgroup:
+        """A fresh cgroup in the home, which is made again if somebody removed it."""
+        with self._lock:
+            self._number += 1
+            name = f"{self.path}/{prefix}{self._number}"
+            try:
+                return Cgroup(name)
+            except FileNotFoundError:
+                os.mkdir(self.path, 0o755)
+                return Cgroup(name)
+
+    def new_left(self) -> Cgroup:
+        """A cgroup outside the home, for processes that outlive this one on purpose."""
+        return Cgroup(f"{make_left(self._base)}/g")
+
+    def let_go(self, path: str) -> None:
+        """Move everybody in `path` out of the home, so that they outlive it; again until nobody new is found."""
+        left = make_left(self._base)
+        for _ in range(MOST_SIGNAL_PASSES):
+            pids = cgroupfs.processes(path)
+            if not pids:
+                break
+            for pid in pids:
+                try:
+                    cgroupfs.write_file(left, "cgroup.procs", b"%d" % pid)
+                except ProcessLookupError:
+                    pass
+
+    def forget(self) -> None:
+        """In a forked child: close the descriptors; the directories and the guardian are the parent's."""
+        self._guardian.forget()
+        for leaf in self._spare:
+            leaf.close_descriptors()
+        self._spare.clear()
+
+    def close(self) -> None:
+        """At exit: kill and remove all, then end the guardian; if something hangs, the guardian keeps at it."""
+        for leaf in self._spare:
+            leaf.close_descriptors()
+        self._spare.clear()
+        if cgroupfs.destroy(self.path, 2.0):
+            self._guardian.end()
+        else:
+            self._guardian.forget()
+
+
+def _placement(cgroup: Cgroup, plan: Plan) -> Placement:
+    placement = Placement()
+    # A background process group cannot read from the terminal (SIGTTIN), and the cgroup holds the tree without one.
+    placement.own_group = not plan.terminal
+    if _clone_into:
+        placement.cgroup_fd = cgroup.directory()
+    return placement
+
+
+def _spawn_in(home: Home, cgroup: Cgroup, plan: Plan) -> LinuxChild:
+    """A child born in `cgroup`, on any kernel."""
+    global _clone_into
+    home.guarded()
+    from .launchers import launcher
+
+    if _clone_into and launcher().name == "clone3":
+        try:
+            return spawn_child(plan, _placement(cgroup, plan), cgroup)
+        except LaunchError as error:
+            if error.call != "clone3" or error.errno not in (E2BIG, EINVAL):
+                raise
+            _clone_into = False
+    _clone_into = False
+    placement = _placement(cgroup, plan)
+    placement.procs_fd = os.open(f"{cgroup.path}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        return spawn_child(plan, placement, cgroup)
+    finally:
+        os.close(placement.procs_fd)
+
+
+class PrivateContainer:
+    """One run's own tree, in one leaf."""
+
+    __slots__ = ("_closed", "_home", "tree")
+
+    mechanism = "cgroup_v2"
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._closed = False
+        self.tree = home.take_leaf()
+
+    def spawn(self, plan: Plan) -> LinuxChild:
+        """Start a child inside; on an exception nothing of it is alive."""
+        return _spawn_in(self._home, self.tree, plan)
+
+    def close(self, *, leave: bool = False) -> None:
+        """Give the leaf back; whatever is left in it is killed first, unless it is to be left alive."""
+        if self._closed:
+            return
+        self._closed = True
+        if leave and not self.tree.empty():
+            self._home.let_go(self.tree.path)
+        self._home.give_back(self.tree)
+
+
+class GroupContainer:
+    """A group: its directory is the tree, each child has a leaf in it."""
+
+    __slots__ = ("_abandoned", "_closed", "_frozen", "_home", "_number", "_spawning", "outlives", "tree")
+
+    mechanism = "cgroup_v2"
+
+    def __init__(self, home: Home, outlives: bool) -> None:
+        self._home = home
+        # Held while a child is being born: closing and freezing wait for it.
+        self._spawning = _thread.allocate_lock()
+        self._number = 0
+        self._closed = False
+        self._frozen = False
+        self._abandoned: list[LinuxChild] = []
+        self.outlives = outlives
+        self.tree = home.new_left() if outlives else home.new("g")
+
+    def spawn(self, plan: Plan) -> LinuxChild:
+        """Start a child inside; on an exception nothing of it is alive."""
+        with self._spawning:
+            if self._closed:
+                raise Refused("the group is already closed")
+            if self._frozen:
+                # A vfork-like clone returns when the child execs, and a child born frozen never does.
+                raise Refused("the group is suspended")
+            self._reap_abandoned()
+            self._number += 1
+            leaf = MemberLeaf(f"{self.tree.path}/c{self._number}")
+            try:
+                return _spawn_in(self._home, leaf, plan)
+            except BaseException:
+                leaf.destroy()
+                raise
+
+    def abandon(self, child: LinuxChild) -> None:
+        """Reap the child at the next occasion after its end."""
+        self._abandoned.append(child)
+
+    def _reap_abandoned(self) -> None:
+        waiting, self._abandoned = self._abandoned, []
+        for child in waiting:
+            if child.status() is None:
+                self._abandoned.append(child)
+            else:
+                child.reap()
+
+    def slay(self) -> None:
+        """Kill every member, also a frozen one, and wait within reason until they are gone."""
+        with self._spawning:
+            self.tree.kill()
+            if self._frozen:
+                self._set_frozen(False)
+        cgroupfs.wait_empty(self.tree.path)
+        self._reap_abandoned()
+
+    def freeze(self) -> None:
+        """Stop every member from running. Idempotent."""
+        with self._spawning:
+            self._set_frozen(True)
+
+    def thaw(self) -> None:
+        """Let every member run again. Idempotent."""
+        with self._spawning:
+            self._set_frozen(False)
+
+    def _set_frozen(self, on: bool) -> None:
+        if not cgroupfs.freeze(self.tree.path, on):
+            raise NotImplementedError("this kernel has no cgroup.freeze (Linux 5.2)")
+        self._frozen = on
+
+    def adopt(self, pid: int) -> None:
+        """Move a process in; its future children are born here. OSError when it may not be moved."""
+        path = f"{self.tree.path}/adopted"
+        try:
+            os.mkdir(path, 0o755)
+        except FileExistsError:
+            pass
+        cgroupfs.write_file(path, "cgroup.procs", b"%d" % pid)
+
+    def usage(self) -> Usage:
+        """What the kernel accounted to the group, its dead members included."""
+        path = self.tree.path
+        usage = Usage(len(self.tree.members()))
+        usage.peak_memory = _number_in(path, "memory.peak")
+        usage.peak_processes = _number_in(path, "pids.peak")
+        try:
+            usage.cpu_seconds = flat_keyed(cgroupfs.read_file(path, "cpu.stat"))["usage_usec"] / 1e6
+        except (OSError, KeyError):
+            pass
+        try:
+            text = cgroupfs.read_file(path, "io.stat")
+        except OSError:
+            return usage
+        usage.io_read = _sum_of(text, b"rbytes=")
+        usage.io_written = _sum_of(text, b"wbytes=")
+        return usage
+
+    def close(self, *, leave: bool = False) -> None:
+        """Kill what is left and remove the directory; with `leave` move the living out of the home instead."""
+        with self._spawning:
+            if self._closed:
+                return
+            self._closed = True
+        if leave and not self.tree.empty():
+            if self.outlives:
+                self.tree.close_descriptors()
+                return
+            self._home.let_go(self.tree.path)
+        self.tree.destroy()
+        if self.outlives:
+            cgroupfs.remove(os.path.dirname(self.tree.path))
+        self._reap_abandoned()
+
+
+class MemberLeaf(Cgroup):
+    """The leaf of one child of a group: given back as soon as the child is reaped and nobody else lives in it."""
+
+    __slots__ = ()
+
+    def release(self, pid: int) -> None:
+        """Reap, and remove the leaf unless descendants are still in it; then the group's end removes it."""
+        reap(pid)
+        self.close_descriptors()
+        cgroupfs.remove(self.path)
+
+
+def _number_in(path: str, name: str) -> int | None:
+    try:
+        return int(cgroupfs.read_file(path, name))
+    except (OSError, ValueError):
+        return None
+
+
+def _sum_of(text: bytes, key: bytes) -> int:
+    """Sum of one key of io.stat over all devices."""
+    return sum(int(word[len(key) :]) for word in text.split() if word.startswith(key))

@@ -1,0 +1,213 @@
+"""Control group directories: list, freeze, kill, empty, remove. Used by the owner and by the guardian. cgroups(7), cgroup-v2.rst"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+
+from .._core.proctext import cgroup2_mounts, flat_keyed, locate_cgroup, unified_cgroup
+from .procfs import read_stat
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# A killed process that hangs in the kernel (state D) keeps its cgroup populated; nobody waits for it longer.
+KILL_PATIENCE = 10.0
+MOST_PASSES = 200
+
+
+def own_cgroup() -> str | None:
+    """The directory of the cgroup v2 that this process is in; None where no cgroup2 mount shows it."""
+    try:
+        with open("/proc/self/cgroup", "rb") as text:
+            path = unified_cgroup(text.read())
+        with open("/proc/self/mountinfo", "rb") as text:
+            mounts = cgroup2_mounts(text.read())
+    except OSError:
+        return None
+    found = None if path is None else locate_cgroup(path, mounts)
+    return None if found is None else os.fsdecode(found)
+
+
+def write_file(directory: str, name: str, text: bytes) -> None:
+    """Write one value; what is inside may have changed the modes of its own cgroup, which are ours to set back."""
+    try:
+        _write(directory, name, text)
+    except PermissionError:
+        restore_modes(directory, name)
+        _write(directory, name, text)
+
+
+def read_file(directory: str, name: str) -> bytes:
+    """The whole content of one file of a cgroup."""
+    try:
+        return _read(directory, name)
+    except PermissionError:
+        restore_modes(directory, name)
+        return _read(directory, name)
+
+
+def _write(directory: str, name: str, text: bytes) -> None:
+    descriptor = os.open(f"{directory}/{name}", os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.write(descriptor, text)
+    finally:
+        os.close(descriptor)
+
+
+def _read(directory: str, name: str) -> bytes:
+    descriptor = os.open(f"{directory}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        parts = []
+        while True:
+            part = os.read(descriptor, 65536)
+            if not part:
+                return b"".join(parts)
+            parts.append(part)
+    finally:
+        os.close(descriptor)
+
+
+def restore_modes(directory: str, name: str | None = None) -> None:
+    """Undo a chmod of the directory, of the one above it, and of one file in it."""
+    for path, mode in ((os.path.dirname(directory), 0o755), (directory, 0o755), (f"{directory}/{name}", 0o644)):
+        try:
+            if name is not None or path != f"{directory}/{name}":
+                os.chmod(path, mode)
+        except OSError:
+            pass  # not ours, or gone: the operation itself will say so
+
+
+def subtree(directory: str) -> Iterator[str]:
+    """`directory` and every cgroup below it, the deepest first."""
+    try:
+        entries = [entry.name for entry in os.scandir(directory) if entry.is_dir(follow_symlinks=False)]
+    except PermissionError:
+        restore_modes(directory)
+        entries = [entry.name for entry in os.scandir(directory) if entry.is_dir(follow_symlinks=False)]
+    except OSError:
+        return
+    for name in entries:
+        yield from subtree(f"{directory}/{name}")
+    yield directory
+
+
+def processes(directory: str) -> list[int]:
+    """Pids in the whole subtree, the dying included; those of a pid namespace that we cannot see are left out."""
+    found: list[int] = []
+    for path in subtree(directory):
+        try:
+            found += [int(pid) for pid in read_file(path, "cgroup.procs").split()]
+        except OSError:
+            continue  # a threaded cgroup (EOPNOTSUPP: its processes are listed above it), or it is gone
+    return [pid for pid in found if pid > 0]
+
+
+def live_processes(directory: str) -> list[int]:
+    """Pids in the subtree that still run; zombies and the dead are none."""
+    live = []
+    for pid in processes(directory):
+        stat = read_stat(pid)
+        if stat is not None and not stat.gone:
+            live.append(pid)
+    return live
+
+
+def populated(directory: str) -> bool:
+    """Whether a live process is in the subtree; a directory that is gone holds none."""
+    try:
+        return flat_keyed(read_file(directory, "cgroup.events")).get("populated", 0) != 0
+    except OSError:
+        return False
+
+
+def kill(directory: str) -> None:
+    """Kill the whole subtree, children that are being forked into it included."""
+    try:
+        write_file(directory, "cgroup.kill", b"1")
+    except FileNotFoundError:
+        if os.path.isdir(directory):
+            _freeze_and_sweep(directory)
+    except OSError:
+        _freeze_and_sweep(directory)  # before 5.14 there is no cgroup.kill; some kernels say EACCES for that
+
+
+def _freeze_and_sweep(directory: str) -> None:
+    """Without cgroup.kill: who is frozen forks no more, and SIGKILL takes the frozen too (cgroup.freeze, Linux 5.2)."""
+    frozen = freeze(directory, True)
+    try:
+        killed: set[int] = set()
+        for _ in range(MOST_PASSES):
+            fresh = [pid for pid in processes(directory) if pid not in killed]
+            if not fresh:
+                break
+            for pid in fresh:
+                killed.add(pid)
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+    finally:
+        if frozen:
+            freeze(directory, False)
+
+
+def freeze(directory: str, on: bool) -> bool:
+    """Stop or let go the whole subtree; False where this kernel cannot (before 5.2)."""
+    try:
+        write_file(directory, "cgroup.freeze", b"1" if on else b"0")
+    except OSError:
+        return False
+    return True
+
+
+def wait_empty(directory: str, patience: float = KILL_PATIENCE) -> bool:
+    """Wait until nobody is left in the subtree, woken by the kernel; False when the patience ran out first."""
+    try:
+        events = os.open(f"{directory}/cgroup.events", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return not populated(directory)
+    try:
+        poller = select.poll()
+        poller.register(events, select.POLLPRI)
+        deadline = time.monotonic() + patience
+        while flat_keyed(os.pread(events, 4096, 0)).get("populated"):
+            left = deadline - time.monotonic()
+            if left <= 0:
+                return False
+            poller.poll(left * 1000)
+        return True
+    except OSError:
+        return True  # ENODEV: the directory has been removed under us
+    finally:
+        os.close(events)
+
+
+def remove(directory: str) -> bool:
+    """Remove the subtree, which must be empty; False when somebody is in it again."""
+    for path in subtree(directory):
+        try:
+            os.rmdir(path)
+        except FileNotFoundError:
+            pass
+        except OSError:
+            return False
+    return not os.path.isdir(directory)
+
+
+def destroy(directory: str, patience: float = KILL_PATIENCE) -> bool:
+    """Kill, wait, remove, again until the directory is gone; False when something in it would not die."""
+    deadline = time.monotonic() + patience
+    while not remove(directory):
+        kill(directory)
+        if not wait_empty(directory, max(deadline - time.monotonic(), 0.0)):
+            return False
+        if not remove(directory):
+            # `populated` is 0 before the last task has left for good (Linux 6.19); rmdir says EBUSY until it has.
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.0005)
+    return True

@@ -1,0 +1,72 @@
+"""Descriptors with one owner: opened close-on-exec above the standard three, closed once."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+
+
+def above_standard(descriptor: int) -> int:
+    """`descriptor` itself, or a close-on-exec copy above 2 in its place.
+
+    In a process that closed its standard streams, new descriptors get those numbers and dup3 in the child would hit them.
+    """
+    if descriptor > 2:
+        return descriptor
+    try:
+        return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3)
+    finally:
+        os.close(descriptor)
+
+
+def open_above(path: str | bytes, flags: int, mode: int = 0o777) -> int:
+    """os.open, close-on-exec, above the standard descriptors."""
+    return above_standard(os.open(path, flags | os.O_CLOEXEC, mode))
+
+
+def pipe_above() -> tuple[int, int]:
+    """os.pipe, close-on-exec, above the standard descriptors: (read end, write end)."""
+    read, write = os.pipe()
+    if read > 2 and write > 2:
+        return read, write
+    try:
+        read = above_standard(read)
+    except BaseException:
+        os.close(write)
+        raise
+    try:
+        write = above_standard(write)
+    except BaseException:
+        os.close(read)
+        raise
+    return read, write
+
+
+class Descriptors:
+    """Descriptors that are closed together, by `close` or the end of the `with` block; `release` hands one on."""
+
+    __slots__ = ("_open",)
+
+    def __init__(self) -> None:
+        self._open: list[int] = []
+
+    def own(self, descriptor: int) -> int:
+        """Take `descriptor` over; returns it."""
+        self._open.append(descriptor)
+        return descriptor
+
+    def release(self, descriptor: int) -> int:
+        """Stop owning `descriptor`; returns it."""
+        self._open.remove(descriptor)
+        return descriptor
+
+    def close(self) -> None:
+        """Close all that is owned. Idempotent."""
+        while self._open:
+            os.close(self._open.pop())
+
+    def __enter__(self) -> Descriptors:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

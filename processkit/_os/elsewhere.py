@@ -1,0 +1,123 @@
+"""Systems that this version has no mechanism for yet: everything refuses, nothing pretends."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+    from typing import Callable, NoReturn
+
+    from .environ import Environment
+    from .identity import Identity
+    from .port import Child, Container, Plan
+
+STDIN, STDOUT, STDERR, ENDED, TREE = 0, 1, 2, 3, 4
+
+
+def _refuse() -> NoReturn:
+    raise NotImplementedError("this system has no containment in this version of processkit")
+
+
+class Feed:
+    """Refuses."""
+
+    def __init__(self, child: Child, data: bytes) -> None:
+        _refuse()
+
+
+class Waiter:
+    """Refuses."""
+
+    def __init__(self, child: Child, feed: Feed | None) -> None:
+        _refuse()
+
+    def watch_tree(self) -> bool:
+        _refuse()
+
+    def unwatch(self, descriptor: int) -> None:
+        _refuse()
+
+    def wait(self, seconds: float | None, report: Callable[[int, bytes], None]) -> None:
+        _refuse()
+
+    def close(self) -> None:
+        _refuse()
+
+
+class LoopWaiter(Waiter):
+    """Refuses."""
+
+    def __init__(self, loop: AbstractEventLoop, child: Child, feed: Feed | None, report: Callable[[int, bytes], None]) -> None:
+        _refuse()
+
+
+def any_ended(descriptors: list[int], seconds: float | None) -> None:
+    _refuse()
+
+
+def read_some(descriptor: int) -> bytes | None:
+    _refuse()
+
+
+def find_program(program: str, first: tuple[str, ...], path: str | None) -> str:
+    _refuse()
+
+
+def identify(pid: int) -> Identity | None:
+    _refuse()
+
+
+def cpu_seconds(pid: int) -> float | None:
+    _refuse()
+
+
+def peak_memory(pid: int) -> int | None:
+    _refuse()
+
+
+def private_container() -> Container:
+    _refuse()
+
+
+def group_container(survive_owner: bool) -> Container:
+    _refuse()
+
+
+def leash_container() -> Container:
+    _refuse()
+
+
+def spawn_detached(plan: Plan) -> int:
+    _refuse()
+
+
+def mechanism() -> str:
+    _refuse()
+
+
+def guardian_kind() -> str:
+    return "none"
+
+
+def launcher_name() -> str:
+    _refuse()
+
+
+def environment(clear: bool, inherit: tuple[str, ...], overrides: dict[str, str | None]) -> Environment:
+    _refuse()
+
+
+def leash_strength() -> str:
+    return "best_effort"
+
+
+def announce_hook() -> None:
+    """Nothing to announce."""
+
+
+def guardian_invocation(words: list[str]) -> list[str] | None:
+    return None
+
+
+def run_hook(arguments: list[str]) -> NoReturn:
+    _refuse()

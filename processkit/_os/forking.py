@@ -1,0 +1,38 @@
+"""What a forked copy of this process must forget: one hook, and the callbacks that this package registers with it."""
+
+from __future__ import annotations
+
+import os
+from _thread import get_ident
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable
+
+_callbacks: list[Callable[[], None]] = []
+_ours: set[int] = set()
+
+
+def after_fork_in_child(callback: Callable[[], None]) -> None:
+    """Call `callback` in every child that os.fork makes of this process, but for the launcher's own."""
+    if not _callbacks:
+        os.register_at_fork(after_in_child=_run)
+    _callbacks.append(callback)
+
+
+def _run() -> None:
+    if get_ident() not in _ours:
+        for callback in _callbacks:
+            callback()
+
+
+class forking_ourselves:
+    """A `with` block in which a fork by this thread makes a child that runs no callbacks: it only execs."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        _ours.add(get_ident())
+
+    def __exit__(self, *_: object) -> None:
+        _ours.discard(get_ident())

@@ -1,0 +1,147 @@
+"""Runs a child's script by a Python loop after os.fork, where machine code cannot: refused pages, another machine.
+
+Slower (a fork copies our page tables) and with Python running in the copy, which is why it is the second way; errors
+come back through a close-on-exec pipe. `launcher` in `host_containment()` says "fork" when this one is in use.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import struct
+
+from .._abi import linux
+from .._abi.foreign import address, buffer
+from .forking import forking_ourselves
+from .launching import CHILD_FAILED, EAGAIN, EINVAL, ESRCH, REFUSALS, Architecture, Launched, LaunchError, resettable_signals
+from .script import Script, Step
+
+# (index of the step that failed, errno), or (ORPHAN, pid).
+_REPORT = struct.Struct("=ii")
+ORPHAN = -1
+
+
+class ForkLauncher:
+    """os.fork, then the script one call at a time."""
+
+    name = "fork"
+
+    __slots__ = ("_architecture", "_nothing")
+
+    def __init__(self, architecture: Architecture) -> None:
+        self._architecture = architecture
+        self._nothing = buffer(bytes(linux.KERNEL_SIGACTION_BYTES))
+
+    def launch(self, script: Script, launched: Launched) -> None:
+        """Store the child's pid and pidfd in `launched`; on LaunchError nothing of it is alive and both are -1."""
+        report, reports = _report_pipe()
+        try:
+            steps = self._reset_steps() + _keeping(script, reports)
+            before = signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
+            try:
+                with forking_ourselves():
+                    try:
+                        launched.pid = os.fork()
+                    except OSError as error:
+                        raise LaunchError.of("fork", error.errno or EAGAIN) from error
+                    if launched.pid == 0:
+                        self._live(steps, script, reports)
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            os.close(reports)
+            reports = -1
+            told = _read_all(report)
+        finally:
+            os.close(report)
+            if reports >= 0:
+                os.close(reports)
+        for index, code in _REPORT.iter_unpack(told):
+            if index == ORPHAN:
+                script.registration[1] = code
+                continue
+            launched.discard()
+            raise LaunchError.of(steps[index].name, code)
+        if not script.orphan:
+            launched.pidfd = open_pidfd(self._architecture, launched.pid)
+
+    def _reset_steps(self) -> list[Step]:
+        action = address(self._nothing)
+        size = linux.KERNEL_SIGSET_BYTES
+        return [Step("rt_sigaction", (number, action, 0, size), -EINVAL, 0) for number in resettable_signals()]
+
+    def _live(self, steps: list[Step], script: Script, reports: int) -> None:
+        """The child. It never returns: it becomes its program or reports and ends."""
+        index = 0
+        code = ESRCH
+        try:
+            orphan = os.fork() if script.orphan else 0
+            if orphan:
+                os.write(reports, _REPORT.pack(ORPHAN, orphan))
+                code = 0
+                return
+            if script.registration is not None:
+                script.registration[1] = os.getpid()
+            for index, step in enumerate(steps):
+                try:
+                    result = raw_syscall(self._architecture, step.name, *step.arguments)
+                except OSError as error:
+                    code = error.errno or ESRCH
+                    result = -code
+                if not step.low <= result <= step.high:
+                    os.write(reports, _REPORT.pack(index, code if result < 0 else ESRCH))
+                    break
+        finally:
+            os._exit(CHILD_FAILED if code else 0)
+
+
+def _read_all(descriptor: int) -> bytes:
+    """Everything until the last holder of the other end has closed it, as execve does for the child."""
+    told = b""
+    while True:
+        part = os.read(descriptor, 64)
+        if not part:
+            return told
+        told += part
+
+
+def _report_pipe() -> tuple[int, int]:
+    """A pipe whose ends lie above the standard three, so that no step of the script hits them."""
+    ends = os.pipe()
+    try:
+        moved = [fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 3) for end in ends]
+    finally:
+        for end in ends:
+            os.close(end)
+    return moved[0], moved[1]
+
+
+def _keeping(script: Script, descriptor: int) -> list[Step]:
+    """The script's steps with the one that closes all descriptors split around `descriptor`."""
+    steps = list(script.steps)
+    if script.close_from >= 0:
+        step = steps[script.close_from]
+        below = (step.arguments[0], descriptor - 1, 0)
+        above = (descriptor + 1, *step.arguments[1:])
+        parts = [Step(step.name, part, step.low, step.high) for part in (below, above) if part[0] <= part[1]]
+        steps[script.close_from : script.close_from + 1] = parts
+    return steps
+
+
+def raw_syscall(architecture: Architecture, name: str, *arguments: int) -> int:
+    """A system call by name; OSError under that name."""
+    try:
+        result: int = linux.syscall(architecture.numbers[name], *arguments, *(0,) * (6 - len(arguments)))
+    except OSError as error:
+        raise LaunchError.of(name, error.errno or 0) from None
+    return result
+
+
+def open_pidfd(architecture: Architecture, pid: int) -> int:
+    """A close-on-exec pidfd of our unreaped child `pid`, or -1 where the kernel has none: pidfd_open(2), Linux 5.3."""
+    try:
+        return raw_syscall(architecture, "pidfd_open", pid, 0)
+    except OSError as error:
+        if error.errno in REFUSALS:
+            return -1
+        raise

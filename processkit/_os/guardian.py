@@ -1,0 +1,197 @@
+"""The owner's side of the guardian: starting it, telling it what dies with us, ending it when nothing is left to guard.
+
+One guardian per process, started with the first container. It is nobody's child, so no `os.wait()` of the program ever
+meets it, and it is told of everything before the child in question can run.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+from array import array
+
+from .._abi.foreign import c_string, string_array
+from .._core import guard
+from .birth import close_rest, empty_mask, reset_signals
+from .descriptors import Descriptors, open_above, pipe_above
+from .forklauncher import open_pidfd
+from .launchers import architecture, launcher
+from .launching import Launched
+from .procfs import start_time
+from .script import Script
+
+# A package made of nothing but its path, so that the modules import each other relatively: from a directory, from a
+# zip, vendored under any name, and without running a line of the program's own packages.
+_BOOT = (
+    "import sys,types;p=types.ModuleType('pk');p.__path__=[sys.argv[1]];sys.modules['pk']=p;"
+    "import importlib;importlib.import_module('pk._os.warden').main(sys.argv[2:])"
+)
+
+# The same protocol in sh, for programs that hold no Python to start: it lives by end-of-file alone and knows no
+# descendants outside the groups that it was told of.
+_SH = """trap '' INT TERM HUP QUIT; g=
+while read -r v p s; do case $v in group) g="$g $p:$s";; drop) n=; for x in $g; do [ "${x%%:*}" = "$p" ] || n="$n $x"; done; g=$n;; esac; done
+start() { [ -r "/proc/$1/stat" ] && { read -r l <"/proc/$1/stat"; l=${l##*) }; set -- $l; shift 19; echo "$1"; }; }
+for x in $g; do s=$(start "${x%%:*}"); [ -n "$s" ] && [ "${x#*:}" != 0 ] && [ "$s" != "${x#*:}" ] || kill -KILL -- "-${x%%:*}" 2>/dev/null; done
+[ -z "$1" ] || for i in 1 2 3 4 5 6 7 8 9 10; do [ -d "$1" ] || break; echo 1 >"$1/cgroup.kill" 2>/dev/null || for p in $(find "$1" -name cgroup.procs -exec cat {} +); do kill -KILL "$p"; done
+find "$1" -depth -type d -exec rmdir {} + 2>/dev/null; [ -d "$1" ] || break; sleep 0.1 2>/dev/null || sleep 1; done
+"""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+_hook_announced = False
+#: First argument of a frozen program that is to be its own guardian.
+HOOK = "--processkit-guardian"
+
+
+def announce_hook() -> None:
+    """This frozen program calls `run_guardian_if_invoked` first thing, so it may be started as its own guardian."""
+    global _hook_announced
+    _hook_announced = True
+
+
+def kind() -> str:
+    """`python`, `sh` or `none`: what a guardian of this process is written in."""
+    if _python_command() is not None:
+        return "python"
+    return "sh" if os.access("/bin/sh", os.X_OK) else "none"
+
+
+def _python_command() -> list[str] | None:
+    """The words that start a Python guardian; None where no interpreter is known to be one."""
+    package = os.path.dirname(os.path.dirname(__file__))
+    executable = sys.executable
+    if not executable:
+        return None
+    if getattr(sys, "frozen", False):
+        return [executable, HOOK] if _hook_announced else None
+    # An embedding program (a web server, an editor) is no interpreter, whatever sys.executable says.
+    if not os.path.basename(executable).lower().startswith(("python", "pypy", "graalpy")):
+        return None
+    return [executable, "-I", "-S", "-B", "-c", _BOOT, package]
+
+
+def guardian_invocation(words: list[str]) -> list[str] | None:
+    """The guardian's own arguments if `words`, a frozen program's argv, ask it to be one."""
+    return words[2:] if getattr(sys, "frozen", False) and words[1:2] == [HOOK] else None
+
+
+def run_hook(arguments: list[str]) -> NoReturn:
+    """What the frozen program's hook does when it is the guardian; never returns."""
+    from .warden import main
+
+    main(arguments)
+    os._exit(0)
+
+
+class Guardian:
+    """A running guardian of this process. Owns the pipe's write end until `end`."""
+
+    __slots__ = ("_groups", "_home", "_pid", "_pidfd", "_pipe", "kind")
+
+    def __init__(self, home: str) -> None:
+        self._home = home
+        self._groups: dict[int, int | None] = {}
+        self.kind = kind()
+        self._pipe = self._pid = self._pidfd = -1
+        self._start()
+
+    @property
+    def pipe(self) -> int:
+        """Where a child registers itself."""
+        return self._pipe
+
+    @property
+    def takes_registration(self) -> bool:
+        """Whether a child may register itself; sh cannot read the number that the kernel writes."""
+        return self.kind == "python"
+
+    def ensure(self) -> None:
+        """Start another guardian when this one was killed; it is told all that still lives."""
+        poller = select.poll()
+        poller.register(self._pipe, 0)
+        if poller.poll(0):  # POLLERR: nobody reads the pipe any more
+            self.forget()
+            self._start()
+            for pgid, start in self._groups.items():
+                self._say(guard.group_message(pgid, start))
+
+    def announce(self, pgid: int, start: int | None) -> None:
+        """This process group dies with us."""
+        self._groups[pgid] = start
+        self._say(guard.group_message(pgid, start))
+
+    def drop(self, pgid: int) -> None:
+        """This process group has ended, or lives on without us."""
+        if self._groups.pop(pgid, self) is not self:
+            self._say(guard.drop_message(pgid))
+
+    def end_when_nothing_left(self) -> None:
+        """At exit: end it, unless groups are still alive, which it then kills."""
+        if self._groups:
+            self.forget()
+        else:
+            self.end()
+
+    def end(self) -> None:
+        """End the guardian now; only when nothing is left to guard."""
+        pidfd = self._pidfd
+        if pidfd >= 0:
+            try:
+                os.kill(self._pid, 9)  # its pid is its own: the pidfd was opened right after its birth
+                select.select([pidfd], [], [], 0.2)
+            except ProcessLookupError:
+                pass
+        self.forget()
+
+    def forget(self) -> None:
+        """Close our descriptors; the guardian finds end-of-file and does its work. Idempotent."""
+        for descriptor in (self._pipe, self._pidfd):
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._pipe = self._pidfd = -1
+
+    def _say(self, message: bytes) -> None:
+        if os.write(self._pipe, message) != len(message):
+            raise OSError("write: the guardian's pipe took half a message")
+
+    def _start(self) -> None:
+        with Descriptors() as owned:
+            read, write = pipe_above()
+            owned.own(read)
+            owned.own(write)
+            script = Script()
+            script.orphan = True
+            born = array("i", [0, -1])
+            script.registration = born
+            self._compile(script, read, owned.own(open_above(os.devnull, os.O_RDWR)))
+            launched = Launched()
+            launcher().launch(script, launched)
+            launched.discard()
+            self._pid = born[1]
+            self._pidfd = open_pidfd(architecture(), self._pid) if self._pid > 0 else -1
+            os.set_blocking(write, False)
+            self._pipe = owned.release(write)
+
+    def _compile(self, script: Script, pipe: int, null: int) -> None:
+        words = self._command()
+        script.call("setsid")
+        for source, target in ((pipe, 0), (null, 1), (null, 2)):
+            script.call("dup3", source, target, 0)
+        script.call("chdir", script.keep(c_string(b"/")))
+        reset_signals(script)
+        close_rest(script)
+        empty_mask(script)
+        # Nothing of the owner's environment: it may hold secrets, and the guardian outlives it. But the dynamic linker.
+        environment = [os.fsencode(f"{name}={os.environ[name]}") for name in ("LD_LIBRARY_PATH",) if name in os.environ]
+        arguments = script.keep(string_array([os.fsencode(word) for word in words]))
+        script.call("execve", script.keep(c_string(os.fsencode(words[0]))), arguments, script.keep(string_array(environment)))
+
+    def _command(self) -> list[str]:
+        python = _python_command()
+        if python is not None:
+            return [*python, str(os.getpid()), str(start_time(os.getpid()) or 0), self._home]
+        return ["/bin/sh", "-c", _SH, "processkit-guardian", self._home]

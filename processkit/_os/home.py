@@ -1,0 +1,101 @@
+"""The directory below our own cgroup that holds all of this process's containers, and what dead owners left there.
+
+`processkit-NAMESPACE-PID-START` names its owner: the pid means something only in its pid namespace, and only together with
+the start time. The guardian kills and removes the whole directory; one that outlived even its guardian is swept by the
+next owner that makes a home beside it.
+"""
+
+from __future__ import annotations
+
+import os
+
+from . import cgroupfs
+from .procfs import is_same, pid_namespace, start_time, read_stat
+
+PREFIX = "processkit-"
+#: Processes that were let go alive, on request. Nobody kills these; the directory is removed once it is empty.
+LEFT_PREFIX = "processkit-left-"
+
+
+def usable_base() -> str | None:
+    """The directory of our own cgroup if we may make containers in it, else None. Only looks."""
+    return why_unusable()[0]
+
+
+def why_unusable() -> tuple[str | None, str]:
+    """(directory, "") or (None, the reason in words)."""
+    base = cgroupfs.own_cgroup()
+    if base is None:
+        return None, "no cgroup2 mount shows this process's cgroup"
+    if not os.access(base, os.W_OK | os.X_OK):
+        return None, f"{base} is not writable"
+    # cgroup-v2.rst, "Delegation Containment": who moves a process needs write access to the common ancestor's file.
+    if not os.access(f"{base}/cgroup.procs", os.W_OK):
+        return None, f"{base}/cgroup.procs is not writable"
+    try:
+        kind = cgroupfs.read_file(base, "cgroup.type").strip()
+    except OSError:
+        kind = b"domain"  # the root has no such file
+    if kind not in (b"domain", b"domain threaded"):
+        return None, f"{base} is a {kind.decode()} cgroup"
+    return base, ""
+
+
+def home_name() -> str:
+    """Name of this process's home."""
+    me = os.getpid()
+    return f"{PREFIX}{pid_namespace()}-{me}-{start_time(me) or 0}"
+
+
+def make_home(base: str) -> str:
+    """Create this process's home in `base`; returns its path."""
+    sweep_dead(base)
+    home = f"{base}/{home_name()}"
+    try:
+        os.mkdir(home, 0o755)
+    except FileExistsError:
+        pass  # ours from before: the name holds our own start time
+    return home
+
+
+def make_left(base: str) -> str:
+    """Create a directory for processes that outlive this one on purpose."""
+    number = 0
+    while True:
+        path = f"{base}/{LEFT_PREFIX}{pid_namespace()}-{os.getpid()}-{number}"
+        try:
+            os.mkdir(path, 0o755)
+        except FileExistsError:
+            number += 1
+        else:
+            return path
+
+
+def sweep_dead(base: str) -> None:
+    """Destroy homes whose owner is dead, and remove empty leftovers. What cannot be judged stays."""
+    namespace = str(pid_namespace())
+    try:
+        names = [name for name in os.listdir(base) if name.startswith(PREFIX)]
+    except OSError:
+        return
+    for name in names:
+        path = f"{base}/{name}"
+        if name.startswith(LEFT_PREFIX):
+            if not cgroupfs.populated(path):
+                cgroupfs.remove(path)
+            continue
+        fields = name[len(PREFIX) :].split("-")
+        if len(fields) == 3 and all(field.isdigit() for field in fields) and fields[0] == namespace != "0":
+            pid, start = int(fields[1]), int(fields[2])
+            if start and not is_same(pid, start) and _sees_itself() and os.access(path, os.W_OK):
+                cgroupfs.destroy(path, 1.0)
+
+
+def _sees_itself() -> bool:
+    """Whether /proc works at all: with hidepid or without a mount, everybody would look dead."""
+    return read_stat(os.getpid()) is not None and _sees_others()
+
+
+def _sees_others() -> bool:
+    """Whether other users' processes are visible: /proc may be mounted with hidepid. proc(5)"""
+    return os.getuid() == 0 or os.path.exists("/proc/1")

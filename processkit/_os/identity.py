@@ -1,0 +1,73 @@
+"""Who a pid is: liveness and identity through /proc."""
+
+from __future__ import annotations
+
+import os
+
+from .procfs import read_stat
+
+MOST_PID = 2**31 - 1
+
+
+class Identity:
+    """What /proc says of one live process."""
+
+    __slots__ = ("name", "pid", "ppid", "start")
+
+    def __init__(self, pid: int, ppid: int, name: str, start: int) -> None:
+        self.pid = pid
+        self.ppid = ppid
+        self.name = name
+        self.start = start
+
+
+def identify(pid: int) -> Identity | None:
+    """The live process `pid`; None when there is none, zombies included. OSError where /proc is not mounted."""
+    if not 0 < pid <= MOST_PID:
+        return None
+    stat = read_stat(pid)
+    if stat is None:
+        if read_stat(os.getpid()) is None:
+            raise OSError(2, "/proc is not mounted")
+        return None
+    # /proc/PID is answered for a thread's id as well, but its stat then names the thread, which is no process.
+    if stat.gone or not _is_process(pid):
+        return None
+    return Identity(pid, stat.ppid, _program_name(pid) or os.fsdecode(stat.name), stat.start)
+
+
+def _is_process(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/status", "rb") as status:
+            for line in status:
+                if line.startswith(b"Tgid:"):
+                    return int(line.split()[1]) == pid
+    except OSError:
+        pass
+    return False
+
+
+def _program_name(pid: int) -> str | None:
+    """Base name of the executable; /proc/PID/exe is readable for our own processes only."""
+    try:
+        return os.path.basename(os.readlink(f"/proc/{pid}/exe"))
+    except OSError:
+        return None
+
+
+def cpu_seconds(pid: int) -> float | None:
+    """User and system time that the process has used."""
+    stat = read_stat(pid)
+    return None if stat is None else stat.cpu_ticks / os.sysconf("SC_CLK_TCK")
+
+
+def peak_memory(pid: int) -> int | None:
+    """Peak resident bytes (VmHWM), None once its memory is gone. proc_pid_status(5)"""
+    try:
+        with open(f"/proc/{pid}/status", "rb") as status:
+            for line in status:
+                if line.startswith(b"VmHWM:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return None

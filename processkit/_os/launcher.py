@@ -1,0 +1,151 @@
+"""Runs a child's script by machine code, in a child that shares our memory while this thread is suspended (vfork(2)).
+
+What a launch leaves behind, whatever happens: a child that is executing its program, or none and a LaunchError. The
+caller's signal mask is what it was, and no signal handler of ours runs in the child.
+"""
+
+from __future__ import annotations
+
+from array import array
+
+from .._abi import linux, machine_code
+from .._abi.foreign import address, function_at, write_memory
+from .launching import CHILD_FAILED, EINVAL, ESRCH, SIGCHLD, Architecture, Launched, LaunchError, resettable_signals
+from .script import ANY, Script
+
+PAGE = 4096
+NOT_RUN = 1 << 62
+_SIZE, _RESULT, _OTHERWISE = machine_code.WORDS, machine_code.RESULT, machine_code.OTHERWISE
+_NOTHING = array("B", bytes(linux.KERNEL_SIGACTION_BYTES))
+
+
+def _map_code(code: bytes) -> int:
+    """Address of a page that holds `code`, readable and executable; OSError where such pages are refused.
+
+    Never writable and executable at once: SELinux's execmem and PaX's MPROTECT forbid that, and rightly.
+    """
+    page: int = linux.mmap(None, PAGE, linux.PROT_READ | linux.PROT_WRITE, linux.MAP_PRIVATE | linux.MAP_ANONYMOUS, -1, 0)
+    try:
+        write_memory(page, code)
+        linux.mprotect(page, PAGE, linux.PROT_READ | linux.PROT_EXEC)
+    except BaseException:
+        linux.munmap(page, PAGE)
+        raise
+    return page
+
+
+def code_pages_allowed() -> bool:
+    """Whether this process may make a page of code; the page is given back."""
+    try:
+        linux.munmap(_map_code(b""), PAGE)
+    except OSError:
+        return False
+    return True
+
+
+class NativeLauncher:
+    """One page of machine code for the life of the process, and the way it clones."""
+
+    __slots__ = ("_architecture", "_full_mask", "_run", "_use_clone3", "name")
+
+    def __init__(self, architecture: Architecture, use_clone3: bool) -> None:
+        self.name = "clone3" if use_clone3 else "clone"
+        self._architecture = architecture
+        self._use_clone3 = use_clone3
+        self._run = function_at(_map_code(machine_code.CODE[architecture.name]))
+        self._full_mask = array("Q", [0xFFFFFFFFFFFFFFFF])
+
+    def launch(self, script: Script, launched: Launched) -> None:
+        """Store the child's pid and pidfd in `launched`; on LaunchError nothing of it is alive and both are -1."""
+        pidfd = array("i", [-1])
+        old_mask = array("Q", [0])
+        words = self._mask_words(self._full_mask, old_mask, 0)
+        clone, backing = self._clone_words(script, pidfd.buffer_info()[0])
+        words += clone
+        if script.orphan:
+            # The child clones once more and leaves; what goes on is nobody's child but init's.
+            clone, orphan_backing = self._clone_words(script, 0)
+            words += clone
+        words += self._child_words(script)
+        failed = len(words)
+        numbers = self._architecture.numbers
+        words += [numbers["getpid"], 0, 0, 0, 0, 0, 0, NOT_RUN, 0, ANY, 0]
+        words += [numbers["exit"], CHILD_FAILED, 0, 0, 0, 0, 0, NOT_RUN, 0, 0, 0]
+        leave = len(words)
+        words += [numbers["exit"], 0, 0, 0, 0, 0, 0, NOT_RUN, 0, 0, 0]
+        restore = len(words)
+        words += self._mask_words(old_mask, None, 1)
+        memory = array("q", words)
+        base = memory.buffer_info()[0]
+        memory[_SIZE + _OTHERWISE] = base + 8 * restore
+        for index in range(2 * _SIZE + _OTHERWISE, failed, _SIZE):
+            memory[index] = base + 8 * failed
+        if script.orphan:
+            memory[2 * _SIZE + _OTHERWISE] = base + 8 * leave
+        try:
+            self._run(base)
+        finally:
+            # Read here, so that what a signal handler of ours raises right after the call loses no child.
+            launched.pid = memory[_SIZE + _RESULT]
+            launched.pidfd = pidfd[0]
+        if launched.pid < 0:
+            code, launched.pid = -launched.pid, -1
+            raise LaunchError.of(self.name, code)
+        if memory[failed + _RESULT] != NOT_RUN:
+            launched.discard()
+            raise _stopped_at(script, memory, failed)
+
+    def _mask_words(self, new: array[int], old: array[int] | None, lowest: int) -> list[int]:
+        """rt_sigprocmask(2) of this thread; the kernel stores the old mask where `old` says."""
+        store = old.buffer_info()[0] if old is not None else 0
+        number = self._architecture.numbers["rt_sigprocmask"]
+        set_bytes = linux.KERNEL_SIGSET_BYTES
+        return [number, linux.SIG_SETMASK, new.buffer_info()[0], store, set_bytes, 0, 0, NOT_RUN, lowest, 0, 0]
+
+    def _clone_words(self, script: Script, pidfd: int) -> tuple[list[int], object]:
+        """The record of the clone, and the memory it points into. Only the child gets 0 and walks on."""
+        flags = linux.CLONE_VM | linux.CLONE_VFORK
+        if pidfd:
+            flags |= linux.CLONE_PIDFD
+        child_tid = 0
+        if script.registration is not None:
+            flags |= linux.CLONE_CHILD_SETTID
+            child_tid = script.registration.buffer_info()[0] + script.registration.itemsize
+        numbers = self._architecture.numbers
+        if not self._use_clone3:
+            # clone(2): x86-64 takes the child's tid pointer before the tls, aarch64 behind it.
+            order = [child_tid, 0] if self._architecture.name == "x86_64" else [0, child_tid]
+            return [numbers["clone"], flags | SIGCHLD, 0, pidfd, *order, 0, NOT_RUN, 0, 0, 0], None
+        flags |= linux.CLONE_CLEAR_SIGHAND
+        if script.into_cgroup >= 0:
+            flags |= linux.CLONE_INTO_CGROUP
+        arguments = linux.clone_args(
+            flags=flags, pidfd=pidfd, child_tid=child_tid, exit_signal=SIGCHLD, cgroup=max(script.into_cgroup, 0)
+        )
+        size = linux.CLONE_ARGS_SIZE_VER2
+        return [numbers["clone3"], address(arguments), size, 0, 0, 0, 0, NOT_RUN, 0, 0, 0], arguments
+
+    def _child_words(self, script: Script) -> list[int]:
+        numbers = self._architecture.numbers
+        words: list[int] = []
+        if not self._use_clone3:
+            nothing = _NOTHING.buffer_info()[0]
+            for signal in resettable_signals():
+                action = [signal, nothing, 0, linux.KERNEL_SIGSET_BYTES, 0, 0]
+                words += [numbers["rt_sigaction"], *action, NOT_RUN, -EINVAL, 0, 0]
+        for step in script.steps:
+            arguments = step.arguments
+            words += [numbers[step.name], *arguments]
+            words += (0,) * (6 - len(arguments))
+            words += [NOT_RUN, step.low, step.high, 0]
+        return words
+
+
+def _stopped_at(script: Script, memory: array[int], failed: int) -> LaunchError:
+    """The error of the step that kept the child from its program."""
+    first = failed - _SIZE * len(script.steps)
+    for index, step in enumerate(script.steps):
+        result = memory[first + index * _SIZE + _RESULT]
+        if not step.low <= result <= step.high:
+            return LaunchError.of(step.name, -result if result < 0 else ESRCH)
+    return LaunchError.of("rt_sigaction", EINVAL)

@@ -1,0 +1,82 @@
+"""What every way of running a script shares: the error, the place of the result, the numbers of this machine."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from .._abi import syscalls
+from .errors import LaunchError
+
+EPERM, ENOENT, ESRCH, EINTR, E2BIG, EBADF, EAGAIN, ENOMEM, EINVAL, ENOSYS = 1, 2, 3, 4, 7, 9, 11, 12, 22, 38
+SIGCHLD = 17
+CHILD_FAILED = 127
+
+__all__ = ["Architecture", "LaunchError", "Launched", "reap", "resettable_signals"]
+
+# How the kernel or its policy (an old release, a seccomp profile) says "never"; anything else means "ask again".
+REFUSALS = (ENOSYS, EPERM, EINVAL, E2BIG)
+
+
+def reap(pid: int) -> None:
+    """Take an ended child's zombie away; one that still hangs in the kernel is left to init."""
+    try:
+        os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        pass  # SIGCHLD is ignored in this process and the kernel reaped it: wait(2)
+
+
+class Launched:
+    """Where a launch stores what it made, so that an exception at any moment still finds it. -1: nothing there."""
+
+    __slots__ = ("pid", "pidfd")
+
+    def __init__(self) -> None:
+        self.pid = -1
+        self.pidfd = -1
+
+    def discard(self) -> None:
+        """Reap a child that has ended, or has been killed, and close its pidfd."""
+        pid, self.pid = self.pid, -1
+        pidfd, self.pidfd = self.pidfd, -1
+        if pidfd >= 0:
+            os.close(pidfd)
+        if pid > 0:
+            try:
+                os.waitpid(pid, 0)
+            except ChildProcessError:
+                pass
+
+
+class Architecture:
+    """System call numbers of this process's kind of machine."""
+
+    __slots__ = ("name", "numbers")
+
+    def __init__(self) -> None:
+        machine = os.uname().machine
+        name = syscalls.architecture(machine, sys.maxsize > 2**32)
+        if name is None:
+            raise NotImplementedError(f"no system call numbers are known for a {machine} machine")
+        self.name = name
+        self.numbers = syscalls.numbers(name)
+
+
+def resettable_signals() -> list[int]:
+    """Signals whose action a child without CLONE_CLEAR_SIGHAND sets to default: all but those that are ignored.
+
+    The kernel says which are ignored (proc_pid_status(5), SigIgn); where /proc is not mounted it is Python's own view.
+    """
+    ignored = 0
+    try:
+        with open("/proc/self/status", "rb") as status:
+            for line in status:
+                if line.startswith(b"SigIgn:"):
+                    ignored = int(line[7:], 16)
+    except OSError:
+        import signal
+
+        for number in signal.valid_signals():
+            if signal.getsignal(number) is signal.SIG_IGN:
+                ignored |= 1 << (number - 1)
+    return [number for number in range(1, 65) if not ignored >> (number - 1) & 1]

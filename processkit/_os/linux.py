@@ -1,0 +1,143 @@
+"""Linux: which mechanism this process uses, and what it holds for life: one home or one guardian, one leash thread."""
+
+from __future__ import annotations
+
+import _thread
+import atexit
+import os
+
+from .forking import after_fork_in_child
+from .guardian import Guardian, kind
+from .home import why_unusable
+from .launchers import predicted_name
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .cgroup import Home
+    from .port import Container, Plan
+
+_lock = _thread.RLock()
+_home: Home | None = None
+_guardian: Guardian | None = None
+_hooked = False
+#: Set by tests and by PROCESSKIT_MECHANISM: the one mechanism to use.
+forced_mechanism: str | None = None
+
+
+def mechanism() -> str:
+    """What contains children here: `cgroup_v2` or `process_group`. Starts nothing."""
+    if _home is not None:
+        return "cgroup_v2"
+    if _guardian is not None:
+        return "process_group"
+    return choose_mechanism()[0]
+
+
+def choose_mechanism() -> tuple[str, str]:
+    """(mechanism, why not a stronger one)."""
+    wanted = forced_mechanism or os.environ.get("PROCESSKIT_MECHANISM")
+    if wanted == "process_group":
+        return wanted, "process_group was asked for"
+    if wanted not in (None, "", "cgroup_v2"):
+        raise ValueError(f"PROCESSKIT_MECHANISM must be cgroup_v2 or process_group, not {wanted!r}")
+    base, reason = why_unusable()
+    if base is None and wanted == "cgroup_v2":
+        raise NotImplementedError(f"cgroup_v2 was asked for, but {reason}")
+    return ("process_group", reason) if base is None else ("cgroup_v2", "")
+
+
+def _hold() -> None:
+    """Make what this process holds for life, once."""
+    global _home, _guardian, _hooked
+    with _lock:
+        if _home is not None or _guardian is not None:
+            return
+        if not _hooked:
+            after_fork_in_child(_forget)
+            atexit.register(_release)
+            _hooked = True
+        if choose_mechanism()[0] == "cgroup_v2":
+            from .cgroup import Home
+
+            base = why_unusable()[0]
+            assert base is not None
+            _home = Home(base)
+        else:
+            _guardian = Guardian("")
+
+
+def private_container() -> Container:
+    """A container for one run."""
+    if _home is None and _guardian is None:
+        _hold()
+    if _home is not None:
+        from .cgroup import PrivateContainer
+
+        return PrivateContainer(_home)
+    from .procgroup import GroupsContainer
+
+    assert _guardian is not None
+    return GroupsContainer(_guardian, private=True)
+
+
+def group_container(survive_owner: bool) -> Container:
+    """A container for a group; with `survive_owner` neither our end nor our guardian touches it."""
+    _hold()
+    if _home is not None:
+        from .cgroup import GroupContainer
+
+        return GroupContainer(_home, survive_owner)
+    from .procgroup import GroupsContainer
+
+    assert _guardian is not None
+    return GroupsContainer(_guardian, private=False, outlives=survive_owner)
+
+
+def spawn_detached(plan: Plan) -> int:
+    """Start `plan` outside every container, in a session of its own and as nobody's child; returns its pid."""
+    from array import array
+
+    from .birth import Placement
+    from .spawning import spawn_orphan
+
+    placement = Placement()
+    placement.orphan = True
+    placement.registration = array("i", [0, -1])
+    plan.attributes.new_session = True
+    return spawn_orphan(plan, placement)
+
+
+def guardian_kind() -> str:
+    """`python`, `sh` or `none`."""
+    if _home is not None:
+        return _home.guardian_kind
+    return kind() if _guardian is None else _guardian.kind
+
+
+def launcher_name() -> str:
+    """`clone3`, `clone` or `fork`."""
+    return predicted_name()
+
+
+def _forget() -> None:
+    """In a forked child: all of it is the parent's."""
+    global _home, _guardian, _lock
+    _lock = _thread.RLock()
+    home, _home = _home, None
+    guardian, _guardian = _guardian, None
+    if home is not None:
+        home.forget()
+    if guardian is not None:
+        guardian.forget()
+
+
+def _release() -> None:
+    """At exit, after the last user's code: nothing of ours stays."""
+    global _home, _guardian
+    with _lock:
+        home, _home = _home, None
+        guardian, _guardian = _guardian, None
+    if home is not None:
+        home.close()
+    if guardian is not None:
+        guardian.end_when_nothing_left()

@@ -1,0 +1,173 @@
+"""The contract between this package and a system: what a container and a child are, whatever holds them together.
+
+The sentence everything hangs on: **`spawn(plan)` either returns a child that has been inside the container since before
+its first instruction, or raises and nothing of it is alive.** There is no way to put a process into a container that it
+was not born in but `adopt`, which says so.
+
+Mechanisms: `cgroup_v2` (cgroup.py), `process_group` (procgroup.py). Room is left for `subreaper` (a keeper process per
+group) and for `job_object`.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+else:
+    Protocol = object
+
+PIPE, NULL, INHERIT = "pipe", "null", "inherit"
+
+
+class File:
+    """A standard stream that is a file, opened by the launch of each run."""
+
+    __slots__ = ("append", "path")
+
+    def __init__(self, path: str, append: bool) -> None:
+        self.path = path
+        self.append = append
+
+
+class Attributes:
+    """What the child is besides its program. `None` (or empty): as its parent."""
+
+    __slots__ = ("affinity", "gid", "groups", "io_priority", "new_session", "nice", "owner_bound", "rlimits", "uid", "umask")
+
+    def __init__(self) -> None:
+        self.uid: int | None = None
+        self.gid: int | None = None
+        self.groups: tuple[int, ...] | None = None
+        self.new_session = False
+        self.umask: int | None = None
+        #: resource name of api.md §3.9 → (soft, hard)
+        self.rlimits: dict[str, tuple[int, int]] = {}
+        self.nice: int | None = None
+        self.affinity: tuple[int, ...] | None = None
+        #: (class name of api.md §3.9, level)
+        self.io_priority: tuple[str, int] | None = None
+        #: Killed by the kernel when the thread that spawned it ends.
+        self.owner_bound = False
+
+
+class Plan:
+    """Everything a launch needs, resolved and checked; nothing is owned yet."""
+
+    __slots__ = ("argv", "attributes", "cwd", "env", "path", "program", "stderr", "stdin", "stdout", "terminal")
+
+    def __init__(
+        self,
+        program: str,
+        path: bytes,
+        argv: list[bytes],
+        env: list[bytes],
+        cwd: bytes | None,
+        stdin: str | File,
+        stdout: str | File,
+        stderr: str | File,
+        attributes: Attributes,
+        terminal: bool = False,
+    ) -> None:
+        self.program = program
+        self.path = path
+        self.argv = argv
+        self.env = env
+        self.cwd = cwd
+        self.stdin = stdin
+        self.stdout = stdout
+        self.stderr = stderr
+        self.attributes = attributes
+        #: The child shares our terminal in the foreground: it must not become a background process group.
+        self.terminal = terminal
+
+
+class Tree(Protocol):
+    """A set of processes that ends as one: a container's whole content, or one child with its descendants."""
+
+    def members(self) -> list[int]:
+        """Pids of the live members; a dead child that is not reaped yet is none."""
+
+    def empty(self) -> bool:
+        """Whether no live member is left."""
+
+    def send(self, signal: int) -> int:
+        """Send `signal` to every member, also to those born meanwhile; how many were reached."""
+
+    def kill(self) -> None:
+        """Kill every member, including those that are being forked. `empty` may lag for a moment."""
+
+    def changed(self) -> int:
+        """A descriptor that is readable when `empty` may have changed, or -1: ask again after a while."""
+
+    def release(self, pid: int) -> None:
+        """Reap the ended child `pid`, as soon as nobody else needs its number to stay taken."""
+
+
+class Child(Protocol):
+    """A process that we started and have not reaped."""
+
+    pid: int
+    #: What contains it and everything it starts.
+    tree: Tree
+    #: Readable once the process has ended.
+    ended: int
+
+    def stream(self, number: int) -> int:
+        """Our end of stream 0, 1 or 2; -1 where it is no pipe, or closed."""
+
+    def close_stream(self, number: int) -> None:
+        """Close our end. Idempotent."""
+
+    def status(self) -> int | None:
+        """waitpid's status once the process has ended, without reaping it; None before."""
+
+    def wait_killed(self) -> None:
+        """Wait, within reason, until the process that was just killed has ended."""
+
+    def reap(self) -> None:
+        """Give the pid back and close what this object still owns. Only after `status` is known; idempotent."""
+
+
+class Container(Protocol):
+    """Where children live."""
+
+    mechanism: str
+    tree: Tree
+
+    def spawn(self, plan: Plan) -> Child:
+        """Start a child inside; on an exception nothing of it is alive."""
+
+    def abandon(self, child: Child) -> None:
+        """The child's handle is gone: reap it when it has ended, at the next occasion."""
+
+    def slay(self) -> None:
+        """Kill every member, also a frozen one, and wait within reason until they are gone. Stays usable."""
+
+    def freeze(self) -> None:
+        """Stop every member from running. Idempotent."""
+
+    def thaw(self) -> None:
+        """Let every member run again. Idempotent."""
+
+    def adopt(self, pid: int) -> None:
+        """Take in a process that was started elsewhere; its future children too, where the mechanism can."""
+
+    def usage(self) -> Usage:
+        """What the members have used so far."""
+
+    def close(self, *, leave: bool = False) -> None:
+        """Kill what is left, wait until it is gone and give the container back; with `leave`, forget it alive."""
+
+
+class Usage:
+    """A container's consumption; `None` where the mechanism does not measure it."""
+
+    __slots__ = ("cpu_seconds", "io_read", "io_written", "peak_memory", "peak_processes", "processes")
+
+    def __init__(self, processes: int) -> None:
+        self.processes = processes
+        self.cpu_seconds: float | None = None
+        self.peak_memory: int | None = None
+        self.peak_processes: int | None = None
+        self.io_read: int | None = None
+        self.io_written: int | None = None

@@ -1,0 +1,261 @@
+"""Containers on process groups, for where no cgroup is to be had: every child leads a group of its own.
+
+What it holds: the groups, and everything that descends from a member, found by walking /proc. What it cannot hold: who
+leaves the group by setsid(2) and loses the parent that led to it. A leader is not reaped while others of its group live:
+the zombie keeps the number from being given to a stranger's group (credentials(7)).
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+import signal
+import sys
+from array import array
+
+from . import proctree
+from .birth import Placement
+from .errors import Refused
+from .guardian import Guardian
+from .identity import peak_memory
+from .launching import reap
+from .port import Plan, Usage
+from .procfs import is_same, read_stat, start_time
+from .spawning import spawn_child
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .child import LinuxChild
+
+
+class Groups:
+    """Process groups and single adopted processes: a Tree."""
+
+    __slots__ = ("_guardian", "_lock", "_waiting", "adopted", "pgids")
+
+    def __init__(self, guardian: Guardian) -> None:
+        self._guardian = guardian
+        self._lock = _thread.allocate_lock()
+        self.pgids: set[int] = set()
+        #: pid → start time of processes that joined later.
+        self.adopted: dict[int, int] = {}
+        # Ended leaders whose zombie keeps the number of a group that still has members.
+        self._waiting: set[int] = set()
+
+    def _scope(self) -> tuple[set[int], set[int]]:
+        with self._lock:
+            return set(self.pgids), {pid for pid, start in self.adopted.items() if is_same(pid, start)}
+
+    def members(self) -> list[int]:
+        """Pids of all live members that can be found."""
+        groups, roots = self._scope()
+        return sorted(proctree.reachable(groups, roots)) if groups or roots else []
+
+    def empty(self) -> bool:
+        """Whether nobody is found alive."""
+        return not self.members()
+
+    def send(self, number: int) -> int:
+        """Signal everybody who is found, again until a pass finds nobody new."""
+        groups, roots = self._scope()
+        return proctree.send_all(groups, roots, number) if groups or roots else 0
+
+    def kill(self) -> None:
+        """Stop, list and kill all that is found."""
+        groups, roots = self._scope()
+        if groups or roots:
+            proctree.kill_all(groups, roots)
+
+    def changed(self) -> int:
+        """Nothing tells when a process group becomes empty."""
+        return -1
+
+    def add(self, pgid: int) -> None:
+        """This group is ours from now on."""
+        with self._lock:
+            self.pgids.add(pgid)
+
+    def release(self, pid: int) -> None:
+        """Reap the leader, or let its zombie hold the number while others of its group live."""
+        with self._lock:
+            self._waiting.add(pid)
+        self.prune()
+
+    def prune(self) -> None:
+        """Reap the leaders whose group has ended, and take the groups back from the guardian first."""
+        with self._lock:
+            waiting = set(self._waiting)
+        if not waiting:
+            return
+        held = {stat.pgrp for stat in proctree.reachable(waiting, set()).values()}
+        for pid in waiting - held:
+            with self._lock:
+                if pid not in self._waiting:
+                    continue
+                self._waiting.discard(pid)
+                self.pgids.discard(pid)
+            self._guardian.drop(pid)
+            reap(pid)
+
+    def let_go(self) -> None:
+        """Forget all groups alive: neither we nor the guardian touch them again."""
+        with self._lock:
+            pgids, self.pgids = self.pgids, set()
+            waiting, self._waiting = self._waiting, set()
+            self.adopted.clear()
+        for pgid in pgids:
+            self._guardian.drop(pgid)
+        for pid in waiting:
+            reap(pid)
+
+
+class OneGroup(Groups):
+    """The tree of one child inside a group's: what it does to itself the group hears of."""
+
+    __slots__ = ("_whole",)
+
+    def __init__(self, guardian: Guardian, whole: Groups) -> None:
+        super().__init__(guardian)
+        self._whole = whole
+
+    def add(self, pgid: int) -> None:
+        """Ours, and the group's."""
+        super().add(pgid)
+        self._whole.add(pgid)
+
+    def release(self, pid: int) -> None:
+        """The whole group decides when the number is free."""
+        self._whole.release(pid)
+
+
+def _spawn_in(guardian: Guardian, tree: Groups, plan: Plan, guarded: bool) -> LinuxChild:
+    """A child that leads its own group and has told the guardian of itself before its program begins."""
+    placement = Placement()
+    if guarded:
+        guardian.ensure()
+        if guardian.takes_registration:
+            placement.register_fd = guardian.pipe
+            placement.registration = array("i", [int.from_bytes(b"new ", sys.byteorder), 0])
+    child = spawn_child(plan, placement, _Newborn(tree, placement.registration))
+    try:
+        tree.add(child.pid)
+        child.tree = tree
+        if guarded:
+            guardian.announce(child.pid, child.start())
+    except BaseException:
+        tree.kill()
+        child.reap()
+        raise
+    return child
+
+
+class _Newborn:
+    """The tree of a child between its birth and its entry into a container's books."""
+
+    __slots__ = ("_registration", "_tree")
+
+    def __init__(self, tree: Groups, registration: array[int] | None) -> None:
+        self._tree = tree
+        self._registration = registration
+
+    def kill(self) -> None:
+        """Its group, which only it can have made."""
+        if self._registration is not None and self._registration[1] > 0:
+            proctree.kill_all({self._registration[1]}, set())
+
+
+class GroupsContainer:
+    """A container of process groups: one for a private tree, one a child for a group."""
+
+    __slots__ = ("_abandoned", "_closed", "_frozen", "_guardian", "_private", "_spawning", "outlives", "tree")
+
+    mechanism = "process_group"
+
+    def __init__(self, guardian: Guardian, private: bool, outlives: bool = False) -> None:
+        self._guardian = guardian
+        self._private = private
+        # Held while a child is being born: closing waits for it.
+        self._spawning = _thread.allocate_lock()
+        self._closed = False
+        self._frozen = False
+        self._abandoned: list[LinuxChild] = []
+        self.outlives = outlives
+        self.tree = Groups(guardian)
+
+    def spawn(self, plan: Plan) -> LinuxChild:
+        """Start a child inside; on an exception nothing of it is alive."""
+        with self._spawning:
+            if self._closed:
+                raise Refused("the group is already closed")
+            if self._frozen:
+                raise Refused("the group is suspended")
+            self._reap_abandoned()
+            tree = self.tree if self._private else OneGroup(self._guardian, self.tree)
+            return _spawn_in(self._guardian, tree, plan, not self.outlives)
+
+    def abandon(self, child: LinuxChild) -> None:
+        """Reap the child at the next occasion after its end."""
+        self._abandoned.append(child)
+
+    def _reap_abandoned(self) -> None:
+        waiting, self._abandoned = self._abandoned, []
+        for child in waiting:
+            if child.status() is None:
+                self._abandoned.append(child)
+            else:
+                child.reap()
+
+    def slay(self) -> None:
+        """Kill every member, also a stopped one, and wait within reason until they are gone."""
+        with self._spawning:
+            self.tree.kill()
+            self._frozen = False
+        proctree.wait_gone(self.tree)
+        self._reap_abandoned()
+
+    def freeze(self) -> None:
+        """SIGSTOP for everybody who is found. Idempotent."""
+        with self._spawning:
+            self._frozen = True
+            self.tree.send(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT for everybody who is found. Idempotent."""
+        with self._spawning:
+            self._frozen = False
+            self.tree.send(signal.SIGCONT)
+
+    def adopt(self, pid: int) -> None:
+        """Take in one process and what descends from it while it lives."""
+        start = start_time(pid)
+        if start is None:
+            raise ProcessLookupError(3, "adopt: no such process")
+        self.tree.adopted[pid] = start
+
+    def usage(self) -> Usage:
+        """Sums over the living: the dead took their share with them."""
+        members = self.tree.members()
+        usage = Usage(len(members))
+        ticks = peak = 0
+        for pid in members:
+            stat = read_stat(pid)
+            ticks += 0 if stat is None else stat.cpu_ticks
+            peak += peak_memory(pid) or 0
+        if members:
+            usage.cpu_seconds = ticks / os.sysconf("SC_CLK_TCK")
+            usage.peak_memory = peak
+        return usage
+
+    def close(self, *, leave: bool = False) -> None:
+        """Kill what is left, wait until it is gone; with `leave`, forget it alive. Idempotent."""
+        with self._spawning:
+            if self._closed:
+                return
+            self._closed = True
+        if leave:
+            self.tree.let_go()
+        elif not self.tree.empty():
+            self.tree.kill()
+            proctree.wait_gone(self.tree)
+        self._reap_abandoned()
+        self.tree.prune()

@@ -1,0 +1,60 @@
+"""Plan to living child: streams, script, launch, and nothing left of it when any of them fails."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from .birth import Placement, compile_script
+from .child import LinuxChild
+from .launchers import launcher
+from .launching import Launched
+from .port import Plan, Tree
+from .stdio import Streams
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable
+
+    from .script import Script
+
+
+def launch_here(script: Script, launched: Launched) -> None:
+    """Clone on the calling thread."""
+    launcher().launch(script, launched)
+
+
+def spawn_child(
+    plan: Plan, placement: Placement, tree: Tree, launch: Callable[[Script, Launched], None] = launch_here
+) -> LinuxChild:
+    """A child of `plan` inside `tree`, or an exception and nothing of it: no process, no descriptor."""
+    sys.audit("subprocess.Popen", plan.path, plan.argv, plan.cwd, plan.env)
+    streams = Streams(plan)
+    launched = Launched()
+    try:
+        launch(compile_script(plan, streams.child, placement), launched)
+        streams.close_theirs()
+        return LinuxChild(launched, streams, tree)
+    except BaseException:
+        if launched.pid > 0:
+            os.kill(launched.pid, 9)  # not reaped yet, so the pid is its own
+            tree.kill()
+            launched.discard()
+        raise
+    finally:
+        streams.close()
+
+
+def spawn_orphan(plan: Plan, placement: Placement) -> int:
+    """A process that is nobody's child and in nobody's container; returns its pid. Nothing of it stays with us."""
+    sys.audit("subprocess.Popen", plan.path, plan.argv, plan.cwd, plan.env)
+    streams = Streams(plan)
+    launched = Launched()
+    try:
+        launcher().launch(compile_script(plan, streams.child, placement), launched)
+    finally:
+        streams.close()
+        if launched.pid > 0:
+            launched.discard()
+    assert placement.registration is not None
+    return placement.registration[1]

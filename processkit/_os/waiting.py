@@ -1,0 +1,196 @@
+"""One wait for everything that a run is waiting for, on POSIX: its pipes, its child's end, its tree's news.
+
+`Waiter` blocks in poll(2); `LoopWaiter` registers the same descriptors with a running event loop. Both report the same
+events to the same place: (what, bytes).
+"""
+
+from __future__ import annotations
+
+import os
+import select
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+    from typing import Callable
+
+    from .child import LinuxChild
+
+STDIN, STDOUT, STDERR, ENDED, TREE = 0, 1, 2, 3, 4
+READ_SIZE = 1 << 18
+
+
+class Feed:
+    """Bytes on their way into a child's stdin. A child that does not want them is no error: EPIPE only ends the feed."""
+
+    __slots__ = ("_child", "_rest")
+
+    def __init__(self, child: LinuxChild, data: bytes) -> None:
+        self._child = child
+        self._rest = memoryview(data)
+        if not data:
+            child.close_stream(STDIN)
+
+    def write(self) -> None:
+        """Write what the pipe takes now; close it once all is written."""
+        try:
+            written = os.write(self._child.stream(STDIN), self._rest)
+        except BlockingIOError:
+            return
+        except BrokenPipeError:
+            self._child.close_stream(STDIN)
+            return
+        self._rest = self._rest[written:]
+        if not self._rest:
+            self._child.close_stream(STDIN)
+
+
+def read_some(descriptor: int) -> bytes | None:
+    """What the pipe holds, b"" at its end, None when there is nothing now."""
+    try:
+        return os.read(descriptor, READ_SIZE)
+    except BlockingIOError:
+        return None
+
+
+class Waiter:
+    """Blocks until something happens to one child."""
+
+    __slots__ = ("_child", "_feed", "_poller", "_what")
+
+    def __init__(self, child: LinuxChild, feed: Feed | None) -> None:
+        self._child = child
+        self._feed = feed
+        self._poller = select.poll()
+        self._what: dict[int, int] = {}
+        self._watch(child.ended, ENDED)
+        self._watch(child.stream(STDOUT), STDOUT)
+        self._watch(child.stream(STDERR), STDERR)
+        if feed is not None:
+            self._watch(child.stream(STDIN), STDIN, select.POLLOUT)
+
+    def _watch(self, descriptor: int, what: int, mask: int = select.POLLIN) -> None:
+        if descriptor >= 0:
+            self._what[descriptor] = what
+            self._poller.register(descriptor, mask)
+
+    def watch_tree(self) -> bool:
+        """Report TREE when the tree may have become empty; False where nothing can tell."""
+        descriptor = self._child.tree.changed()
+        if descriptor < 0:
+            return False
+        if descriptor not in self._what:
+            self._watch(descriptor, TREE)
+        return True
+
+    def unwatch(self, descriptor: int) -> None:
+        """Stop watching a descriptor, before it is closed."""
+        if self._what.pop(descriptor, None) is not None:
+            self._poller.unregister(descriptor)
+
+    def wait(self, seconds: float | None, report: Callable[[int, bytes], None]) -> None:
+        """Block for at most `seconds`; report what happened."""
+        # poll(2) counts whole milliseconds: rounded up, or the last one would be spent spinning.
+        timeout = None if seconds is None else max(0, -int(-seconds * 1000 // 1))
+        for descriptor, _ in self._poller.poll(timeout):
+            what = self._what.get(descriptor)
+            if what is None:
+                continue
+            if what == STDIN:
+                self._write(descriptor)
+            elif what == ENDED:
+                self.unwatch(descriptor)
+                report(ENDED, b"")
+            elif what == TREE:
+                report(TREE, b"")
+            else:
+                data = read_some(descriptor)
+                if data is not None:
+                    if not data:
+                        self.unwatch(descriptor)
+                    report(what, data)
+
+    def _write(self, descriptor: int) -> None:
+        assert self._feed is not None
+        self.unwatch(descriptor)
+        self._feed.write()
+        if self._child.stream(STDIN) >= 0:
+            self._watch(descriptor, STDIN, select.POLLOUT)
+
+    def close(self) -> None:
+        """Nothing is left registered anywhere: poll(2) keeps no state."""
+
+
+class LoopWaiter:
+    """Has a running event loop report what happens to one child."""
+
+    __slots__ = ("_child", "_feed", "_loop", "_readers", "_report", "_writer")
+
+    def __init__(
+        self, loop: AbstractEventLoop, child: LinuxChild, feed: Feed | None, report: Callable[[int, bytes], None]
+    ) -> None:
+        self._loop = loop
+        self._child = child
+        self._feed = feed
+        self._report = report
+        self._readers: set[int] = set()
+        self._writer = -1
+        self._watch(child.stream(STDOUT), STDOUT)
+        self._watch(child.stream(STDERR), STDERR)
+        self._watch(child.ended, ENDED)
+        if feed is not None and child.stream(STDIN) >= 0:
+            self._writer = child.stream(STDIN)
+            loop.add_writer(self._writer, self._write)
+
+    def _watch(self, descriptor: int, what: int) -> None:
+        if descriptor >= 0:
+            self._loop.add_reader(descriptor, self._ready, descriptor, what)
+            self._readers.add(descriptor)
+
+    def watch_tree(self) -> bool:
+        """Report TREE when the tree may have become empty; False where nothing can tell."""
+        descriptor = self._child.tree.changed()
+        if descriptor >= 0 and descriptor not in self._readers:
+            self._watch(descriptor, TREE)
+        return descriptor >= 0
+
+    def unwatch(self, descriptor: int) -> None:
+        """Stop watching a descriptor, before it is closed."""
+        if descriptor in self._readers:
+            self._readers.discard(descriptor)
+            self._loop.remove_reader(descriptor)
+
+    def _ready(self, descriptor: int, what: int) -> None:
+        if what in (ENDED, TREE):
+            if what == ENDED:
+                self.unwatch(descriptor)
+            self._report(what, b"")
+            return
+        data = read_some(descriptor)
+        if data is not None:
+            if not data:
+                self.unwatch(descriptor)
+            self._report(what, data)
+
+    def _write(self) -> None:
+        assert self._feed is not None
+        self._feed.write()
+        if self._child.stream(STDIN) < 0:
+            self._loop.remove_writer(self._writer)
+            self._writer = -1
+
+    def close(self) -> None:
+        """Unregister all; before the descriptors are closed."""
+        for descriptor in list(self._readers):
+            self.unwatch(descriptor)
+        if self._writer >= 0:
+            self._loop.remove_writer(self._writer)
+            self._writer = -1
+
+
+def any_ended(descriptors: list[int], seconds: float | None) -> None:
+    """Block until one of the children whose `ended` these are has ended, for at most `seconds`."""
+    poller = select.poll()
+    for descriptor in descriptors:
+        poller.register(descriptor, select.POLLIN)
+    poller.poll(None if seconds is None else max(0, -int(-seconds * 1000 // 1)))

@@ -1,0 +1,180 @@
+"""From settings to a plan: everything that the user can get wrong is found here, before anything is owned."""
+
+from __future__ import annotations
+
+import os
+
+from ._errors import PermissionDenied, ProcessError, ProcessNotFound, failure, unsupported
+from ._os import LaunchError, NotExecutable, NotFound, Refused, StreamError, environment, find_program
+from ._os.port import Attributes, File, Plan
+from ._settings import INHERIT, NULL, PIPE, Redirect, Settings
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+_NICE = {"idle": 19, "below_normal": 10, "normal": 0, "above_normal": -5, "high": -10}
+# The kernel's own bound (CONFIG_NR_CPUS) is at most 8192; what it has is its to say.
+MOST_CPUS = 8192
+ENOENT, E2BIG, ENOEXEC, EACCES, EPERM = 2, 7, 8, 13, 1
+
+
+def make_plan(settings: Settings) -> Plan:
+    """The launch that `settings` ask for, resolved now; raises what the user got wrong."""
+    program = settings.program
+    stdin = _stdin_kind(settings)
+    attributes = _attributes(settings)
+    try:
+        env = environment(settings.env_clear, settings.env_inherit, settings.env)
+        argv = [os.fsencode(word) for word in (settings.arg0 if settings.arg0 is not None else program, *settings.args)]
+        cwd = None if settings.cwd is None else os.fsencode(settings.cwd)
+    except UnicodeEncodeError as error:
+        raise failure(f"{program}: args, env or cwd cannot be encoded for this system", program) from error
+    except ValueError as error:
+        raise failure(f"{program}: env: {error}", program) from error
+    _refuse_nul(program, "program", os.fsencode(program))
+    for word in argv:
+        _refuse_nul(program, "args", word)
+    for entry in env.entries:
+        _refuse_nul(program, "env", entry)
+    _refuse_nul(program, "cwd", cwd or b"")
+    path = resolve(program, settings.prefer_local, env.path)
+    return Plan(
+        program=program,
+        path=os.fsencode(path),
+        argv=argv,
+        env=env.entries,
+        cwd=cwd,
+        stdin=stdin,
+        stdout=_file_or_kind(settings.stdout),
+        stderr=_file_or_kind(settings.stderr),
+        attributes=attributes,
+        terminal=settings.inherit_stdin and _in_foreground(),
+    )
+
+
+def resolve_settings(settings: Settings) -> str:
+    """Where the program of `settings` is found, as a launch would find it."""
+    env = environment(settings.env_clear, settings.env_inherit, settings.env)
+    return resolve(settings.program, settings.prefer_local, env.path)
+
+
+def resolve(program: str, prefer_local: tuple[str, ...], path: str | None) -> str:
+    """The absolute path of `program`, or ProcessNotFound or PermissionDenied."""
+    try:
+        return find_program(program, prefer_local, path)
+    except NotFound as miss:
+        raise not_found(program, miss.searched) from None
+    except NotExecutable:
+        raise denied(program, f"{program} exists but cannot be executed: permission denied") from None
+
+
+def _stdin_kind(settings: Settings) -> str | File:
+    has_source = settings.stdin_data is not None or settings.stdin_file is not None
+    if settings.inherit_stdin:
+        if has_source or settings.keep_stdin_open:
+            other = "a stdin source" if has_source else "keep_stdin_open()"
+            raise failure(f"{settings.program}: inherit_stdin() cannot be combined with {other}", settings.program)
+        return INHERIT
+    if settings.stdin_file is not None:
+        return File(settings.stdin_file, False)
+    return PIPE if has_source or settings.keep_stdin_open else NULL
+
+
+def _file_or_kind(stream: str | Redirect) -> str | File:
+    return File(stream.path, stream.append) if isinstance(stream, Redirect) else stream
+
+
+def _attributes(settings: Settings) -> Attributes:
+    attributes = Attributes()
+    attributes.uid = settings.uid
+    attributes.gid = settings.gid
+    attributes.groups = settings.groups
+    attributes.new_session = settings.new_session
+    attributes.umask = settings.umask
+    attributes.io_priority = settings.io_priority
+    attributes.nice = None if settings.priority is None else _NICE[settings.priority]
+    for name, (soft, hard) in settings.rlimits.items():
+        if soft > hard:
+            raise failure(f"{settings.program}: rlimit {name}: soft value {soft} exceeds hard value {hard}", settings.program)
+    attributes.rlimits = settings.rlimits
+    if settings.affinity is not None:
+        if not settings.affinity:
+            raise failure(f"{settings.program}: cpu_affinity names no processor", settings.program)
+        if settings.affinity[-1] >= MOST_CPUS:
+            beyond = f"cpu_affinity: processor {settings.affinity[-1]} is beyond what this system can have"
+            raise failure(f"{settings.program}: {beyond}", settings.program)
+        attributes.affinity = settings.affinity
+    return attributes
+
+
+def _refuse_nul(program: str, parameter: str, value: bytes) -> None:
+    if b"\0" in value:
+        raise failure(f"{parameter} contains a NUL byte, which no program can be given", program.replace("\0", "\\0"))
+
+
+def _in_foreground() -> bool:
+    """Whether our stdin is our terminal and we are in its foreground. tcgetpgrp(3)"""
+    try:
+        return os.tcgetpgrp(0) == os.getpgrp()
+    except OSError:
+        return False
+
+
+def not_found(program: str, searched: str | None) -> ProcessNotFound:
+    """The error for a program that is not there."""
+    where = "" if searched is None else f" (searched {searched or 'nothing: PATH is empty'})"
+    error: Any = ProcessNotFound(f"{program} was not found{where}")
+    error.program = program
+    error.searched = searched
+    error.errno = ENOENT
+    return error  # type: ignore[no-any-return]
+
+
+def denied(program: str, text: str, code: int = EACCES) -> PermissionDenied:
+    """The error for what the system refuses."""
+    error: Any = PermissionDenied(text)
+    error.program = program
+    error.errno = code
+    return error  # type: ignore[no-any-return]
+
+
+def raise_launch_error(error: BaseException, plan: Plan) -> NoReturn:
+    """Translate what a spawn raised, once, `from` the cause."""
+    raise translated(error, plan) from error
+
+
+def translated(error: BaseException, plan: Plan) -> BaseException:
+    """The library's error for what a spawn raised; what is no refusal of the system is itself."""
+    program = plan.program
+    if isinstance(error, ProcessError):
+        return error
+    if isinstance(error, NotImplementedError):
+        return unsupported("spawn", str(error))
+    if isinstance(error, Refused):
+        return failure(f"{program} could not be started: {error}", program)
+    if isinstance(error, StreamError):
+        return failure(f"{program}: cannot open the file of a redirect: {error}", program)
+    if isinstance(error, LaunchError):
+        return _launch_failure(error, program)
+    if isinstance(error, OSError):
+        return failure(f"{program} could not be started: {error}", program)
+    return error
+
+
+def _launch_failure(error: LaunchError, program: str) -> ProcessError:
+    code = error.errno
+    if error.call == "chdir":
+        return failure(f"{program}: cwd cannot be entered: {error}", program)
+    if error.call == "execve":
+        if code == ENOENT:
+            return not_found(program, None)
+        if code == EACCES:
+            return denied(program, f"{program} cannot be executed: permission denied")
+        if code == E2BIG:
+            return failure(f"{program}: args and env together are too long: {error}", program)
+        if code == ENOEXEC:
+            return failure(f"{program} is not in a format that this machine executes: {error}", program)
+    if code in (EPERM, EACCES):
+        return denied(program, f"{program} could not be started: {error}", code)
+    return failure(f"{program} could not be started: {error}", program)

@@ -1,0 +1,236 @@
+"""What a finished run was."""
+
+from __future__ import annotations
+
+from ._errors import NonZeroExit, ProcessError, Signalled, Timeout, excerpt
+from ._values import Value, assign
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TypeVar
+
+    R = TypeVar("R", bound="_Result")
+
+
+class Outcome(Value):
+    """How a process ended: with a code, by a signal (whose number may be unknown), or at its deadline."""
+
+    __module__ = "processkit"
+    __slots__ = ("code", "signal", "timed_out")
+    _fields = ("code", "signal", "timed_out")
+    code: int | None
+    signal: int | None
+    timed_out: bool
+
+    def __init__(self, code: int | None, signal: int | None, timed_out: bool) -> None:
+        assign(self, code=code, signal=signal, timed_out=timed_out)
+
+    @property
+    def exited_zero(self) -> bool:
+        """Whether it ended with exit code 0, whatever codes are accepted."""
+        return self.code == 0
+
+
+def outcome_of(status: int | None, timed_out: bool) -> Outcome:
+    """The outcome in a wait status (wait(2)); None or -1 is a status that nobody knows."""
+    if timed_out:
+        return Outcome(None, None, True)
+    if status is None or status < 0:
+        return Outcome(None, None, False)
+    signal = status & 0x7F
+    return Outcome(None, signal, False) if signal else Outcome(status >> 8, None, False)
+
+
+class Finished(Value):
+    """A run whose stdout was not captured: its outcome and its stderr."""
+
+    __module__ = "processkit"
+    __slots__ = ("outcome", "stderr")
+    _fields = ("outcome", "stderr")
+    outcome: Outcome
+    stderr: str
+
+    def __init__(self, outcome: Outcome, stderr: str) -> None:
+        assign(self, outcome=outcome, stderr=stderr)
+
+    @property
+    def code(self) -> int | None:
+        """The exit code, None when it did not exit by itself."""
+        return self.outcome.code
+
+    @property
+    def signal(self) -> int | None:
+        """The signal that ended it, if one did."""
+        return self.outcome.signal
+
+    @property
+    def timed_out(self) -> bool:
+        """Whether its deadline ended it."""
+        return self.outcome.timed_out
+
+    @property
+    def exited_zero(self) -> bool:
+        """Whether it ended with exit code 0."""
+        return self.outcome.exited_zero
+
+
+_RESULT_FIELDS = (
+    "program",
+    "stdout",
+    "stderr",
+    "outcome",
+    "timeout",
+    "success_codes",
+    "duration_seconds",
+    "truncated",
+    "pid",
+    "args",
+    "mechanism",
+    "leaked",
+)
+
+
+class _Result(Value):
+    """What text and bytes results share."""
+
+    __slots__ = ()
+    _fields = _RESULT_FIELDS
+    _compared = ("program", "stdout", "stderr", "outcome", "timeout", "success_codes")
+    program: str
+    stderr: str
+    outcome: Outcome
+    timeout: float | None
+    success_codes: tuple[int, ...]
+    duration_seconds: float
+    truncated: bool
+    pid: int | None
+    args: tuple[str, ...]
+    mechanism: str
+    leaked: int
+
+    def __init__(
+        self,
+        program: str,
+        stdout: Any,
+        stderr: str,
+        outcome: Outcome,
+        timeout: float | None,
+        success_codes: tuple[int, ...],
+        duration_seconds: float,
+        truncated: bool,
+        pid: int | None,
+        args: tuple[str, ...],
+        mechanism: str,
+        leaked: int,
+    ) -> None:
+        assign(
+            self,
+            program=program,
+            stdout=stdout,
+            stderr=stderr,
+            outcome=outcome,
+            timeout=timeout,
+            success_codes=success_codes,
+            duration_seconds=duration_seconds,
+            truncated=truncated,
+            pid=pid,
+            args=args,
+            mechanism=mechanism,
+            leaked=leaked,
+        )
+
+    @property
+    def code(self) -> int | None:
+        """The exit code; None after a signal or a timeout."""
+        return self.outcome.code
+
+    @property
+    def signal(self) -> int | None:
+        """The signal that ended it; None after an exit or a timeout, or where nobody knows."""
+        return self.outcome.signal
+
+    @property
+    def timed_out(self) -> bool:
+        """Whether the run's own deadline ended it."""
+        return self.outcome.timed_out
+
+    @property
+    def is_success(self) -> bool:
+        """Whether it exited by itself with one of its success codes."""
+        return self.outcome.code in self.success_codes
+
+    def _stdout_text(self) -> str:
+        raise NotImplementedError
+
+    def _stdout_bytes(self) -> bytes | None:
+        return None
+
+    @property
+    def diagnostic(self) -> str | None:
+        """What it said about itself: stripped stderr if that has text, else stripped stdout, else None."""
+        return self.stderr.strip() or self._stdout_text().strip() or None
+
+    def ensure_success(self: R) -> R:
+        """This object if it is a success, else raise what a checking verb would: NonZeroExit, Signalled or Timeout."""
+        if self.is_success:
+            return self
+        raise self._failure()
+
+    def _failure(self) -> ProcessError:
+        tail = excerpt(self.diagnostic)
+        error: Any
+        if self.timed_out:
+            error = Timeout(f"{self.program} timed out after {self.timeout} s{tail}")
+            error.timeout_seconds = self.timeout
+        elif self.outcome.code is None:
+            which = "an unknown signal" if self.signal is None else f"signal {self.signal}"
+            error = Signalled(f"{self.program} was killed by {which}{tail}")
+            error.signal = self.signal
+        else:
+            error = NonZeroExit(f"{self.program} exited with code {self.outcome.code}{tail}")
+            error.code = self.outcome.code
+        error.program = self.program
+        error.stdout = self._stdout_text()
+        error.stderr = self.stderr
+        error.stdout_bytes = self._stdout_bytes()
+        error.diagnostic = self.diagnostic
+        return error  # type: ignore[no-any-return]
+
+
+class ProcessResult(_Result):
+    """A finished run with its captured text."""
+
+    __module__ = "processkit"
+    __slots__ = _RESULT_FIELDS
+    stdout: str
+
+    @property
+    def combined(self) -> str:
+        """stdout and stderr with a newline between them, or the one that is not empty."""
+        return f"{self.stdout}\n{self.stderr}" if self.stdout and self.stderr else self.stdout or self.stderr
+
+    def _stdout_text(self) -> str:
+        return self.stdout
+
+    def __repr__(self) -> str:
+        return f"ProcessResult(program={self.program!r}, code={self.code}, is_success={self.is_success})"
+
+
+class BytesResult(_Result):
+    """A finished run whose stdout is exact bytes."""
+
+    __module__ = "processkit"
+    __slots__ = _RESULT_FIELDS
+    stdout: bytes
+
+    def _stdout_text(self) -> str:
+        return self.stdout.decode("utf-8", "replace")
+
+    def _stdout_bytes(self) -> bytes | None:
+        return self.stdout
+
+    def __repr__(self) -> str:
+        return (
+            f"BytesResult(program={self.program!r}, code={self.code}, is_success={self.is_success}, "
+            f"stdout=<{len(self.stdout)} bytes>)"
+        )

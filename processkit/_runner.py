@@ -1,0 +1,71 @@
+"""`Runner`: the verbs of `Command` as an object, for code that takes its runner as a parameter."""
+
+from __future__ import annotations
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._command import Command
+    from ._result import BytesResult, ProcessResult
+    from ._running import RunningProcess
+
+
+class Runner:
+    """Runs commands for real, each in a private tree."""
+
+    __module__ = "processkit"
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "Runner()"
+
+    def __reduce__(self) -> str:
+        raise TypeError("a Runner cannot be pickled")
+
+    def output(self, command: Command, /) -> ProcessResult:
+        """As `Command.output`."""
+        return command.output()
+
+    async def aoutput(self, command: Command, /) -> ProcessResult:
+        """As `Command.aoutput`."""
+        return await command.aoutput()
+
+    def output_bytes(self, command: Command, /) -> BytesResult:
+        """As `Command.output_bytes`."""
+        return command.output_bytes()
+
+    async def aoutput_bytes(self, command: Command, /) -> BytesResult:
+        """As `Command.aoutput_bytes`."""
+        return await command.aoutput_bytes()
+
+    def run(self, command: Command, /) -> str:
+        """As `Command.run`."""
+        return command.run()
+
+    async def arun(self, command: Command, /) -> str:
+        """As `Command.arun`."""
+        return await command.arun()
+
+    def exit_code(self, command: Command, /) -> int:
+        """As `Command.exit_code`."""
+        return command.exit_code()
+
+    async def aexit_code(self, command: Command, /) -> int:
+        """As `Command.aexit_code`."""
+        return await command.aexit_code()
+
+    def probe(self, command: Command, /) -> bool:
+        """As `Command.probe`."""
+        return command.probe()
+
+    async def aprobe(self, command: Command, /) -> bool:
+        """As `Command.aprobe`."""
+        return await command.aprobe()
+
+    def start(self, command: Command, /) -> RunningProcess:
+        """As `Command.start`."""
+        return command.start()
+
+    async def astart(self, command: Command, /) -> RunningProcess:
+        """As `Command.astart`."""
+        return await command.astart()

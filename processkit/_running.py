@@ -1,0 +1,415 @@
+"""A started process: what can be asked of it, and the verbs that wait for its end."""
+
+from __future__ import annotations
+
+import _thread
+import os
+import time
+
+from ._core.capture import BytesCapture, Discard, TextCapture
+from ._core.encodings import DEFAULT_ENCODING, decoder_factory
+from ._core.stopping import RUNNING, Stopping
+from ._drive.run import Run, act_on_tree
+from ._errors import failure
+from ._log import DEBUG, WARNING, log
+from ._os import STDERR, STDOUT, cpu_seconds, peak_memory
+from ._os.port import PIPE, Child, Container, Plan
+from ._result import BytesResult, Finished, Outcome, ProcessResult, outcome_of
+from ._settings import Settings
+from ._validate import non_negative
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from ._core.capture import Capture
+
+SIGTERM = 15
+
+
+def start_in(container: Container, settings: Settings, plan: Plan, owns: bool) -> RunningProcess:
+    """Spawn `plan` inside; when that fails a container that the process would have owned is closed."""
+    from ._planning import raise_launch_error
+
+    started = time.monotonic()
+    try:
+        child = container.spawn(plan)
+    except BaseException as error:
+        if owns:
+            container.close()
+        if isinstance(error, Exception):
+            raise_launch_error(error, plan)
+        raise
+    return RunningProcess(container, child, settings, plan, owns, started)
+
+
+class RunningProcess:
+    """A process that was started and whose handle is not spent. One consuming verb spends it (api.md §10)."""
+
+    __module__ = "processkit"
+    __slots__ = (
+        "__weakref__", "_child", "_closed", "_container", "_lock", "_owner", "_owns", "_plan", "_settings", "_sinks", "_spent",
+        "_started", "_stopping",
+    )  # fmt: skip
+
+    def __init__(
+        self, container: Container, child: Child, settings: Settings, plan: Plan, owns: bool, started: float
+    ) -> None:
+        self._owner = os.getpid()
+        self._container = container
+        self._child = child
+        self._settings = settings
+        self._plan = plan
+        self._owns = owns
+        self._started = started
+        self._lock = _thread.allocate_lock()
+        self._spent = False
+        self._closed = False
+        self._sinks: dict[int, Capture] = {}
+        deadline = None if settings.timeout is None else started + settings.timeout
+        streams = sum(child.stream(number) >= 0 for number in (STDOUT, STDERR))
+        shared = not owns
+        self._stopping = Stopping(streams, deadline, settings.timeout_grace, shared)
+        log(settings.logger, DEBUG, "child spawned", program=plan.program, pid=child.pid, mechanism=container.mechanism)
+
+    # What it is.
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id; None once the handle is spent."""
+        return None if self._spent else self._child.pid
+
+    @property
+    def mechanism(self) -> str:
+        """What contains it: `cgroup_v2`, `process_group`, `job_object`, or `leash` for a leashed child."""
+        return self._container.mechanism
+
+    @property
+    def args(self) -> tuple[str, ...]:
+        """Program and arguments as they were given."""
+        return (self._settings.program, *self._settings.args)
+
+    @property
+    def owns_group(self) -> bool:
+        """Whether it has a tree to itself."""
+        return self._owns
+
+    @property
+    def elapsed_seconds(self) -> float | None:
+        """Wall time since the launch; None once the handle is spent."""
+        return None if self._spent else time.monotonic() - self._started
+
+    @property
+    def cpu_time_seconds(self) -> float | None:
+        """CPU time of the process itself; None where it cannot be read, or once the handle is spent."""
+        return None if self._spent else cpu_seconds(self._child.pid)
+
+    @property
+    def peak_memory_bytes(self) -> int | None:
+        """Peak resident memory of the process itself; None where it cannot be read, or once the handle is spent."""
+        return None if self._spent else peak_memory(self._child.pid)
+
+    @property
+    def stdout_line_count(self) -> int | None:
+        """Complete lines read from its stdout so far."""
+        return self._seen(STDOUT, "lines_seen")
+
+    @property
+    def stderr_line_count(self) -> int | None:
+        """Complete lines read from its stderr so far."""
+        return self._seen(STDERR, "lines_seen")
+
+    @property
+    def stdout_bytes_seen(self) -> int | None:
+        """Bytes read from its stdout so far."""
+        return self._seen(STDOUT, "bytes_seen")
+
+    @property
+    def stderr_bytes_seen(self) -> int | None:
+        """Bytes read from its stderr so far."""
+        return self._seen(STDERR, "bytes_seen")
+
+    def _seen(self, stream: int, what: str) -> int | None:
+        if self._closed:
+            return None
+        sink = self._sinks.get(stream)
+        return 0 if sink is None else int(getattr(sink, what))
+
+    def __repr__(self) -> str:
+        state = "consumed" if self._spent else f"pid={self._child.pid}"
+        return f"<RunningProcess {self._plan.program!r} {state}>"
+
+    def __reduce__(self) -> str:
+        raise TypeError("a RunningProcess cannot be pickled")
+
+    # Without spending it.
+
+    def poll(self) -> Outcome | None:
+        """Its outcome if it has ended, else None. Does not spend the handle."""
+        self._check_usable()
+        status = self._child.status()
+        return None if status is None else outcome_of(status, self._stopping.timed_out)
+
+    def kill(self) -> None:
+        """Start killing the tree, or in a shared group this child's part of it. Returns at once, does not spend."""
+        self._check_usable()
+        with self._lock:
+            self._stopping.stop(time.monotonic(), None)
+            self._act()
+
+    # Consuming verbs.
+
+    def outcome(self) -> Outcome:
+        """Wait for its end, discarding its output."""
+        run = self._begin({STDOUT: Discard(), STDERR: Discard()})
+        return self._finish_blocking(run)
+
+    async def aoutcome(self) -> Outcome:
+        """Async twin of `outcome`."""
+        run = self._begin({STDOUT: Discard(), STDERR: Discard()}, in_loop=True)
+        return await self._finish_async(run)
+
+    def finish(self) -> Finished:
+        """Wait for its end; stderr is captured, stdout discarded."""
+        sinks = {STDOUT: Discard(), STDERR: self._text(STDERR)}
+        return Finished(self._finish_blocking(self._begin(sinks)), _value(sinks[STDERR]))
+
+    async def afinish(self) -> Finished:
+        """Async twin of `finish`."""
+        sinks = {STDOUT: Discard(), STDERR: self._text(STDERR)}
+        return Finished(await self._finish_async(self._begin(sinks, in_loop=True)), _value(sinks[STDERR]))
+
+    def output(self) -> ProcessResult:
+        """Wait for its end and return all it wrote as text; ProcessError where stdout is not piped."""
+        self._require_piped()
+        return self._capture()
+
+    def _capture(self) -> ProcessResult:
+        sinks = {STDOUT: self._text(STDOUT), STDERR: self._text(STDERR)}
+        run = self._begin(sinks)
+        return self._text_result(run, self._finish_blocking(run))
+
+    async def aoutput(self) -> ProcessResult:
+        """Async twin of `output`."""
+        self._require_piped()
+        return await self._acapture()
+
+    async def _acapture(self) -> ProcessResult:
+        sinks = {STDOUT: self._text(STDOUT), STDERR: self._text(STDERR)}
+        run = self._begin(sinks, in_loop=True)
+        return self._text_result(run, await self._finish_async(run))
+
+    def output_bytes(self) -> BytesResult:
+        """Wait for its end and return exactly the bytes it wrote to stdout; stderr is text."""
+        self._require_piped()
+        run = self._begin({STDOUT: BytesCapture(), STDERR: self._text(STDERR)})
+        return self._bytes_result(run, self._finish_blocking(run))
+
+    async def aoutput_bytes(self) -> BytesResult:
+        """Async twin of `output_bytes`."""
+        self._require_piped()
+        run = self._begin({STDOUT: BytesCapture(), STDERR: self._text(STDERR)}, in_loop=True)
+        return self._bytes_result(run, await self._finish_async(run))
+
+    def shutdown(self, grace_seconds: float) -> Outcome:
+        """Ask the tree to end (SIGTERM, or the command's `timeout_signal`), wait up to `grace_seconds`, then kill it."""
+        grace = non_negative(grace_seconds, "grace_seconds")
+        run = self._begin({STDOUT: Discard(), STDERR: Discard()})
+        run.stopping.stop(time.monotonic(), grace)
+        return self._finish_blocking(run)
+
+    async def ashutdown(self, grace_seconds: float) -> Outcome:
+        """Async twin of `shutdown`."""
+        grace = non_negative(grace_seconds, "grace_seconds")
+        run = self._begin({STDOUT: Discard(), STDERR: Discard()}, in_loop=True)
+        run.stopping.stop(time.monotonic(), grace)
+        return await self._finish_async(run)
+
+    # How they work.
+
+    def _check_usable(self) -> None:
+        if os.getpid() != self._owner:
+            raise failure("this handle belongs to the process that this one was forked from", self._plan.program)
+        if self._spent:
+            raise failure(f"the handle of {self._plan.program} is consumed", self._plan.program)
+
+    def _ended_descriptor(self) -> int:
+        """Readable once it has ended."""
+        self._check_usable()
+        return self._child.ended
+
+    def _require_piped(self) -> None:
+        self._check_usable()
+        if self._plan.stdout != PIPE:
+            raise failure(f"{self._plan.program}: stdout is not piped, so it cannot be captured", self._plan.program)
+
+    def _text(self, stream: int) -> TextCapture:
+        settings = self._settings
+        decoder, lone_cr = settings.stdout_decoder, settings.stdout_cr
+        if stream == STDERR:
+            decoder, lone_cr = settings.stderr_decoder, settings.stderr_cr
+        return TextCapture(decoder or decoder_factory(DEFAULT_ENCODING), lone_cr)
+
+    def _begin(self, sinks: dict[int, Capture], in_loop: bool = False) -> Run:
+        """Spend the handle: from here on only the run touches the child."""
+        if in_loop:
+            from ._verbs import require_loop
+
+            require_loop(self._plan.program)
+        with self._lock:
+            self._check_usable()
+            self._spent = True
+            self._sinks = sinks
+            run = Run(self._child, self._stopping, sinks, self._soft_signal(), self._stdin())
+        if self._settings.timeout is not None:
+            from ._drive.tender import untend
+
+            untend(self)
+        return run
+
+    def _soft_signal(self) -> int:
+        chosen = self._settings.timeout_signal
+        return SIGTERM if chosen is None else chosen
+
+    def _stdin(self) -> bytes | None:
+        """What is still to be written to its stdin; b"" only closes it."""
+        data = self._settings.stdin_data
+        return b"" if data is None and self._plan.stdin == PIPE else data
+
+    def _finish_blocking(self, run: Run) -> Outcome:
+        from ._drive.blocking import drive
+
+        try:
+            drive(run)
+        except BaseException:
+            self._abort()
+            raise
+        return self._end(run)
+
+    async def _finish_async(self, run: Run) -> Outcome:
+        from ._drive.aio import drive
+
+        try:
+            await drive(run)
+        except BaseException:
+            self._abort()
+            raise
+        return self._end(run)
+
+    def _end(self, run: Run) -> Outcome:
+        """The run is over: give everything back."""
+        outcome = outcome_of(self._child.status(), run.stopping.timed_out)
+        self._close()
+        logger = self._settings.logger
+        if outcome.timed_out and self._settings.timeout is not None:
+            elapsed = int(self._settings.timeout * 1000)
+            log(logger, WARNING, "timeout elapsed", program=self._plan.program, timeout_ms=elapsed)
+        elapsed = int((time.monotonic() - self._started) * 1000)
+        log(logger, DEBUG, "process exited", program=self._plan.program, outcome=_word(outcome), elapsed_ms=elapsed)
+        return outcome
+
+    def _text_result(self, run: Run, outcome: Outcome) -> ProcessResult:
+        return ProcessResult(
+            self._plan.program, _value(run.sinks[STDOUT]), _value(run.sinks[STDERR]), outcome, *self._facts(run)
+        )
+
+    def _bytes_result(self, run: Run, outcome: Outcome) -> BytesResult:
+        stdout = run.sinks[STDOUT]
+        assert isinstance(stdout, BytesCapture)
+        return BytesResult(self._plan.program, stdout.value(), _value(run.sinks[STDERR]), outcome, *self._facts(run))
+
+    def _facts(self, run: Run) -> tuple[float | None, tuple[int, ...], float, bool, int, tuple[str, ...], str, int]:
+        settings = self._settings
+        duration = time.monotonic() - self._started
+        mechanism = self._container.mechanism
+        return settings.timeout, settings.success_codes, duration, False, self._child.pid, self.args, mechanism, run.leaked
+
+    # Deadlines that nobody waits for, and the end.
+
+    def _keep_deadline(self) -> None:
+        """Have the deadline kept although nobody waits yet; the last thing that a `start` does."""
+        wake = self._stopping.wake
+        if wake is not None:
+            from ._drive.tender import tend
+
+            tend(self, wake, keep=not self._owns)
+
+    def _tend(self) -> float | None:
+        """Do what the clock demands of a process that nobody waits for; when to be called again. Called by the tender."""
+        with self._lock:
+            if self._spent or self._closed:
+                return None
+            if self._child.status() is not None and (self._stopping.state == RUNNING or self._child.tree.empty()):
+                return None
+            self._stopping.tick(time.monotonic())
+            self._act()
+            return self._stopping.wake
+
+    def _act(self) -> None:
+        """Execute what was decided while no driver is there; one that comes finds the rest of the state."""
+        act_on_tree(self._child, self._stopping, self._soft_signal())
+
+    def _abort(self) -> None:
+        """Kill the tree and wait until it is gone, whatever was under way."""
+        self._child.tree.kill()
+        self._close()
+
+    def _close(self) -> None:
+        """Kill what is left of an owned tree, or of a shared child, and give everything back. Idempotent."""
+        with self._lock:
+            if self._closed or os.getpid() != self._owner:
+                return
+            self._closed = True
+            self._spent = True
+        if self._child.status() is None:
+            self._child.tree.kill()
+            self._child.wait_killed()
+        try:
+            if self._owns:
+                # Before the reap: a process group needs its leader's number until all of it is dead.
+                self._container.close()
+        finally:
+            self._child.reap()
+
+    def __enter__(self) -> RunningProcess:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._leave()
+
+    async def __aenter__(self) -> RunningProcess:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._leave()
+
+    def _leave(self) -> None:
+        if self._settings.timeout is not None:
+            from ._drive.tender import untend
+
+            untend(self)
+        self._close()
+
+    def __del__(self) -> None:
+        if getattr(self, "_closed", True) or os.getpid() != self._owner:
+            return
+        if not self._owns:
+            self._container.abandon(self._child)
+            return
+        import warnings
+
+        warnings.warn(f"{self!r} was dropped while it was open; its tree is killed", ResourceWarning, source=self, stacklevel=2)
+        self._close()
+
+
+def _value(sink: Capture) -> str:
+    assert isinstance(sink, TextCapture)
+    return sink.value()
+
+
+def _word(outcome: Outcome) -> str:
+    if outcome.timed_out:
+        return "timed_out"
+    return f"code:{outcome.code}" if outcome.code is not None else f"signal:{outcome.signal}"

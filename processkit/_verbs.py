@@ -1,0 +1,60 @@
+"""What the one-shot verbs make of a finished run; `Command`, groups and runners have the same ones."""
+
+from __future__ import annotations
+
+from ._errors import InvalidJson, NonZeroExit, failure
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ._result import ProcessResult
+
+MOST_JSON_SHOWN = 2048
+
+
+def text_of(result: ProcessResult) -> str:
+    """`run`: stdout without trailing white space, or what `ensure_success` raises."""
+    return result.ensure_success().stdout.rstrip()
+
+
+def json_of(result: ProcessResult) -> Any:
+    """`run_json`: the JSON value in stdout; InvalidJson with a bounded head of it."""
+    import json
+
+    text = result.ensure_success().stdout
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        invalid: Any = InvalidJson(f"{result.program}: stdout is not valid JSON: {error}")
+        invalid.program = result.program
+        invalid.stdout = text[:MOST_JSON_SHOWN]
+        raise invalid from error
+
+
+def exit_code_of(result: ProcessResult) -> int:
+    """`exit_code`: the raw code; Signalled or Timeout where there is none."""
+    if result.code is None:
+        result.ensure_success()
+    assert result.code is not None
+    return result.code
+
+
+def probe_of(result: ProcessResult) -> bool:
+    """`probe`: True for 0, False for 1, else raise."""
+    code = exit_code_of(result)
+    if code in (0, 1):
+        return code == 0
+    failed = result._failure()
+    assert isinstance(failed, NonZeroExit)
+    raise failed
+
+
+def require_loop(program: str) -> None:
+    """Refuse to go on without a running asyncio loop; nothing has been started or spent."""
+    import asyncio
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        raise failure(f"{program}: no running asyncio event loop", program) from None
