@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from . import _launch
 from . import _validate as validate
 from ._core.encodings import decoder_factory
 from ._settings import INHERIT, NULL, PIPE, Redirect, Settings
@@ -279,39 +280,27 @@ class Command:
 
     def start(self) -> RunningProcess:
         """Start it and return a handle that owns its tree."""
-        from ._launch import start
-
-        return start(self._settings)
+        return _launch.start(self._settings)
 
     async def astart(self) -> RunningProcess:
         """Async twin of `start`; the loop goes on while the process is being made."""
-        from ._launch import astart
-
-        return await astart(self._settings)
+        return await _launch.astart(self._settings)
 
     def output(self) -> ProcessResult:
         """Run it; its text, its outcome. Nothing of the tree is left when this returns or raises."""
-        from ._launch import one_shot
-
-        return one_shot(self._settings, need_stdout=True)
+        return _launch.one_shot(self._settings, need_stdout=True)
 
     async def aoutput(self) -> ProcessResult:
         """Async twin of `output`."""
-        from ._launch import aone_shot
-
-        return await aone_shot(self._settings, need_stdout=True)
+        return await _launch.aone_shot(self._settings, need_stdout=True)
 
     def output_bytes(self) -> BytesResult:
         """Run it; the exact bytes of its stdout."""
-        from ._launch import one_shot_bytes
-
-        return one_shot_bytes(self._settings)
+        return _launch.one_shot_bytes(self._settings)
 
     async def aoutput_bytes(self) -> BytesResult:
         """Async twin of `output_bytes`."""
-        from ._launch import aone_shot_bytes
-
-        return await aone_shot_bytes(self._settings)
+        return await _launch.aone_shot_bytes(self._settings)
 
     def run(self) -> str:
         """Run it and return stdout without trailing white space; raise unless it succeeded."""
@@ -331,27 +320,19 @@ class Command:
 
     def exit_code(self) -> int:
         """Run it and return its exit code, whatever it is; raise Signalled or Timeout where there is none."""
-        from ._launch import one_shot
-
-        return exit_code_of(one_shot(self._settings, need_stdout=False))
+        return exit_code_of(_launch.one_shot(self._settings, need_stdout=False))
 
     async def aexit_code(self) -> int:
         """Async twin of `exit_code`."""
-        from ._launch import aone_shot
-
-        return exit_code_of(await aone_shot(self._settings, need_stdout=False))
+        return exit_code_of(await _launch.aone_shot(self._settings, need_stdout=False))
 
     def probe(self) -> bool:
         """Run it: True for exit code 0, False for 1; any other raises."""
-        from ._launch import one_shot
-
-        return probe_of(one_shot(self._settings, need_stdout=False))
+        return probe_of(_launch.one_shot(self._settings, need_stdout=False))
 
     async def aprobe(self) -> bool:
         """Async twin of `probe`."""
-        from ._launch import aone_shot
-
-        return probe_of(await aone_shot(self._settings, need_stdout=False))
+        return probe_of(await _launch.aone_shot(self._settings, need_stdout=False))
 
     def resolve_program(self) -> str:
         """The absolute path of the program that would run; ProcessNotFound or PermissionDenied like a run."""

@@ -6,19 +6,19 @@ from ._errors import unsupported
 from ._os import spawn_detached as spawn_orphan
 from ._planning import make_plan, translated
 from ._settings import NULL, PIPE, Settings
-from ._values import Value, assign
+from ._values import Value, store
 
 
 class DetachedChild(Value):
     """A process that lives outside containment and survives us. There is no way to wait for it or to end it from here."""
 
     __module__ = "processkit"
-    __slots__ = ("pid",)
+    __slots__ = ()
     _fields = ("pid",)
     pid: int
 
     def __init__(self, pid: int) -> None:
-        assign(self, pid=pid)
+        store(self, (pid,))
 
 
 def _owner_dependent(settings: Settings) -> str | None:

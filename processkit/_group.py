@@ -9,11 +9,11 @@ import time
 from . import _validate as validate
 from ._errors import ProcessError, ResourceLimit, failure, unsupported
 from ._inspect import MemberInfo
-from ._log import DEBUG, log
+from ._log import DEBUG, listener, log
 from ._os import group_container, identify
 from ._planning import make_plan
 from ._running import start_in
-from ._values import Value, assign
+from ._values import Value, store
 from ._verbs import exit_code_of, probe_of, require_loop, text_of
 
 TYPE_CHECKING = False
@@ -36,9 +36,7 @@ class ShutdownReport(Value):
     """How a group was stopped."""
 
     __module__ = "processkit"
-    __slots__ = (
-        "attempted_signal", "drained_within_grace", "elapsed_seconds", "escalated", "members_after", "members_before", "soft_signal",
-    )  # fmt: skip
+    __slots__ = ()
     _fields = (
         "soft_signal", "attempted_signal", "members_before", "members_after", "drained_within_grace", "escalated", "elapsed_seconds",
     )  # fmt: skip
@@ -60,25 +58,14 @@ class ShutdownReport(Value):
         escalated: bool,
         elapsed_seconds: float,
     ) -> None:
-        assign(
-            self,
-            soft_signal=soft_signal,
-            attempted_signal=attempted_signal,
-            members_before=members_before,
-            members_after=members_after,
-            drained_within_grace=drained_within_grace,
-            escalated=escalated,
-            elapsed_seconds=elapsed_seconds,
-        )
+        store(self, (soft_signal, attempted_signal, members_before, members_after, drained_within_grace, escalated, elapsed_seconds))
 
 
 class ProcessGroupStats(Value):
     """What a group has used; `None` where its mechanism does not measure it."""
 
     __module__ = "processkit"
-    __slots__ = (
-        "active_process_count", "io_read_bytes", "io_write_bytes", "peak_memory_bytes", "peak_process_count", "total_cpu_time_seconds",
-    )  # fmt: skip
+    __slots__ = ()
     _fields = (
         "active_process_count", "peak_memory_bytes", "total_cpu_time_seconds", "io_read_bytes", "io_write_bytes", "peak_process_count",
     )  # fmt: skip
@@ -98,15 +85,7 @@ class ProcessGroupStats(Value):
         io_write_bytes: int | None,
         peak_process_count: int | None,
     ) -> None:
-        assign(
-            self,
-            active_process_count=active_process_count,
-            peak_memory_bytes=peak_memory_bytes,
-            total_cpu_time_seconds=total_cpu_time_seconds,
-            io_read_bytes=io_read_bytes,
-            io_write_bytes=io_write_bytes,
-            peak_process_count=peak_process_count,
-        )
+        store(self, (active_process_count, peak_memory_bytes, total_cpu_time_seconds, io_read_bytes, io_write_bytes, peak_process_count))
 
 
 def check_limits(max_memory: object, max_processes: object, cpu_quota: object) -> None:
@@ -314,7 +293,7 @@ class ProcessGroup:
     def kill_all(self) -> None:
         """Kill every member at once; the group stays usable."""
         container = self._open()
-        log(self._logger, DEBUG, "group kill", mechanism=container.mechanism)
+        log(listener(self._logger), DEBUG, "group kill", mechanism=container.mechanism)
         container.slay()
 
     def stats(self) -> ProcessGroupStats:
@@ -461,7 +440,7 @@ class _Stop:
         after = len(self.container.tree.members())
         elapsed = time.monotonic() - self._started
         log(
-            self._logger, DEBUG, "graceful shutdown", signal="term", grace_ms=int(self._grace * 1000), members_before=self._before,
+            listener(self._logger), DEBUG, "graceful shutdown", signal="term", grace_ms=int(self._grace * 1000), members_before=self._before,
             members_after=after, drained=self._drained, escalated=escalated, elapsed_ms=int(elapsed * 1000),
         )  # fmt: skip
         return ShutdownReport("sent", "term", self._before, after, self._drained, escalated, elapsed)

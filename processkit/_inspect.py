@@ -5,7 +5,7 @@ from __future__ import annotations
 from ._errors import ProcessError
 from ._os import guardian_kind, identify, launcher_name, mechanism
 from ._validate import unsigned
-from ._values import Value, assign
+from ._values import Value, store
 from ._version import __version__
 
 TYPE_CHECKING = False
@@ -17,7 +17,7 @@ class MemberInfo(Value):
     """One live process. `start_time` tells it from a later process with the same pid; never holds argv or environment."""
 
     __module__ = "processkit"
-    __slots__ = ("exe_name", "pid", "ppid", "start_time")
+    __slots__ = ()
     _fields = ("pid", "ppid", "exe_name", "start_time")
     pid: int
     ppid: int | None
@@ -25,14 +25,14 @@ class MemberInfo(Value):
     start_time: int | None
 
     def __init__(self, pid: int, ppid: int | None, exe_name: str | None, start_time: int | None) -> None:
-        assign(self, pid=pid, ppid=ppid, exe_name=exe_name, start_time=start_time)
+        store(self, (pid, ppid, exe_name, start_time))
 
 
 class HostContainment(Value):
     """What contains children on this machine, and how they are started and guarded."""
 
     __module__ = "processkit"
-    __slots__ = ("guardian", "launcher", "mechanism", "parent_death_cleanup", "soft_stop_scope", "version")
+    __slots__ = ()
     _fields = ("mechanism", "soft_stop_scope", "parent_death_cleanup", "version", "launcher", "guardian")
     mechanism: str
     soft_stop_scope: str
@@ -44,15 +44,7 @@ class HostContainment(Value):
     def __init__(
         self, mechanism: str, soft_stop_scope: str, parent_death_cleanup: str, version: str, launcher: str, guardian: str
     ) -> None:
-        assign(
-            self,
-            mechanism=mechanism,
-            soft_stop_scope=soft_stop_scope,
-            parent_death_cleanup=parent_death_cleanup,
-            version=version,
-            launcher=launcher,
-            guardian=guardian,
-        )
+        store(self, (mechanism, soft_stop_scope, parent_death_cleanup, version, launcher, guardian))
 
 
 def parent_death_scope() -> str:

@@ -15,18 +15,19 @@ DEBUG, WARNING = 10, 30
 NAME = "processkit"
 
 
-def log(logger: Any, level: int, event: str, **fields: object) -> None:
-    """One record, to `logger` or to the package's own; nothing is formatted unless somebody listens."""
+def listener(logger: Any) -> Any:
+    """`logger`, else the package's own, else None: nobody imported `logging`."""
     if logger is None:
         logging = sys.modules.get("logging")
-        if logging is None:
-            return
-        logger = logging.getLogger(NAME)
-    if logger.isEnabledFor(level):
+        return None if logging is None else logging.getLogger(NAME)
+    return logger
+
+
+def log(logger: Any, level: int, event: str, **fields: object) -> None:
+    """One record to a `listener`; nothing is formatted unless the level is enabled."""
+    if logger is not None and logger.isEnabledFor(level):
         text = " ".join(f"{key}={value}" for key, value in fields.items())
-        # `extra` may not use names that a LogRecord has already.
-        extra = {("process_" + key if key in ("name", "args", "process", "module") else key): v for key, v in fields.items()}
-        logger.log(level, f"{event} {text}", extra=extra)
+        logger.log(level, f"{event} {text}", extra=fields)
 
 
 def enable_logging() -> bool:

@@ -11,7 +11,7 @@ from ._settings import INHERIT, NULL, PIPE, Redirect, Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, NoReturn
+    from typing import Any
 
 _NICE = {"idle": 19, "below_normal": 10, "normal": 0, "above_normal": -5, "high": -10}
 # The kernel's own bound (CONFIG_NR_CPUS) is at most 8192; what it has is its to say.
@@ -32,18 +32,16 @@ def make_plan(settings: Settings) -> Plan:
         raise failure(f"{program}: args, env or cwd cannot be encoded for this system", program) from error
     except ValueError as error:
         raise failure(f"{program}: env: {error}", program) from error
-    _refuse_nul(program, "program", os.fsencode(program))
-    for word in argv:
-        _refuse_nul(program, "args", word)
-    for entry in env.entries:
-        _refuse_nul(program, "env", entry)
-    _refuse_nul(program, "cwd", cwd or b"")
+    if "\0" in program or b"\0" in b"".join(argv) or (cwd is not None and b"\0" in cwd):
+        parameter = "program" if "\0" in program else "cwd" if cwd is not None and b"\0" in cwd else "args"
+        shown = program.replace("\0", "\\0")
+        raise failure(f"{shown}: {parameter} contains a NUL byte, which no program can be given", program)
     path = resolve(program, settings.prefer_local, env.path)
     return Plan(
         program=program,
         path=os.fsencode(path),
         argv=argv,
-        env=env.entries,
+        env=env,
         cwd=cwd,
         stdin=stdin,
         stdout=_file_or_kind(settings.stdout),
@@ -108,11 +106,6 @@ def _attributes(settings: Settings) -> Attributes:
     return attributes
 
 
-def _refuse_nul(program: str, parameter: str, value: bytes) -> None:
-    if b"\0" in value:
-        raise failure(f"{parameter} contains a NUL byte, which no program can be given", program.replace("\0", "\\0"))
-
-
 def _in_foreground() -> bool:
     """Whether our stdin is our terminal and we are in its foreground. tcgetpgrp(3)"""
     try:
@@ -137,11 +130,6 @@ def denied(program: str, text: str, code: int = EACCES) -> PermissionDenied:
     error.program = program
     error.errno = code
     return error  # type: ignore[no-any-return]
-
-
-def raise_launch_error(error: BaseException, plan: Plan) -> NoReturn:
-    """Translate what a spawn raised, once, `from` the cause."""
-    raise translated(error, plan) from error
 
 
 def translated(error: BaseException, plan: Plan) -> BaseException:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ._errors import NonZeroExit, ProcessError, Signalled, Timeout, excerpt
-from ._values import Value, assign
+from ._values import Value, store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,14 +16,14 @@ class Outcome(Value):
     """How a process ended: with a code, by a signal (whose number may be unknown), or at its deadline."""
 
     __module__ = "processkit"
-    __slots__ = ("code", "signal", "timed_out")
+    __slots__ = ()
     _fields = ("code", "signal", "timed_out")
     code: int | None
     signal: int | None
     timed_out: bool
 
     def __init__(self, code: int | None, signal: int | None, timed_out: bool) -> None:
-        assign(self, code=code, signal=signal, timed_out=timed_out)
+        store(self, (code, signal, timed_out))
 
     @property
     def exited_zero(self) -> bool:
@@ -45,13 +45,13 @@ class Finished(Value):
     """A run whose stdout was not captured: its outcome and its stderr."""
 
     __module__ = "processkit"
-    __slots__ = ("outcome", "stderr")
+    __slots__ = ()
     _fields = ("outcome", "stderr")
     outcome: Outcome
     stderr: str
 
     def __init__(self, outcome: Outcome, stderr: str) -> None:
-        assign(self, outcome=outcome, stderr=stderr)
+        store(self, (outcome, stderr))
 
     @property
     def code(self) -> int | None:
@@ -74,28 +74,16 @@ class Finished(Value):
         return self.outcome.exited_zero
 
 
-_RESULT_FIELDS = (
-    "program",
-    "stdout",
-    "stderr",
-    "outcome",
-    "timeout",
-    "success_codes",
-    "duration_seconds",
-    "truncated",
-    "pid",
-    "args",
-    "mechanism",
-    "leaked",
-)
-
-
 class _Result(Value):
     """What text and bytes results share."""
 
     __slots__ = ()
-    _fields = _RESULT_FIELDS
-    _compared = ("program", "stdout", "stderr", "outcome", "timeout", "success_codes")
+    _fields = (
+        "program", "stdout", "stderr", "outcome", "timeout", "success_codes",
+        "duration_seconds", "truncated", "pid", "args", "mechanism", "leaked",
+    )  # fmt: skip
+    # Not what differs between two runs that went the same way.
+    _compared = 6
     program: str
     stderr: str
     outcome: Outcome
@@ -123,21 +111,8 @@ class _Result(Value):
         mechanism: str,
         leaked: int,
     ) -> None:
-        assign(
-            self,
-            program=program,
-            stdout=stdout,
-            stderr=stderr,
-            outcome=outcome,
-            timeout=timeout,
-            success_codes=success_codes,
-            duration_seconds=duration_seconds,
-            truncated=truncated,
-            pid=pid,
-            args=args,
-            mechanism=mechanism,
-            leaked=leaked,
-        )
+        facts = (duration_seconds, truncated, pid, args, mechanism, leaked)
+        store(self, (program, stdout, stderr, outcome, timeout, success_codes, *facts))
 
     @property
     def code(self) -> int | None:
@@ -201,7 +176,7 @@ class ProcessResult(_Result):
     """A finished run with its captured text."""
 
     __module__ = "processkit"
-    __slots__ = _RESULT_FIELDS
+    __slots__ = ()
     stdout: str
 
     @property
@@ -220,7 +195,7 @@ class BytesResult(_Result):
     """A finished run whose stdout is exact bytes."""
 
     __module__ = "processkit"
-    __slots__ = _RESULT_FIELDS
+    __slots__ = ()
     stdout: bytes
 
     def _stdout_text(self) -> str:

@@ -7,13 +7,15 @@ import os
 import time
 
 from ._core.capture import BytesCapture, Discard, TextCapture
-from ._core.encodings import DEFAULT_ENCODING, decoder_factory
+from ._core.encodings import DEFAULT_DECODER
 from ._core.stopping import RUNNING, Stopping
+from ._drive.blocking import drive
 from ._drive.run import Run, act_on_tree
 from ._errors import failure
-from ._log import DEBUG, WARNING, log
+from ._log import DEBUG, WARNING, listener, log
 from ._os import STDERR, STDOUT, cpu_seconds, peak_memory
 from ._os.port import PIPE, Child, Container, Plan
+from ._planning import translated
 from ._result import BytesResult, Finished, Outcome, ProcessResult, outcome_of
 from ._settings import Settings
 from ._validate import non_negative
@@ -21,6 +23,7 @@ from ._validate import non_negative
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
+    from typing import Any
 
     from ._core.capture import Capture
 
@@ -29,8 +32,6 @@ SIGTERM = 15
 
 def start_in(container: Container, settings: Settings, plan: Plan, owns: bool) -> RunningProcess:
     """Spawn `plan` inside; when that fails a container that the process would have owned is closed."""
-    from ._planning import raise_launch_error
-
     started = time.monotonic()
     try:
         child = container.spawn(plan)
@@ -38,7 +39,7 @@ def start_in(container: Container, settings: Settings, plan: Plan, owns: bool) -
         if owns:
             container.close()
         if isinstance(error, Exception):
-            raise_launch_error(error, plan)
+            raise translated(error, plan) from error
         raise
     return RunningProcess(container, child, settings, plan, owns, started)
 
@@ -67,10 +68,11 @@ class RunningProcess:
         self._closed = False
         self._sinks: dict[int, Capture] = {}
         deadline = None if settings.timeout is None else started + settings.timeout
-        streams = sum(child.stream(number) >= 0 for number in (STDOUT, STDERR))
-        shared = not owns
-        self._stopping = Stopping(streams, deadline, settings.timeout_grace, shared)
-        log(settings.logger, DEBUG, "child spawned", program=plan.program, pid=child.pid, mechanism=container.mechanism)
+        streams = (plan.stdout == PIPE) + (plan.stderr == PIPE)
+        self._stopping = Stopping(streams, deadline, settings.timeout_grace, not owns)
+        logger = listener(settings.logger)
+        if logger is not None:
+            log(logger, DEBUG, "child spawned", program=plan.program, pid=child.pid, mechanism=container.mechanism)
 
     # What it is.
 
@@ -248,7 +250,7 @@ class RunningProcess:
         decoder, lone_cr = settings.stdout_decoder, settings.stdout_cr
         if stream == STDERR:
             decoder, lone_cr = settings.stderr_decoder, settings.stderr_cr
-        return TextCapture(decoder or decoder_factory(DEFAULT_ENCODING), lone_cr)
+        return TextCapture(decoder or DEFAULT_DECODER, lone_cr)
 
     def _begin(self, sinks: dict[int, Capture], in_loop: bool = False) -> Run:
         """Spend the handle: from here on only the run touches the child."""
@@ -277,8 +279,6 @@ class RunningProcess:
         return b"" if data is None and self._plan.stdin == PIPE else data
 
     def _finish_blocking(self, run: Run) -> Outcome:
-        from ._drive.blocking import drive
-
         try:
             drive(run)
         except BaseException:
@@ -287,10 +287,10 @@ class RunningProcess:
         return self._end(run)
 
     async def _finish_async(self, run: Run) -> Outcome:
-        from ._drive.aio import drive
+        from ._drive.aio import drive as adrive
 
         try:
-            await drive(run)
+            await adrive(run)
         except BaseException:
             self._abort()
             raise
@@ -300,13 +300,17 @@ class RunningProcess:
         """The run is over: give everything back."""
         outcome = outcome_of(self._child.status(), run.stopping.timed_out)
         self._close()
-        logger = self._settings.logger
-        if outcome.timed_out and self._settings.timeout is not None:
-            elapsed = int(self._settings.timeout * 1000)
-            log(logger, WARNING, "timeout elapsed", program=self._plan.program, timeout_ms=elapsed)
-        elapsed = int((time.monotonic() - self._started) * 1000)
-        log(logger, DEBUG, "process exited", program=self._plan.program, outcome=_word(outcome), elapsed_ms=elapsed)
+        logger = listener(self._settings.logger)
+        if logger is not None:
+            self._log_end(logger, outcome)
         return outcome
+
+    def _log_end(self, logger: Any, outcome: Outcome) -> None:
+        program = self._plan.program
+        if outcome.timed_out and self._settings.timeout is not None:
+            log(logger, WARNING, "timeout elapsed", program=program, timeout_ms=int(self._settings.timeout * 1000))
+        elapsed = int((time.monotonic() - self._started) * 1000)
+        log(logger, DEBUG, "process exited", program=program, outcome=_word(outcome), elapsed_ms=elapsed)
 
     def _text_result(self, run: Run, outcome: Outcome) -> ProcessResult:
         return ProcessResult(

@@ -8,25 +8,27 @@ if TYPE_CHECKING:
 
 
 class Value:
-    """Base of the value types. `_fields` are its slots in constructor order; `_compared` those that make it equal."""
+    """Base of the value types. `_fields` names what the constructor stores, in order; the first `_compared` make it equal."""
 
-    __slots__ = ()
+    __slots__ = ("_values",)
+    _values: tuple[Any, ...]
     _fields: tuple[str, ...] = ()
-    _compared: tuple[str, ...] = ()
+    _compared: int | None = None
 
-    def _key(self) -> tuple[Any, ...]:
-        return tuple(getattr(self, name) for name in self._compared or self._fields)
+    def __init_subclass__(cls) -> None:
+        for index, name in enumerate(cls.__dict__.get("_fields", ())):
+            setattr(cls, name, property(_getter(index)))
 
     def __eq__(self, other: object) -> bool:
         if type(other) is not type(self):
             return NotImplemented
-        return self._key() == other._key()
+        return self._values[: self._compared] == other._values[: self._compared]
 
     def __hash__(self) -> int:
-        return hash((type(self), self._key()))
+        return hash((type(self), self._values[: self._compared]))
 
     def __repr__(self) -> str:
-        shown = ", ".join(f"{name}={getattr(self, name)!r}" for name in self._fields)
+        shown = ", ".join(f"{name}={value!r}" for name, value in zip(self._fields, self._values))
         return f"{type(self).__name__}({shown})"
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -36,15 +38,19 @@ class Value:
         raise AttributeError(f"{type(self).__name__}.{name} cannot be deleted: the object is immutable")
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), tuple(getattr(self, name) for name in self._fields))
+        return _rebuild, (type(self), self._values)
+
+
+def _getter(index: int) -> Any:
+    return lambda self: self._values[index]
 
 
 def _rebuild(cls: type[Any], values: tuple[Any, ...]) -> Any:
-    return assign(cls.__new__(cls), **dict(zip(cls._fields, values)))
+    made = cls.__new__(cls)
+    store(made, values)
+    return made
 
 
-def assign(target: Any, **values: object) -> Any:
-    """Fill a new value object; returns it."""
-    for name, value in values.items():
-        object.__setattr__(target, name, value)
-    return target
+def store(target: Value, values: tuple[Any, ...]) -> None:
+    """Fill a new value object."""
+    object.__setattr__(target, "_values", values)

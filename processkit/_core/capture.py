@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Protocol
 
-    from .encodings import DecoderFactory
+    from .encodings import Decoder, DecoderFactory
 
     class Capture(Protocol):
         bytes_seen: int
@@ -70,11 +70,12 @@ class BytesCapture:
 class TextCapture:
     """Decodes incrementally and folds line ends; `value` is the text of api.md §3.5."""
 
-    __slots__ = ("_any", "_decoder", "_held", "_lines", "_lone_cr", "_pieces", "_size", "_text", "bytes_seen")
+    __slots__ = ("_any", "_decoder", "_held", "_lines", "_lone_cr", "_make_decoder", "_pieces", "_size", "_text", "bytes_seen")
 
     def __init__(self, decoder: DecoderFactory, lone_cr: bool = False) -> None:
         self.bytes_seen = 0
-        self._decoder = decoder("replace")
+        self._make_decoder = decoder
+        self._decoder: Decoder | None = None
         self._lone_cr = lone_cr
         # The terminator at the end of what was seen, unfolded: the next piece may complete it, the end drops it.
         self._held = ""
@@ -92,10 +93,14 @@ class TextCapture:
     def feed(self, data: bytes) -> None:
         """Take in the next bytes."""
         self.bytes_seen += len(data)
+        if self._decoder is None:
+            self._decoder = self._make_decoder("replace")
         self._take(self._decoder.decode(data))
 
     def close(self) -> None:
         """The stream has ended: half a character becomes U+FFFD, an unterminated line is a line."""
+        if self._decoder is None:
+            return
         self._take(self._decoder.decode(b"", True))
         if self._held == "\r" and not self._lone_cr:
             self._keep(self._held)
@@ -104,7 +109,8 @@ class TextCapture:
 
     def value(self) -> str:
         """All that was captured; after `close`."""
-        self._join()
+        if self._pieces:
+            self._join()
         return self._text
 
     def _take(self, text: str) -> None:

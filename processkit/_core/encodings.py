@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     DecoderFactory = Callable[[str], Decoder]
 
-DEFAULT_ENCODING = "utf-8"
-
 # encoding.spec.whatwg.org, "Names and labels": those that codecs.lookup does not know.
 _WHATWG = {
     "unicode-1-1-utf-8": "utf-8",
@@ -79,3 +77,7 @@ def decoder_factory(label: str) -> DecoderFactory:
         info = codecs.lookup("utf-8-sig")  # a leading byte order mark is no content
         assert info.incrementaldecoder is not None
     return info.incrementaldecoder
+
+
+#: Makes decoders of the default encoding.
+DEFAULT_DECODER: DecoderFactory = decoder_factory("utf-8")

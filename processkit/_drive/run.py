@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from .._core.stopping import DONE, KILL, LOOK, REST, SIGNAL, Stopping
-from .._os import ENDED, STDERR, STDOUT, TREE, Feed, read_some
+from .._os import ENDED, STDERR, STDOUT, TREE, Feed, read_now
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -139,7 +139,7 @@ class Run:
                 continue
             most = MOST_REST
             while most > 0:
-                data = read_some(descriptor)
+                data = read_now(descriptor)
                 if not data:
                     break
                 self.sinks[stream].feed(data)

@@ -14,7 +14,7 @@ if sys.platform == "linux":
     from .leash import leash_strength
     from .linux import group_container, guardian_kind, launcher_name, mechanism, private_container, spawn_detached
     from .lookup import find_program
-    from .waiting import ENDED, STDERR, STDIN, STDOUT, TREE, Feed, LoopWaiter, Waiter, any_ended, read_some
+    from .waiting import ENDED, STDERR, STDIN, STDOUT, TREE, Feed, LoopWaiter, Waiter, any_ended, read_now
 else:
     from .elsewhere import (
         ENDED,
@@ -40,7 +40,7 @@ else:
         mechanism,
         peak_memory,
         private_container,
-        read_some,
+        read_now,
         run_hook,
         spawn_detached,
     )
@@ -74,7 +74,7 @@ __all__ = [
     "mechanism",
     "peak_memory",
     "private_container",
-    "read_some",
+    "read_now",
     "run_hook",
     "spawn_detached",
 ]

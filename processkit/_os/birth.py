@@ -6,7 +6,7 @@ import os
 import struct
 
 from .._abi import linux
-from .._abi.foreign import buffer, c_string, string_array
+from .._abi.foreign import address, buffer, c_string, string_array
 from .launchers import architecture
 from .launching import EBADF
 from .port import Plan
@@ -29,6 +29,9 @@ _RLIMITS = {
 # Python ignores these at start-up (Py_InitializeEx); an ignored signal stays ignored across execve(2).
 SIGPIPE, SIGXFSZ, SIGKILL = 13, 25, 9
 LAST_DESCRIPTOR = 0xFFFFFFFF
+# SIG_DFL without flags, and a signal set without signals.
+_NOTHING = buffer(bytes(linux.KERNEL_SIGACTION_BYTES))
+_NOTHING_AT = address(_NOTHING)
 
 
 class Placement:
@@ -52,14 +55,13 @@ class Placement:
 
 def compile_script(plan: Plan, streams: list[int], placement: Placement) -> Script:
     """The whole script. The order matters: containment first, privileges last, the mask just before the program."""
-    script = Script()
+    script = Script(architecture().numbers)
     _join(script, plan, placement)
     _set_attributes(script, plan)
     _set_streams(script, streams)
     if plan.cwd is not None:
         script.call("chdir", script.keep(c_string(plan.cwd)))
     _drop_privileges(script, plan)
-    reset_signals(script)
     if plan.attributes.owner_bound:
         # Behind the change of ids, which clears it: PR_SET_PDEATHSIG(2const).
         script.call("prctl", linux.PR_SET_PDEATHSIG, SIGKILL)
@@ -67,10 +69,9 @@ def compile_script(plan: Plan, streams: list[int], placement: Placement) -> Scri
         # 1. The owner dies. 2. We are somebody else's child now, and nobody will tell us. 3. So do not begin.
         script.call("getppid", low=os.getpid(), high=os.getpid())
     script.orphan = placement.orphan
-    close_rest(script)
-    empty_mask(script)
+    become_ordinary(script)
     arguments = script.keep(string_array(plan.argv))
-    environment = script.keep(string_array(plan.env))
+    environment = script.keep(plan.env.block)
     script.call("execve", script.keep(c_string(plan.path)), arguments, environment)
     return script
 
@@ -131,8 +132,7 @@ def _set_streams(script: Script, streams: list[int]) -> None:
 def _drop_privileges(script: Script, plan: Plan) -> None:
     """groups, then gid, then uid: once the uid is gone nothing else may change. credentials(7)"""
     attributes = plan.attributes
-    numbers = architecture().numbers
-    wide = "32" if "setresuid32" in numbers else ""
+    wide = "32" if "setresuid32" in script.numbers else ""
     if attributes.groups is not None:
         groups = attributes.groups
         listed = script.keep(buffer(struct.pack(f"={len(groups)}I", *groups) or b"\0"))
@@ -143,33 +143,38 @@ def _drop_privileges(script: Script, plan: Plan) -> None:
         script.call("setresuid" + wide, attributes.uid, attributes.uid, attributes.uid)
 
 
-def reset_signals(script: Script) -> None:
-    """The two that Python ignores do what their programs expect again."""
-    action = script.keep(buffer(bytes(linux.KERNEL_SIGACTION_BYTES)))
-    for signal in (SIGPIPE, SIGXFSZ):
-        script.call("rt_sigaction", signal, action, 0, linux.KERNEL_SIGSET_BYTES)
+def become_ordinary(script: Script) -> None:
+    """What a program may expect of whoever starts it: default signals, nothing blocked, no descriptor above 2.
+
+    A thread of the owner that blocks SIGTERM must not start children that cannot be asked to stop, so the mask is empty.
+    """
+    global _ordinary
+    if _ordinary is None:
+        _ordinary = tail = Script(script.numbers)
+        for signal in (SIGPIPE, SIGXFSZ):
+            tail.call("rt_sigaction", signal, _NOTHING_AT, 0, linux.KERNEL_SIGSET_BYTES)
+        tail.call("rt_sigprocmask", linux.SIG_SETMASK, _NOTHING_AT, 0, linux.KERNEL_SIGSET_BYTES)
+        flags = _close_range_flags()
+        if flags is not None:
+            tail.close_from = len(tail.names)
+            tail.call("close_range", 3, LAST_DESCRIPTOR, flags)
+    if _ordinary.close_from < 0:
+        _close_inheritable(script)
+    else:
+        script.close_from = len(script.names) + _ordinary.close_from
+    script.extend(_ordinary)
 
 
-def empty_mask(script: Script) -> None:
-    """Block nothing: a thread of the owner that blocks SIGTERM must not start children that cannot be asked to stop."""
-    no_signals = script.keep(buffer(bytes(linux.KERNEL_SIGSET_BYTES)))
-    script.call("rt_sigprocmask", linux.SIG_SETMASK, no_signals, 0, linux.KERNEL_SIGSET_BYTES)
+# The same for every child of this process.
+_ordinary: Script | None = None
 
 
-_has_close_range: bool | None = None
+def _close_inheritable(script: Script) -> None:
+    """Before close_range(2), Linux 5.9: close those that are inheritable now.
 
-
-def close_rest(script: Script) -> None:
-    """Every descriptor above 2, whoever opened it and forgot close-on-exec. close_range(2), Linux 5.9."""
-    global _has_close_range
-    if _has_close_range is None:
-        _has_close_range = _probe_close_range()
-    if _has_close_range:
-        script.close_from = len(script.steps)
-        script.call("close_range", 3, LAST_DESCRIPTOR, 0)
-        return
-    # Without the call: those that are inheritable now. One that another thread opens between here and the clone without
-    # close-on-exec still leaks, as it does with every program on such a kernel.
+    One that another thread opens between here and the clone without close-on-exec still leaks, as it does with every program
+    on such a kernel.
+    """
     for name in os.listdir("/proc/self/fd"):
         descriptor = int(name)
         try:
@@ -180,13 +185,14 @@ def close_rest(script: Script) -> None:
             script.call("close", descriptor, low=-EBADF)
 
 
-def _probe_close_range() -> bool:
+def _close_range_flags() -> int | None:
+    """How to close what the child must not have: by marking it (Linux 5.11: execve closes it), at once (5.9), or not so."""
     from .forklauncher import raw_syscall
 
-    try:
-        raw_syscall(architecture(), "close_range", LAST_DESCRIPTOR, LAST_DESCRIPTOR, 0)
-    except OSError:
-        return False
-    return True
-
-
+    for flags in (linux.CLOSE_RANGE_CLOEXEC, 0):
+        try:
+            raw_syscall(architecture(), "close_range", LAST_DESCRIPTOR, LAST_DESCRIPTOR, flags)
+        except OSError:
+            continue
+        return flags
+    return None

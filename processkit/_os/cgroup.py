@@ -17,6 +17,7 @@ from .birth import Placement
 from .errors import Refused
 from .guardian import Guardian
 from .home import make_home, make_left
+from .launchers import launcher
 from .launching import E2BIG, EINVAL, LaunchError, reap
 from .port import Plan, Usage
 from .spawning import spawn_child
@@ -117,9 +118,7 @@ class Cgroup:
 
     def is_as_new(self) -> bool:
         """Whether the next user cannot tell it from a fresh one: nobody in it, nothing made below it, never acted upon."""
-        if self.touched or os.fstat(self.directory()).st_nlink > 2:
-            return False
-        return self.empty() or not self.members()
+        return not self.touched and os.fstat(self.directory()).st_nlink <= 2 and (self.empty() or not self.members())
 
     def destroy(self) -> bool:
         """Kill what is left and remove the directory; False when something in it hangs in the kernel."""
@@ -171,6 +170,10 @@ class Home:
     def guardian_kind(self) -> str:
         """What the guardian is written in."""
         return self._guardian.kind
+
+    def private(self) -> PrivateContainer:
+        """A container for one run."""
+        return PrivateContainer(self)
 
     def guarded(self) -> None:
         """Make sure that somebody outlives us to clean up; called before every spawn."""
@@ -254,8 +257,6 @@ def _spawn_in(home: Home, cgroup: Cgroup, plan: Plan) -> LinuxChild:
     """A child born in `cgroup`, on any kernel."""
     global _clone_into
     home.guarded()
-    from .launchers import launcher
-
     if _clone_into and launcher().name == "clone3":
         try:
             return spawn_child(plan, _placement(cgroup, plan), cgroup)

@@ -42,6 +42,17 @@ def pipe_above() -> tuple[int, int]:
     return read, write
 
 
+_null = -1
+
+
+def null_device() -> int:
+    """A descriptor of the null device, opened once and kept for the life of the process."""
+    global _null
+    if _null < 0:
+        _null = open_above(os.devnull, os.O_RDWR)
+    return _null
+
+
 class Descriptors:
     """Descriptors that are closed together, by `close` or the end of the `with` block; `release` hands one on."""
 

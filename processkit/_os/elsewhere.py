@@ -55,7 +55,7 @@ def any_ended(descriptors: list[int], seconds: float | None) -> None:
     _refuse()
 
 
-def read_some(descriptor: int) -> bytes | None:
+def read_now(descriptor: int) -> bytes | None:
     _refuse()
 
 

@@ -4,32 +4,57 @@ from __future__ import annotations
 
 import os
 
+from .._abi.foreign import string_array
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 
 class Environment:
-    """`entries` is what execve takes; `path` is the PATH in it, None when there is none."""
+    """`block` is what execve takes, of `entries`; `path` is the PATH in it, None when there is none. Never changed."""
 
-    __slots__ = ("entries", "path")
+    __slots__ = ("block", "entries", "path")
 
-    def __init__(self, entries: list[bytes], path: str | None) -> None:
-        self.entries = entries
-        self.path = path
+    def __init__(self, variables: dict[bytes, bytes]) -> None:
+        self.entries = [b"%s=%s" % item for item in variables.items()]
+        self.block: Any = string_array(self.entries)
+        path = variables.get(b"PATH")
+        self.path = None if path is None else os.fsdecode(path)
+
+
+# Our own environment as it was the last time, and what was made of it: it seldom changes between two spawns.
+_last: tuple[dict[bytes, bytes], Environment] | None = None
+
+
+def _ours() -> dict[bytes, bytes]:
+    """A snapshot of os.environb. Its own dict is copied where it is the known one, which spares a Python call a variable."""
+    data = getattr(os.environb, "_data", None)
+    return dict(data) if type(data) is dict else dict(os.environb)
 
 
 def environment(clear: bool, inherit: tuple[str, ...], overrides: dict[str, str | None]) -> Environment:
     """Ours, or nothing (`clear`), or the named part of ours; then the overrides, None removing a name."""
-    ours = os.environb
-    if clear or inherit:
-        wanted = [os.fsencode(name) for name in inherit]
-        variables = {name: ours[name] for name in wanted if name in ours}
-    else:
-        variables = dict(ours)
-    for name, value in overrides.items():
+    global _last
+    if not (clear or inherit or overrides):
+        last = _last
+        if last is None or last[0] != getattr(os.environb, "_data", None):
+            variables = _ours()
+            _last = last = variables, Environment(variables)
+        return last[1]
+    variables = {} if clear or inherit else _ours()
+    for name in inherit:
+        value = os.environb.get(os.fsencode(name))
+        if value is not None:
+            variables[os.fsencode(name)] = value
+    for name, text in overrides.items():
         key = os.fsencode(name)
-        if value is None:
+        if text is None:
             variables.pop(key, None)
-        else:
-            if b"=" in key or not key:
-                raise ValueError(f"an environment variable cannot be named {name!r}")
-            variables[key] = os.fsencode(value)
-    path = variables.get(b"PATH")
-    return Environment([b"%s=%s" % item for item in variables.items()], None if path is None else os.fsdecode(path))
+            continue
+        if b"=" in key or not key:
+            raise ValueError(f"a variable cannot be named {name!r}")
+        variables[key] = os.fsencode(text)
+        if b"\0" in key or b"\0" in variables[key]:
+            raise ValueError("it contains a NUL byte, which no program can be given")
+    return Environment(variables)

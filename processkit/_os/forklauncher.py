@@ -13,9 +13,10 @@ import struct
 
 from .._abi import linux
 from .._abi.foreign import address, buffer
+from .._abi.machine_code import HIGHEST, LOWEST, WORDS
 from .forking import forking_ourselves
 from .launching import CHILD_FAILED, EAGAIN, EINVAL, ESRCH, REFUSALS, Architecture, Launched, LaunchError, resettable_signals
-from .script import Script, Step
+from .script import Script
 
 # (index of the step that failed, errno), or (ORPHAN, pid).
 _REPORT = struct.Struct("=ii")
@@ -37,7 +38,7 @@ class ForkLauncher:
         """Store the child's pid and pidfd in `launched`; on LaunchError nothing of it is alive and both are -1."""
         report, reports = _report_pipe()
         try:
-            steps = self._reset_steps() + _keeping(script, reports)
+            calls = self._handler_resets() + _calls(script, reports)
             before = signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
             try:
                 with forking_ourselves():
@@ -46,7 +47,7 @@ class ForkLauncher:
                     except OSError as error:
                         raise LaunchError.of("fork", error.errno or EAGAIN) from error
                     if launched.pid == 0:
-                        self._live(steps, script, reports)
+                        self._live(calls, script, reports)
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
             os.close(reports)
@@ -61,16 +62,16 @@ class ForkLauncher:
                 script.registration[1] = code
                 continue
             launched.discard()
-            raise LaunchError.of(steps[index].name, code)
+            raise LaunchError.of(calls[index].name, code)
         if not script.orphan:
             launched.pidfd = open_pidfd(self._architecture, launched.pid)
 
-    def _reset_steps(self) -> list[Step]:
+    def _handler_resets(self) -> list[_Call]:
         action = address(self._nothing)
         size = linux.KERNEL_SIGSET_BYTES
-        return [Step("rt_sigaction", (number, action, 0, size), -EINVAL, 0) for number in resettable_signals()]
+        return [_Call("rt_sigaction", [number, action, 0, size], -EINVAL, 0) for number in resettable_signals()]
 
-    def _live(self, steps: list[Step], script: Script, reports: int) -> None:
+    def _live(self, calls: list[_Call], script: Script, reports: int) -> None:
         """The child. It never returns: it becomes its program or reports and ends."""
         index = 0
         code = ESRCH
@@ -82,13 +83,13 @@ class ForkLauncher:
                 return
             if script.registration is not None:
                 script.registration[1] = os.getpid()
-            for index, step in enumerate(steps):
+            for index, call in enumerate(calls):
                 try:
-                    result = raw_syscall(self._architecture, step.name, *step.arguments)
+                    result = raw_syscall(self._architecture, call.name, *call.arguments)
                 except OSError as error:
                     code = error.errno or ESRCH
                     result = -code
-                if not step.low <= result <= step.high:
+                if not call.low <= result <= call.high:
                     os.write(reports, _REPORT.pack(index, code if result < 0 else ESRCH))
                     break
         finally:
@@ -116,16 +117,32 @@ def _report_pipe() -> tuple[int, int]:
     return moved[0], moved[1]
 
 
-def _keeping(script: Script, descriptor: int) -> list[Step]:
-    """The script's steps with the one that closes all descriptors split around `descriptor`."""
-    steps = list(script.steps)
-    if script.close_from >= 0:
-        step = steps[script.close_from]
-        below = (step.arguments[0], descriptor - 1, 0)
-        above = (descriptor + 1, *step.arguments[1:])
-        parts = [Step(step.name, part, step.low, step.high) for part in (below, above) if part[0] <= part[1]]
-        steps[script.close_from : script.close_from + 1] = parts
-    return steps
+class _Call:
+    """One record of a script, taken apart again."""
+
+    __slots__ = ("arguments", "high", "low", "name")
+
+    def __init__(self, name: str, arguments: list[int], low: int, high: int) -> None:
+        self.name = name
+        self.arguments = arguments
+        self.low = low
+        self.high = high
+
+
+def _calls(script: Script, keep: int) -> list[_Call]:
+    """The script's calls; the one that closes all descriptors is split around `keep`."""
+    calls = []
+    for index, name in enumerate(script.names):
+        words = script.words[index * WORDS : (index + 1) * WORDS]
+        call = _Call(name, words[1:7], words[LOWEST], words[HIGHEST])
+        if index != script.close_from:
+            calls.append(call)
+            continue
+        first, last, *rest = call.arguments
+        for part in ([first, keep - 1, *rest], [keep + 1, last, *rest]):
+            if part[0] <= part[1]:
+                calls.append(_Call(name, part, call.low, call.high))
+    return calls
 
 
 def raw_syscall(architecture: Architecture, name: str, *arguments: int) -> int:

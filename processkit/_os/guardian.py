@@ -13,7 +13,7 @@ from array import array
 
 from .._abi.foreign import c_string, string_array
 from .._core import guard
-from .birth import close_rest, empty_mask, reset_signals
+from .birth import become_ordinary
 from .descriptors import Descriptors, open_above, pipe_above
 from .forklauncher import open_pidfd
 from .launchers import architecture, launcher
@@ -21,12 +21,15 @@ from .launching import Launched
 from .procfs import start_time
 from .script import Script
 
-# A package made of nothing but its path, so that the modules import each other relatively: from a directory, from a
-# zip, vendored under any name, and without running a line of the program's own packages.
-_BOOT = (
-    "import sys,types;p=types.ModuleType('pk');p.__path__=[sys.argv[1]];sys.modules['pk']=p;"
-    "import importlib;importlib.import_module('pk._os.warden').main(sys.argv[2:])"
-)
+# Two packages made of nothing but their paths, so that the modules import each other relatively: from a directory, from a
+# zip, vendored under any name, and without running a line of the program's own packages or of this one's `__init__`s.
+_BOOT = """import sys, types
+from importlib import import_module
+for name, path in (('pk', ''), ('pk._os', '/_os'), ('pk._core', '/_core')):
+    module = sys.modules[name] = types.ModuleType(name)
+    module.__path__ = [sys.argv[1] + path]
+import_module('pk._os.warden').main(sys.argv[2:])
+"""
 
 # The same protocol in sh, for programs that hold no Python to start: it lives by end-of-file alone and knows no
 # descendants outside the groups that it was told of.
@@ -90,7 +93,7 @@ def run_hook(arguments: list[str]) -> NoReturn:
 class Guardian:
     """A running guardian of this process. Owns the pipe's write end until `end`."""
 
-    __slots__ = ("_groups", "_home", "_pid", "_pidfd", "_pipe", "kind")
+    __slots__ = ("_deaf", "_groups", "_home", "_pid", "_pidfd", "_pipe", "kind")
 
     def __init__(self, home: str) -> None:
         self._home = home
@@ -111,9 +114,7 @@ class Guardian:
 
     def ensure(self) -> None:
         """Start another guardian when this one was killed; it is told all that still lives."""
-        poller = select.poll()
-        poller.register(self._pipe, 0)
-        if poller.poll(0):  # POLLERR: nobody reads the pipe any more
+        if self._deaf.poll(0):  # POLLERR: nobody reads the pipe any more
             self.forget()
             self._start()
             for pgid, start in self._groups.items():
@@ -163,7 +164,7 @@ class Guardian:
             read, write = pipe_above()
             owned.own(read)
             owned.own(write)
-            script = Script()
+            script = Script(architecture().numbers)
             script.orphan = True
             born = array("i", [0, -1])
             script.registration = born
@@ -175,6 +176,8 @@ class Guardian:
             self._pidfd = open_pidfd(architecture(), self._pid) if self._pid > 0 else -1
             os.set_blocking(write, False)
             self._pipe = owned.release(write)
+            self._deaf = select.poll()
+            self._deaf.register(write, 0)
 
     def _compile(self, script: Script, pipe: int, null: int) -> None:
         words = self._command()
@@ -182,9 +185,7 @@ class Guardian:
         for source, target in ((pipe, 0), (null, 1), (null, 2)):
             script.call("dup3", source, target, 0)
         script.call("chdir", script.keep(c_string(b"/")))
-        reset_signals(script)
-        close_rest(script)
-        empty_mask(script)
+        become_ordinary(script)
         # Nothing of the owner's environment: it may hold secrets, and the guardian outlives it. But the dynamic linker.
         environment = [os.fsencode(f"{name}={os.environ[name]}") for name in ("LD_LIBRARY_PATH",) if name in os.environ]
         arguments = script.keep(string_array([os.fsencode(word) for word in words]))

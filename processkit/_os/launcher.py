@@ -11,10 +11,9 @@ from array import array
 from .._abi import linux, machine_code
 from .._abi.foreign import address, function_at, write_memory
 from .launching import CHILD_FAILED, EINVAL, ESRCH, SIGCHLD, Architecture, Launched, LaunchError, resettable_signals
-from .script import ANY, Script
+from .script import ANY, NOT_RUN, Script
 
 PAGE = 4096
-NOT_RUN = 1 << 62
 _SIZE, _RESULT, _OTHERWISE = machine_code.WORDS, machine_code.RESULT, machine_code.OTHERWISE
 _NOTHING = array("B", bytes(linux.KERNEL_SIGACTION_BYTES))
 
@@ -66,7 +65,9 @@ class NativeLauncher:
             # The child clones once more and leaves; what goes on is nobody's child but init's.
             clone, orphan_backing = self._clone_words(script, 0)
             words += clone
-        words += self._child_words(script)
+        if not self._use_clone3:
+            words += self._handler_resets()
+        words += script.words
         failed = len(words)
         numbers = self._architecture.numbers
         words += [numbers["getpid"], 0, 0, 0, 0, 0, 0, NOT_RUN, 0, ANY, 0]
@@ -125,27 +126,21 @@ class NativeLauncher:
         size = linux.CLONE_ARGS_SIZE_VER2
         return [numbers["clone3"], address(arguments), size, 0, 0, 0, 0, NOT_RUN, 0, 0, 0], arguments
 
-    def _child_words(self, script: Script) -> list[int]:
-        numbers = self._architecture.numbers
+    def _handler_resets(self) -> list[int]:
+        """What CLONE_CLEAR_SIGHAND does in clone3: no handler of ours may run in a child that shares our memory."""
+        number = self._architecture.numbers["rt_sigaction"]
+        nothing = _NOTHING.buffer_info()[0]
         words: list[int] = []
-        if not self._use_clone3:
-            nothing = _NOTHING.buffer_info()[0]
-            for signal in resettable_signals():
-                action = [signal, nothing, 0, linux.KERNEL_SIGSET_BYTES, 0, 0]
-                words += [numbers["rt_sigaction"], *action, NOT_RUN, -EINVAL, 0, 0]
-        for step in script.steps:
-            arguments = step.arguments
-            words += [numbers[step.name], *arguments]
-            words += (0,) * (6 - len(arguments))
-            words += [NOT_RUN, step.low, step.high, 0]
+        for signal in resettable_signals():
+            words += [number, signal, nothing, 0, linux.KERNEL_SIGSET_BYTES, 0, 0, NOT_RUN, -EINVAL, 0, 0]
         return words
 
 
 def _stopped_at(script: Script, memory: array[int], failed: int) -> LaunchError:
-    """The error of the step that kept the child from its program."""
-    first = failed - _SIZE * len(script.steps)
-    for index, step in enumerate(script.steps):
+    """The error of the call that kept the child from its program."""
+    first = failed - len(script.words)
+    for index, name in enumerate(script.names):
         result = memory[first + index * _SIZE + _RESULT]
-        if not step.low <= result <= step.high:
-            return LaunchError.of(step.name, -result if result < 0 else ESRCH)
+        if not script.accepts(index, result):
+            return LaunchError.of(name, -result if result < 0 else ESRCH)
     return LaunchError.of("rt_sigaction", EINVAL)

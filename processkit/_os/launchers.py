@@ -64,7 +64,7 @@ def _choose() -> Launcher:
 
 
 def _works(candidate: Launcher) -> bool:
-    script = Script()
+    script = Script(architecture().numbers)
     path = script.keep(c_string(b""))
     nothing = script.keep(linux.rlimit64())
     script.call("execve", path, nothing, nothing)

@@ -71,9 +71,7 @@ def private_container() -> Container:
     if _home is None and _guardian is None:
         _hold()
     if _home is not None:
-        from .cgroup import PrivateContainer
-
-        return PrivateContainer(_home)
+        return _home.private()
     from .procgroup import GroupsContainer
 
     assert _guardian is not None

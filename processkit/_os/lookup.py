@@ -11,13 +11,13 @@ from .errors import NotExecutable, NotFound
 def find_program(program: str, first: tuple[str, ...], path: str | None) -> str:
     """The absolute path of `program`: itself when it is a path, else found in `first` and then in `path` (PATH's text)."""
     if os.sep in program:
-        return _probe(program)
+        return probe(program)
     directories = [*first, *(path.split(os.pathsep) if path else ())]
     denied = None
     if program not in ("", ".", ".."):
         for directory in directories:
             try:
-                return _probe(os.path.join(directory or os.curdir, program))
+                return probe(os.path.join(directory or os.curdir, program))
             except NotExecutable as refusal:
                 if os.path.isfile(refusal.path):
                     denied = refusal
@@ -28,7 +28,7 @@ def find_program(program: str, first: tuple[str, ...], path: str | None) -> str:
     raise NotFound(os.pathsep.join(directories))
 
 
-def _probe(path: str) -> str:
+def probe(path: str) -> str:
     """`path` made absolute if it is an executable file."""
     try:
         mode = os.stat(path).st_mode

@@ -13,6 +13,8 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Protocol
+
+    from .environ import Environment
 else:
     Protocol = object
 
@@ -60,7 +62,7 @@ class Plan:
         program: str,
         path: bytes,
         argv: list[bytes],
-        env: list[bytes],
+        env: Environment,
         cwd: bytes | None,
         stdin: str | File,
         stdout: str | File,

@@ -1,53 +1,60 @@
-"""A child's life before execve, written down as a list of system calls. Nothing runs here.
+"""A child's life before execve, written down as records of system calls. Nothing runs here.
 
-The runners in `launcher.py` execute it; what each call is for is decided in `birth.py`.
+The runners (launcher.py, forklauncher.py) execute it; what each call is for is decided in birth.py. The words of a record are
+laid out as the machine code wants them: see machine_code.py.
 """
 
 from __future__ import annotations
 
 from .._abi.foreign import address
+from .._abi.machine_code import HIGHEST, LOWEST, WORDS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from array import array
     from typing import Any
 
 ANY = (1 << 62) - 1
-
-
-class Step:
-    """One system call of the child: it must return `low`..`high`, or the child ends unexecuted and reports it."""
-
-    __slots__ = ("arguments", "high", "low", "name")
-
-    def __init__(self, name: str, arguments: tuple[int, ...], low: int, high: int) -> None:
-        self.name = name
-        self.arguments = arguments
-        self.low = low
-        self.high = high
+NOT_RUN = 1 << 62
+_PADDING = tuple((0,) * (6 - count) for count in range(7))
 
 
 class Script:
-    """The steps in their order, and the memory they point into, which lives as long as the script."""
+    """The calls in their order, and the memory they point into, which lives as long as the script."""
 
-    __slots__ = ("close_from", "into_cgroup", "memory", "orphan", "registration", "steps")
+    __slots__ = ("close_from", "into_cgroup", "memory", "names", "numbers", "orphan", "registration", "words")
 
-    def __init__(self) -> None:
-        self.steps: list[Step] = []
+    def __init__(self, numbers: dict[str, int]) -> None:
+        self.numbers = numbers
+        #: The records, one behind the other, and the name of each one's call.
+        self.words: list[int] = []
+        self.names: list[str] = []
         self.memory: list[Any] = []
         #: Descriptor of the cgroup that the clone itself joins; -1: the child stays where its parent is.
         self.into_cgroup = -1
         #: Two ints whose second the kernel sets to the child's pid before it runs (CLONE_CHILD_SETTID).
-        self.registration: Any = None
+        self.registration: array[int] | None = None
         #: The program is to be nobody's child: no wait(2) of the caller's sees it, and init reaps it.
         self.orphan = False
-        #: Index of the step that closes every descriptor but the standard three, for runners that need one more.
+        #: Index of the record that closes every descriptor but the standard three, for runners that need one more.
         self.close_from = -1
 
     def call(self, name: str, *arguments: int, low: int = 0, high: int = ANY) -> None:
-        """Append a system call by name."""
-        self.steps.append(Step(name, arguments, low, high))
+        """Append a call that must return `low`..`high`, or the child ends unexecuted and reports it."""
+        self.names.append(name)
+        self.words += (self.numbers[name], *arguments, *_PADDING[len(arguments)], NOT_RUN, low, high, 0)
+
+    def extend(self, more: Script) -> None:
+        """Append the calls of another script."""
+        self.names += more.names
+        self.words += more.words
 
     def keep(self, memory: Any) -> int:
-        """Hold on to ctypes memory; returns its address for a step's argument."""
+        """Hold on to ctypes memory; returns its address for a call's argument."""
         self.memory.append(memory)
         return address(memory)
+
+    def accepts(self, index: int, result: int) -> bool:
+        """Whether the call at `index` may have returned `result`."""
+        start = index * WORDS
+        return self.words[start + LOWEST] <= result <= self.words[start + HIGHEST]

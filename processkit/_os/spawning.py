@@ -28,7 +28,7 @@ def spawn_child(
     plan: Plan, placement: Placement, tree: Tree, launch: Callable[[Script, Launched], None] = launch_here
 ) -> LinuxChild:
     """A child of `plan` inside `tree`, or an exception and nothing of it: no process, no descriptor."""
-    sys.audit("subprocess.Popen", plan.path, plan.argv, plan.cwd, plan.env)
+    sys.audit("subprocess.Popen", plan.path, plan.argv, plan.cwd, plan.env.entries)
     streams = Streams(plan)
     launched = Launched()
     try:
@@ -47,7 +47,7 @@ def spawn_child(
 
 def spawn_orphan(plan: Plan, placement: Placement) -> int:
     """A process that is nobody's child and in nobody's container; returns its pid. Nothing of it stays with us."""
-    sys.audit("subprocess.Popen", plan.path, plan.argv, plan.cwd, plan.env)
+    sys.audit("subprocess.Popen", plan.path, plan.argv, plan.cwd, plan.env.entries)
     streams = Streams(plan)
     launched = Launched()
     try:

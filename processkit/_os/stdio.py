@@ -6,7 +6,7 @@ import os
 import stat
 from errno import EISDIR
 
-from .descriptors import Descriptors, open_above, pipe_above
+from .descriptors import null_device, open_above, pipe_above
 from .errors import StreamError
 from .port import INHERIT, NULL, PIPE, File, Plan
 
@@ -16,18 +16,19 @@ KEEP = -1
 class Streams:
     """The child's ends (closed as soon as the spawn returned or raised) and ours (handed to the child object)."""
 
-    __slots__ = ("_ours", "_theirs", "child", "ours")
+    __slots__ = ("_theirs", "child", "ours")
 
     def __init__(self, plan: Plan) -> None:
-        self._theirs = Descriptors()
-        self._ours = Descriptors()
         #: What becomes descriptor 0, 1, 2 in the child; KEEP: what ours is.
         self.child = [KEEP, KEEP, KEEP]
         #: Our ends, -1 where the stream is no pipe.
         self.ours = [-1, -1, -1]
+        # Those of the child's ends that are ours to close.
+        self._theirs: list[int] = []
         try:
-            for number, kind in enumerate((plan.stdin, plan.stdout, plan.stderr)):
-                self._open(number, kind)
+            self._open(0, plan.stdin)
+            self._open(1, plan.stdout)
+            self._open(2, plan.stderr)
         except BaseException:
             self.close()
             raise
@@ -35,28 +36,37 @@ class Streams:
     def _open(self, number: int, kind: str | File) -> None:
         if kind == PIPE:
             read, write = pipe_above()
-            mine, theirs = (write, read) if number == 0 else (read, write)
-            self.ours[number] = self._ours.own(mine)
-            self.child[number] = self._theirs.own(theirs)
-            os.set_blocking(mine, False)
+            mine, theirs = (read, write) if number else (write, read)
+            self.ours[number] = mine
+            self._theirs.append(theirs)
+            if number == 0:
+                os.set_blocking(mine, False)  # a write may not wait for a reader; a read only follows a poll
         elif kind == NULL:
-            self.child[number] = self._theirs.own(open_above(os.devnull, os.O_RDWR))
-        elif kind != INHERIT:
+            theirs = null_device()
+        elif kind == INHERIT:
+            return
+        else:
             assert isinstance(kind, File)
-            self.child[number] = self._theirs.own(_open_file(kind, number))
+            theirs = _open_file(kind, number)
+            self._theirs.append(theirs)
+        self.child[number] = theirs
 
     def close_theirs(self) -> None:
-        """After the spawn, whatever came of it: the child has its copies."""
-        self._theirs.close()
+        """After the spawn, whatever came of it: the child has its copies. Idempotent."""
+        while self._theirs:
+            os.close(self._theirs.pop())
 
     def release_ours(self) -> list[int]:
         """Hand our ends to their new owner."""
-        return [descriptor if descriptor < 0 else self._ours.release(descriptor) for descriptor in self.ours]
+        ours, self.ours = self.ours, [-1, -1, -1]
+        return ours
 
     def close(self) -> None:
         """Close both sides. Idempotent."""
-        self._theirs.close()
-        self._ours.close()
+        self.close_theirs()
+        for descriptor in self.release_ours():
+            if descriptor >= 0:
+                os.close(descriptor)
 
 
 def _open_file(file: File, number: int) -> int:

@@ -6,6 +6,7 @@ events to the same place: (what, bytes).
 
 from __future__ import annotations
 
+import fcntl
 import os
 import select
 
@@ -17,7 +18,10 @@ if TYPE_CHECKING:
     from .child import LinuxChild
 
 STDIN, STDOUT, STDERR, ENDED, TREE = 0, 1, 2, 3, 4
-READ_SIZE = 1 << 18
+# What a pipe holds unless told otherwise: pipe(7).
+READ_SIZE = 1 << 16
+FLOOD_SIZE = 1 << 18
+F_SETPIPE_SZ = 1031
 
 
 class Feed:
@@ -45,29 +49,58 @@ class Feed:
             self._child.close_stream(STDIN)
 
 
-def read_some(descriptor: int) -> bytes | None:
-    """What the pipe holds, b"" at its end, None when there is nothing now."""
-    try:
-        return os.read(descriptor, READ_SIZE)
-    except BlockingIOError:
-        return None
+def read_ready(descriptor: int, flooding: set[int]) -> bytes:
+    """What a pipe that polls as readable holds, b"" at its end; we are its only reader, so this does not block.
+
+    A pipe that was full has a writer that floods: it gets a larger buffer. Only such ones, for all pipes of a user share a
+    budget (pipe(7), pipe-user-pages-soft), and one that is spent leaves the pipe as it is.
+    """
+    if descriptor in flooding:
+        return os.read(descriptor, FLOOD_SIZE)
+    data = os.read(descriptor, READ_SIZE)
+    if len(data) == READ_SIZE:
+        flooding.add(descriptor)
+        try:
+            fcntl.fcntl(descriptor, F_SETPIPE_SZ, FLOOD_SIZE)
+        except OSError:
+            pass
+    return data
+
+
+def read_now(descriptor: int) -> bytes | None:
+    """What the pipe holds, b"" at its end, None when there is nothing at this moment."""
+    poller = select.poll()
+    poller.register(descriptor, select.POLLIN)
+    return os.read(descriptor, READ_SIZE) if poller.poll(0) else None
 
 
 class Waiter:
     """Blocks until something happens to one child."""
 
-    __slots__ = ("_child", "_feed", "_poller", "_what")
+    __slots__ = ("_child", "_feed", "_flooding", "_poller", "_quick", "_what")
 
     def __init__(self, child: LinuxChild, feed: Feed | None) -> None:
         self._child = child
         self._feed = feed
         self._poller = select.poll()
         self._what: dict[int, int] = {}
+        self._flooding: set[int] = set()
         self._watch(child.ended, ENDED)
         self._watch(child.stream(STDOUT), STDOUT)
         self._watch(child.stream(STDERR), STDERR)
         if feed is not None:
             self._watch(child.stream(STDIN), STDIN, select.POLLOUT)
+        self._quick = child.stream(STDIN) < 0
+
+    def _await_quick_end(self) -> None:
+        """Give the child a millisecond to end before we listen to its pipes.
+
+        A child that lives shorter than that costs one wake-up instead of one for its output, one for the end of each pipe
+        and one for its own end; what it says meanwhile waits in the pipes.
+        """
+        poller = select.poll()
+        poller.register(self._child.ended, select.POLLIN)
+        poller.poll(1)
 
     def _watch(self, descriptor: int, what: int, mask: int = select.POLLIN) -> None:
         if descriptor >= 0:
@@ -90,9 +123,13 @@ class Waiter:
 
     def wait(self, seconds: float | None, report: Callable[[int, bytes], None]) -> None:
         """Block for at most `seconds`; report what happened."""
+        if self._quick:
+            self._quick = False
+            if seconds is None or seconds > 0.001:
+                self._await_quick_end()
         # poll(2) counts whole milliseconds: rounded up, or the last one would be spent spinning.
         timeout = None if seconds is None else max(0, -int(-seconds * 1000 // 1))
-        for descriptor, _ in self._poller.poll(timeout):
+        for descriptor, happened in self._poller.poll(timeout):
             what = self._what.get(descriptor)
             if what is None:
                 continue
@@ -104,11 +141,11 @@ class Waiter:
             elif what == TREE:
                 report(TREE, b"")
             else:
-                data = read_some(descriptor)
-                if data is not None:
-                    if not data:
-                        self.unwatch(descriptor)
-                    report(what, data)
+                # A hang-up without input is the end of a pipe that is empty: poll(2).
+                data = b"" if happened == select.POLLHUP else read_ready(descriptor, self._flooding)
+                if not data:
+                    self.unwatch(descriptor)
+                report(what, data)
 
     def _write(self, descriptor: int) -> None:
         assert self._feed is not None
@@ -124,7 +161,7 @@ class Waiter:
 class LoopWaiter:
     """Has a running event loop report what happens to one child."""
 
-    __slots__ = ("_child", "_feed", "_loop", "_readers", "_report", "_writer")
+    __slots__ = ("_child", "_feed", "_flooding", "_loop", "_readers", "_report", "_writer")
 
     def __init__(
         self, loop: AbstractEventLoop, child: LinuxChild, feed: Feed | None, report: Callable[[int, bytes], None]
@@ -134,6 +171,7 @@ class LoopWaiter:
         self._feed = feed
         self._report = report
         self._readers: set[int] = set()
+        self._flooding: set[int] = set()
         self._writer = -1
         self._watch(child.stream(STDOUT), STDOUT)
         self._watch(child.stream(STDERR), STDERR)
@@ -166,11 +204,10 @@ class LoopWaiter:
                 self.unwatch(descriptor)
             self._report(what, b"")
             return
-        data = read_some(descriptor)
-        if data is not None:
-            if not data:
-                self.unwatch(descriptor)
-            self._report(what, data)
+        data = read_ready(descriptor, self._flooding)
+        if not data:
+            self.unwatch(descriptor)
+        self._report(what, data)
 
     def _write(self) -> None:
         assert self._feed is not None
