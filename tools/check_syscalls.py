@@ -2,11 +2,11 @@
 
     python tools/check_syscalls.py [--target T ...] [--list] [--require-all] [--abi DIR]
 
-A module is read, not imported: its constants, structures and prototypes belong to the header that the comment line above
-them names (`# <linux/prctl.h>`), and each header's block becomes one C unit of assertions. A unit that compiles is right.
-One that does not is taken apart: every check is compiled alone, and what the header says instead is read out of an object
-file, so that no compiler's wording decides anything. Structures are compared with a mirror made of the C types that the
-ctypes fields stand for, because a layout computed on this machine is not the layout of another.
+Constants, structures and prototypes belong to the header that the comment line above them names (`# <linux/prctl.h>`), and
+each header's block becomes one C unit of assertions. A unit that compiles is right. One that does not is taken apart: every
+check is compiled alone, and what the header says instead is read out of an object file, so that no compiler's wording decides
+anything. Structures are compared with a mirror made of the C types that the ctypes fields stand for, because a layout computed
+on this machine is not the layout of another.
 
 The compilers are `cc` with this machine's headers (target `native`; what these are too old to know is skipped aloud) and
 `zig cc`, which brings the headers of every target: PyPI's `ziglang`, in the interpreter that runs this file or in the one
@@ -30,7 +30,8 @@ import tempfile
 import time
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import lru_cache, partial
+from pathlib import Path
 from typing import Callable, Iterable, Iterator, NamedTuple
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -72,7 +73,6 @@ CTYPES = {
 KINDS = ("constant", "structure", "prototype", "type", "system call", "machine code")
 MARK = "processkit probe:"
 output_of = partial(subprocess.run, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
-STANDARD = "#include <stddef.h>\n#include <stdint.h>\n"
 
 
 class Mistake(NamedTuple):
@@ -136,6 +136,7 @@ class Rules(NamedTuple):
     preamble: str = ""
     types_header: str = "sys/types.h"
     types: tuple[tuple[str, str], ...] = ()
+    convention: str = ""
 
 
 class Compiler:
@@ -149,7 +150,7 @@ class Compiler:
         self._command = command
         self._directory = directory
         self._numbers = itertools.count()
-        self._compiles: dict[str, bool] = {}
+        self.compiles = lru_cache(maxsize=None)(lambda text: self.run(text)[0] is not None)
 
     def run(self, text: str, suffix: str = ".c") -> tuple[bytes | None, str]:
         """The object file that `text` compiles to, or None; and the compiler's messages."""
@@ -164,12 +165,6 @@ class Compiler:
             return None, done.stderr
         with open(stem + ".o", "rb") as file:
             return file.read(), done.stderr
-
-    def compiles(self, text: str) -> bool:
-        """Whether `text` is right; the same text is compiled once."""
-        if text not in self._compiles:
-            self._compiles[text] = self.run(text)[0] is not None
-        return self._compiles[text]
 
     def value(self, preamble: str, expression: str) -> int | None:
         """What the constant expression is on the target, or None if it is no constant there."""
@@ -197,7 +192,7 @@ class Module:
         self._structures: dict[str, str] = {}
         self._mirrors: list[str] = []
         self._checks: dict[str, list[Check]] = defaultdict(list)
-        source = read(path)
+        source = Path(path).read_text(encoding="utf-8")
         self._headers = headers_of(source)
         for statement in ast.parse(source).body:
             if "TYPE_CHECKING" not in ast.dump(statement):
@@ -205,16 +200,13 @@ class Module:
 
     def units(self) -> Iterator[Unit]:
         """One unit a header, and one for the types imported from `foreign.py`."""
-        lines = {header: line for line, header in reversed(self._headers)}
+        include = f"{self.rules.preamble}#include <stddef.h>\n#include <stdint.h>\n#include <HEADER>\n"
+        lines, mirrors = {header: line for line, header in reversed(self._headers)}, "".join(self._mirrors)
         for header, checks in self._checks.items():
-            preamble = self._preamble(header) + "".join(self._mirrors)
-            yield Unit(self.path, lines.get(header, 1), header, preamble, tuple(checks))
+            yield Unit(self.path, lines.get(header, 1), header, include.replace("HEADER", header) + mirrors, tuple(checks))
         header = self.rules.types_header
-        checks = [check for name, value in self._imported.items() for check in self._type_checks(value, name)]
-        yield Unit(self._foreign, 1, header, self._preamble(header), tuple(checks))
-
-    def _preamble(self, header: str) -> str:
-        return f"{self.rules.preamble}{STANDARD}#include <{header}>\n"
+        types = (check for name, value in self._imported.items() for check in self._type_checks(value, name))
+        yield Unit(self._foreign, 1, header, include.replace("HEADER", header), tuple(types))
 
     def _wrong(self, line: int, name: str, text: str) -> None:
         self.mistakes.append(Mistake(self.path, line, name, text))
@@ -228,8 +220,9 @@ class Module:
 
     def _read(self, node: ast.stmt) -> None:
         if isinstance(node, ast.ImportFrom) and node.module == "foreign":
-            values = named_values(read(self._foreign))
-            self._imported = {name.name: values[name.name] for name in node.names if ctypes_name(values.get(name.name))}
+            values = named_values(Path(self._foreign).read_text(encoding="utf-8"))
+            names = (name.name for name in node.names)
+            self._imported.update((name, values[name]) for name in names if ctypes_name(values.get(name)))
             self._aliases.update((name, ctypes_name(value)) for name, value in self._imported.items())
         elif isinstance(node, ast.ClassDef):
             self._structure(node)
@@ -241,8 +234,7 @@ class Module:
             self._wrong(node.lineno, type(node).__name__, "this tool cannot read it, so nothing checks it")
 
     def _assignment(self, line: int, name: str, value: ast.expr) -> None:
-        number = integer(value, self._numbers)
-        if number is not None:
+        if (number := integer(value, self._numbers)) is not None:
             self._numbers[name] = number
             self._constant(line, name, number)
         elif ctypes_name(value):
@@ -255,13 +247,12 @@ class Module:
         literal, row = f"(-{-number}LL)" if number < 0 else f"{number}ULL", partial(Check, line, "constant", name)
         for header, condition, expression in OWN_NAMES.get(name, ()):
             self._checks[header].append(row(static_assert(condition.format(value=literal)), "value", literal, expression))
-        if name in OWN_NAMES:
-            return
         ours, theirs = (f"(sizeof(struct {kind}{SIZED.get(name)}) << 16)" for kind in ("mirror_", ""))
         actual = f"({name} - {theirs} + {ours})" if name in SIZED else name
         condition = f"(unsigned long long)({actual}) == (unsigned long long){literal} && (({actual}) < 0) == {int(number < 0)}"
-        need = Need(name, f"__typeof__({name}) need;")
-        self._add(line, name, [row(static_assert(condition), "value", literal, actual, (need,))])
+        if name not in OWN_NAMES:
+            need = Need(name, f"__typeof__({name}) need;")
+            self._add(line, name, [row(static_assert(condition), "value", literal, actual, (need,))])
 
     def _type_checks(self, value: ast.expr, name: str) -> Iterator[Check]:
         theirs, (ours, signed) = self._c_type(name), CTYPES[ctypes_name(value)]
@@ -286,8 +277,8 @@ class Module:
         names = [getattr(annotation, "id", "of an expression") for annotation in annotations]
         for unknown in [name for name in names if name not in self._aliases]:
             self._wrong(node.lineno, node.name, f"declared with the type {unknown}, which nothing declares")
-        types = [self._c_type(name) for name in names]
-        self._add(node.lineno, node.name, [prototype_check(node.lineno, node.name, *types, variadic="variadic" in rules)])
+        make = partial(prototype_check, convention=self.rules.convention, variadic="variadic" in rules)
+        self._add(node.lineno, node.name, [make(node.lineno, node.name, *map(self._c_type, names))])
 
     def _structure(self, node: ast.ClassDef) -> None:
         body = dict(filter(None, map(named, node.body)))
@@ -328,12 +319,6 @@ def column_of(triple: str) -> str:
     """What `syscalls.py` calls the machine of a target."""
     machine = triple.partition("-")[0]
     return COLUMNS.get(machine, machine)
-
-
-def read(path: str) -> str:
-    """The text of a source file."""
-    with open(path, encoding="utf-8") as file:
-        return file.read()
 
 
 def headers_of(source: str) -> list[tuple[int, str]]:
@@ -389,7 +374,8 @@ def field_checks(line: int, owner: str, name: str, real: str, mirror: str, *, si
     yield row(*same("offset", f"offsetof({mirror}, m_{name})", f"offsetof({real}, {name})"))
     yield row(*same("size", f"sizeof({ours})", f"sizeof({theirs})"))
     if signed:
-        yield row(*same("sign", f"(__typeof__({ours}))-1 < 0", f"(__typeof__({theirs}))-1 < 0"))
+        number = f"__builtin_choose_expr(__builtin_classify_type({theirs}) == 1, {theirs}, {ours})"  # a union has no sign
+        yield row(*same("sign", f"(__typeof__({ours}))-1 < 0", f"(__typeof__({number}))-1 < 0"))
 
 
 def size_checks(line: int, name: str, real: str, mirror: str) -> Iterator[Check]:
@@ -406,15 +392,15 @@ def size_checks(line: int, name: str, real: str, mirror: str) -> Iterator[Check]
     yield row(assertion, "size", f"sizeof({mirror})", f"sizeof({real})", (exists, shorter))
 
 
-def prototype_check(line: int, name: str, result: str, *parameters: str, variadic: bool) -> Check:
+def prototype_check(line: int, name: str, result: str, *parameters: str, convention: str, variadic: bool) -> Check:
     """That a pointer to the declared type takes the header's function. Of a variadic one only the result can be wrong."""
     arguments = "..." if variadic else ", ".join(parameters) or "void"
-    assertion = f"{result} (*pointer_{name})({arguments}) = {name};"
+    assertion = f"{result} ({convention} *pointer_{name})({arguments}) = {name};"
     if variadic:
         call = f"{name}({', '.join('0' for _ in parameters)})"
         assertion = static_assert(f"__builtin_types_compatible_p(__typeof__({call}), {result})")
-    needs = (Need(name, f"__typeof__({name}) *need;"),)
-    return Check(line, "prototype", name, assertion, "type", f"{result} ({arguments})", "", needs)
+    need = Need(name, f"__typeof__({name}) *need;")
+    return Check(line, "prototype", name, assertion, "type", f"{result} ({arguments})", "", (need,))
 
 
 def check_unit(compiler: Compiler, unit: Unit) -> Result:
@@ -427,18 +413,16 @@ def check_unit(compiler: Compiler, unit: Unit) -> Result:
 
 def check_alone(compiler: Compiler, unit: Unit, check: Check) -> Result:
     """One check compared with the target's header, and what the header has instead."""
-    seen = frozenset([check.subject])
+    seen, header = frozenset([check.subject]), Need(f"<{unit.header}>", "")
     if compiler.compiles(f"{unit.preamble}{check.assertion}\n"):
         return Result(seen)
-    header = Need(f"<{unit.header}>", "")
     for need in (header, *check.needs):
         if not compiler.compiles(f"{unit.preamble}{need.text}\n"):
             if compiler.old and need.newer:
                 return Result(lacking=(need.name,))
             line, text = unit.line if need is header else check.line, "declared, but the header of {} has no such thing"
             return Result(seen, (Mistake(unit.path, line, need.name, text),))
-    declared, actual = wording(compiler, unit.preamble, check)
-    text = f"declared {declared}, the header of {{}} says {actual}"
+    text = "declared {}, the header of {{}} says {}".format(*wording(compiler, unit.preamble, check))
     return Result(seen, (Mistake(unit.path, check.line, check.name, text),))
 
 
@@ -475,9 +459,8 @@ def declaration_jobs(path: str, rules: Rules, compiler: Compiler) -> Iterator[Ca
 
 def number_jobs(path: str, rules: Rules, compiler: Compiler) -> Iterator[Callable[[], Result]]:
     """The jobs of the table of system call numbers: the target's column, `None` meaning that the macro does not exist."""
-    source = read(path)
-    line, header = headers_of(source)[0]
-    names = named_values(source)
+    source = Path(path).read_text(encoding="utf-8")
+    names, (line, header) = named_values(source), headers_of(source)[0]
     columns, rows = ast.literal_eval(names["ARCHITECTURES"]), names["NUMBERS"]
     unused = sorted(set(columns) - {column_of(target) for target in rules.targets})
     wrong = [Mistake(path, names["ARCHITECTURES"].lineno, name, "no target checks this column") for name in unused]
@@ -498,7 +481,7 @@ def number_jobs(path: str, rules: Rules, compiler: Compiler) -> Iterator[Callabl
 def code_jobs(path: str, rules: Rules, compiler: Compiler) -> Iterator[Callable[[], Result]]:
     """The job of comparing the machine code with what its source assembles to, where the target has one."""
     del rules
-    values, table = runpy.run_path(path), named_values(read(path))["CODE"]
+    values, table = runpy.run_path(path), named_values(Path(path).read_text(encoding="utf-8"))["CODE"]
     sources, code, name = values["SOURCES"], values["CODE"], compiler.column
     lines = {key.value: key.lineno for key in table.keys}  # type: ignore[attr-defined]
     wrong = [Mistake(path, table.lineno, odd, "source and bytes do not both exist") for odd in sorted({*sources} ^ {*code})]
@@ -515,8 +498,8 @@ def check_code(compiler: Compiler, path: str, line: int, source: str, code: byte
     offset = differing[0] if differing else min(len(code), len(real))
     ours, theirs = (f"0x{data[offset]:02x}" if offset < len(data) else "its end" for data in (code, real))
     text = f"declared {ours} at byte {offset}, the assembler of {{}} says {theirs if real else messages}"
-    mistakes = (Mistake(path, line, compiler.column, text),) if real != code else ()
-    return Result(frozenset([("machine code", compiler.column)]), mistakes)
+    wrong = [Mistake(path, line, compiler.column, text)] if real != code else []
+    return Result(frozenset([("machine code", compiler.column)]), tuple(wrong))
 
 
 def text_section(elf: bytes) -> bytes:
@@ -535,7 +518,6 @@ MODULES = {
     "syscalls.py": Rules("linux", LINUX, number_jobs),
     "machine_code.py": Rules("linux", LINUX, code_jobs),
 }
-UNCHECKED = ("__init__.py", "foreign.py")  # `foreign.py` is checked through the modules that import from it
 
 
 def compiler_for(target: str, directory: str) -> Compiler | str:
@@ -573,7 +555,7 @@ def line_for(compiler: Compiler, result: Result) -> str:
 def check(targets: list[str], abi: str, *, require_all: bool) -> int:
     """0 if every declaration is right on every target that has a compiler (with `require_all`: and each has one), else 1."""
     found: dict[Mistake, list[str]] = defaultdict(list)
-    for name in sorted(set(os.listdir(abi)) - set(MODULES) - set(UNCHECKED)):
+    for name in sorted(set(os.listdir(abi)) - {"__init__.py", "foreign.py", *MODULES}):
         if name.endswith(".py"):
             found[Mistake(os.path.join(abi, name), 1, name, "has no entry in MODULES, so nothing checks it")] = []
     began, done = time.monotonic(), 0

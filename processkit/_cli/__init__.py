@@ -1,0 +1,75 @@
+"""The command line: the first user of the public API, and the one place that turns what happened into an exit status."""
+
+from __future__ import annotations
+
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import NoReturn
+
+USAGE, DELIVERY_FAILED, INTERNAL, INTERRUPTED = 2, 119, 125, 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one sub-command; its exit status. SystemExit for usage errors, as argparse does."""
+    from .options import parse
+
+    options = parse(list(sys.argv[1:] if argv is None else argv))
+    if options.subcommand == "doctor":
+        from .doctor import doctor
+
+        return doctor(options.json)
+    from .run import run
+
+    return run(options)
+
+
+def main_and_exit() -> NoReturn:
+    """Run the command line of this process and end it by SystemExit with the status."""
+    try:
+        status = main()
+    except KeyboardInterrupt:
+        complain("interrupted")
+        status = INTERRUPTED
+    except SystemExit as leaving:
+        status = _status_of(leaving)
+    raise SystemExit(_flushed(status))
+
+
+def complain(text: str) -> None:
+    """One line on stderr, if there is one."""
+    if sys.stderr is not None:
+        try:
+            sys.stderr.write(f"processkit: {text}\n")
+        except OSError:
+            pass  # nobody reads our stderr; the status says it all the same
+
+
+def _status_of(leaving: SystemExit) -> int:
+    if leaving.code is None:
+        return 0
+    return leaving.code if isinstance(leaving.code, int) else 1
+
+
+def _flushed(status: int) -> int:
+    """`status` folded to 32 bits, or DELIVERY_FAILED when our own output could not be delivered."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            continue
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            _silence(name)
+        except (OSError, ValueError) as error:
+            _silence(name)
+            complain(f"could not flush {name}: {error}")
+            status = DELIVERY_FAILED
+    return (status + 2**31) % 2**32 - 2**31
+
+
+def _silence(name: str) -> None:
+    """Drop what the stream still holds, so that the interpreter's own flush at exit stays quiet."""
+    setattr(sys, name, None)

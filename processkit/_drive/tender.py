@@ -8,6 +8,8 @@ from __future__ import annotations
 import _thread
 import time
 
+from .._os import after_fork_in_child
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import threading
@@ -24,25 +26,20 @@ _tended: dict[int, tuple[float, Callable[[], Tended | None]]] = {}
 _hooked = False
 
 
-def tend(process: Tended, when: float) -> None:
-    """Call `process._tend()` at `when`, on a thread of ours, unless it is gone by then."""
+def tend(process: Tended, when: float, keep: bool) -> None:
+    """Have `process._tend()` called at `when`, on a thread of ours; unless `keep`, only if it still exists by then."""
     import threading
     import weakref
 
-    global _wake, _hooked
+    global _wake
     with _lock:
         if _wake is None:
             _wake = threading.Condition()
-            if not _hooked:
-                import os
-
-                os.register_at_fork(after_in_child=_forget)
-                _hooked = True
+            _forget_in_children()
             threading.Thread(target=_work, args=(_wake,), name="processkit-tender", daemon=True).start()
-        wake = _wake
-    with wake:
-        _tended[id(process)] = (when, (lambda: process) if keep else weakref.ref(process))
-        wake.notify()
+        with _wake:
+            _tended[id(process)] = (when, (lambda: process) if keep else weakref.ref(process))
+            _wake.notify()
 
 
 def untend(process: Tended) -> None:
@@ -55,17 +52,11 @@ def untend(process: Tended) -> None:
 
 
 def _work(wake: threading.Condition) -> None:
-    global _wake
-    while True:
+    while not _nothing_left(wake):
         with wake:
             due = _due(time.monotonic())
-            if not due:
-                if not _tended:
-                    if _wake is wake:
-                        _wake = None
-                    return
+            if not due and _tended:
                 wake.wait(max(0.0, min(when for when, _ in _tended.values()) - time.monotonic()))
-                continue
         for key, reference in due:
             process = reference()
             again = None if process is None else process._tend()
@@ -73,6 +64,18 @@ def _work(wake: threading.Condition) -> None:
             if again is not None:
                 with wake:
                     _tended.setdefault(key, (again, reference))
+        del due
+
+
+def _nothing_left(wake: threading.Condition) -> bool:
+    """Whether the thread ends now; decided under the lock that `tend` holds, so that nothing arrives in between."""
+    global _wake
+    with _lock, wake:
+        if _tended:
+            return False
+        if _wake is wake:
+            _wake = None
+        return True
 
 
 def _due(now: float) -> list[tuple[int, Callable[[], Tended | None]]]:
@@ -81,6 +84,13 @@ def _due(now: float) -> list[tuple[int, Callable[[], Tended | None]]]:
     for key, _ in due:
         del _tended[key]
     return due
+
+
+def _forget_in_children() -> None:
+    global _hooked
+    if not _hooked:
+        _hooked = True
+        after_fork_in_child(_forget)
 
 
 def _forget() -> None:

@@ -6,6 +6,8 @@ import sys
 
 from .errors import LaunchError, NotExecutable, NotFound, Refused, StreamError
 
+from .forking import after_fork_in_child
+
 if sys.platform == "linux":
     from .environ import environment
     from .guardian import announce_hook, guardian_invocation, run_hook
@@ -59,6 +61,7 @@ __all__ = [
     "Refused",
     "StreamError",
     "Waiter",
+    "after_fork_in_child",
     "announce_hook",
     "any_ended",
     "cpu_seconds",

@@ -160,11 +160,7 @@ class Home:
         self._number = 0
         self._spare: list[Cgroup] = []
         self.path = make_home(base)
-        try:
-            self._guardian = Guardian(self.path)
-        except BaseException:
-            cgroupfs.remove(self.path)
-            raise
+        self._guardian = Guardian(self.path)
 
     @property
     def guardian_kind(self) -> str:
@@ -177,8 +173,7 @@ class Home:
 
     def guarded(self) -> None:
         """Make sure that somebody outlives us to clean up; called before every spawn."""
-        with self._lock:
-            self._guardian.ensure()
+        self._guardian.ensure()
 
     def take_leaf(self) -> Cgroup:
         """A cgroup that nobody has used, as far as its user can tell."""

@@ -6,6 +6,7 @@ meets it, and it is told of everything before the child in question can run.
 
 from __future__ import annotations
 
+import _thread
 import os
 import select
 import sys
@@ -91,16 +92,17 @@ def run_hook(arguments: list[str]) -> NoReturn:
 
 
 class Guardian:
-    """A running guardian of this process. Owns the pipe's write end until `end`."""
+    """The guardian of this process: started by the first `ensure`. Owns the pipe's write end until `end`."""
 
-    __slots__ = ("_deaf", "_groups", "_home", "_pid", "_pidfd", "_pipe", "kind")
+    __slots__ = ("_deaf", "_groups", "_home", "_lock", "_pid", "_pidfd", "_pipe", "kind")
 
     def __init__(self, home: str) -> None:
         self._home = home
         self._groups: dict[int, int | None] = {}
         self.kind = kind()
         self._pipe = self._pid = self._pidfd = -1
-        self._start()
+        self._deaf = select.poll()
+        self._lock = _thread.allocate_lock()
 
     @property
     def pipe(self) -> int:
@@ -113,8 +115,11 @@ class Guardian:
         return self.kind == "python"
 
     def ensure(self) -> None:
-        """Start another guardian when this one was killed; it is told all that still lives."""
-        if self._deaf.poll(0):  # POLLERR: nobody reads the pipe any more
+        """Start the guardian, or another one when it was killed; it is told all that still lives."""
+        with self._lock:
+            # POLLERR: nobody reads the pipe any more.
+            if self._pipe >= 0 and not self._deaf.poll(0):
+                return
             self.forget()
             self._start()
             for pgid, start in self._groups.items():
@@ -156,6 +161,8 @@ class Guardian:
         self._pipe = self._pidfd = -1
 
     def _say(self, message: bytes) -> None:
+        if self._pipe < 0:
+            return
         if os.write(self._pipe, message) != len(message):
             raise OSError("write: the guardian's pipe took half a message")
 

@@ -1,0 +1,127 @@
+"""`doctor`: what this machine can contain, found by building groups and starting nothing."""
+
+from __future__ import annotations
+
+import json
+
+from .. import HostContainment, ProcessError, ProcessGroup, ResourceLimit, Unsupported, host_containment
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+CAVEAT = (
+    "what a group may do depends on where this process runs: another cgroup, container, user or enclosing Windows Job Object "
+    "may get another answer"
+)
+_CAPS: tuple[tuple[str, str, float], ...] = (
+    ("max_memory", "--max-memory", 1 << 20),
+    ("max_processes", "--max-processes", 1),
+    ("cpu_quota", "--cpu-quota", 0.1),
+)
+_EXITS = {"OK": 0, "DEGRADED": 1, "UNAVAILABLE": 3, "ERROR": 4}
+_MEANS = {
+    "OK": "containment and all resource limits are available",
+    "DEGRADED": "containment works; some resource limits do not",
+    "UNAVAILABLE": "no containment is available here",
+    "ERROR": "a probe failed; the answer is not known",
+}
+
+
+class _Findings:
+    """What the probes found."""
+
+    def __init__(self) -> None:
+        self.mechanism = "unknown"
+        self.why = ""
+        self.available = {name: False for name, _, _ in _CAPS}
+        #: flag → reason
+        self.refused: dict[str, str] = {}
+        self.failed: dict[str, str] = {}
+        self.verdict = "ERROR"
+
+
+def _probe() -> _Findings:
+    found = _Findings()
+    try:
+        with ProcessGroup() as group:
+            found.mechanism = group.mechanism
+    except (ResourceLimit, Unsupported) as error:
+        found.mechanism, found.why, found.verdict = "unavailable", str(error), "UNAVAILABLE"
+        return found
+    except OSError as error:
+        found.why = str(error)
+        found.failed["containment mechanism"] = str(error)
+        return found
+    for name, flag, value in _CAPS:
+        try:
+            with ProcessGroup(**{name: value}):  # type: ignore[arg-type]
+                found.available[name] = True
+        except (ResourceLimit, Unsupported) as error:
+            found.refused[flag] = str(error)
+        except OSError as error:
+            found.failed[flag] = str(error)
+    found.verdict = "ERROR" if found.failed else "DEGRADED" if found.refused else "OK"
+    return found
+
+
+def doctor(as_json: bool) -> int:
+    """Print the report; the exit status that goes with the verdict."""
+    found = _probe()
+    try:
+        host: HostContainment | None = host_containment()
+    except ProcessError:
+        host = None
+    if as_json:
+        print(json.dumps(_object(found, host)))
+    else:
+        print("\n".join(_lines(found, host)))
+    return _EXITS[found.verdict]
+
+
+def _object(found: _Findings, host: HostContainment | None) -> dict[str, Any]:
+    fields = ("mechanism", "soft_stop_scope", "parent_death_cleanup", "version")
+    report: dict[str, Any] = {
+        "mechanism": found.mechanism,
+        "host_containment": {name: "unknown" if host is None else getattr(host, name) for name in fields},
+        "verdict": found.verdict,
+        "exit_code": _EXITS[found.verdict],
+        "resource_limits": found.available,
+        "caveat": CAVEAT,
+    }
+    if found.verdict == "ERROR":
+        report["error_probe_failures"] = [f"{flag} ({why})" for flag, why in found.failed.items()]
+    return report
+
+
+def _lines(found: _Findings, host: HostContainment | None) -> list[str]:
+    lines = ["processkit doctor"]
+    if host is not None:
+        lines += [
+            f"  version                : {host.version}",
+            f"  launcher               : {host.launcher}",
+            f"  guardian               : {host.guardian}",
+            f"  graceful-stop scope    : {host.soft_stop_scope}",
+            f"  parent-death cleanup   : {host.parent_death_cleanup}",
+        ]
+    lines.append(f"  containment mechanism  : {_mechanism(found)}")
+    lines.append(f"  resource limits        : {_limits(found)}")
+    lines.append(f"  note: {CAVEAT}")
+    lines.append(f"  verdict: {found.verdict} - {_MEANS[found.verdict]}")
+    return lines
+
+
+def _mechanism(found: _Findings) -> str:
+    if found.mechanism == "unavailable":
+        return f"unavailable ({found.why})"
+    return f"error probing ({found.why})" if found.mechanism == "unknown" else found.mechanism
+
+
+def _limits(found: _Findings) -> str:
+    refused = "; ".join(f"{flag} ({why})" for flag, why in found.refused.items())
+    failed = "; ".join(f"{flag} ({why})" for flag, why in found.failed.items())
+    if found.mechanism in ("unknown", "unavailable"):
+        return "unknown (no group could be made)"
+    if failed:
+        return f"error probing {failed}" + (f"; also unavailable {refused}" if refused else "")
+    return f"unavailable {refused}" if refused else "available"

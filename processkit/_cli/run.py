@@ -1,0 +1,144 @@
+"""`run`: one command in a group of its own, its streams ours, its status our status."""
+
+from __future__ import annotations
+
+import signal
+
+from .. import (
+    Command,
+    Outcome,
+    PermissionDenied,
+    ProcessError,
+    ProcessGroup,
+    ProcessNotFound,
+    ResourceLimit,
+    Unsupported,
+)
+from . import INTERNAL, complain
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from argparse import Namespace
+    from types import FrameType
+
+TIMED_OUT, NOT_EXECUTABLE, NOT_FOUND, SIGNALLED = 124, 126, 127, 128
+# Until their issue brings them, these say so instead of doing something else.
+_MISSING = ("idle_timeout", "output_limit", "sanitize_vt", "pty", "profile")
+
+
+class _Told(BaseException):
+    """A signal told this wrapper to end."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def _tell(number: int, _frame: FrameType | None) -> None:
+    raise _Told(number)
+
+
+def run(options: Namespace) -> int:
+    """Run the command of `options`; the exit status of api.md §26.4."""
+    for name in _MISSING:
+        if getattr(options, name):
+            complain(f"--{name.replace('_', '-')} is not implemented yet")
+            return INTERNAL
+    try:
+        for name in ("SIGTERM", "SIGHUP", "SIGQUIT"):
+            number = getattr(signal, name, None)
+            # What was ignored when we were started stays so: nohup(1).
+            if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+                signal.signal(number, _tell)
+        return _run(options, _command(options))
+    except _Told as told:
+        complain(f"interrupted by signal {told.number}")
+        return SIGNALLED + told.number
+
+
+def _run(options: Namespace, command: Command) -> int:
+    try:
+        group = _group(options)
+    except (ResourceLimit, Unsupported) as error:
+        complain(f"containment is unavailable: {error}")
+        return INTERNAL
+    except OSError as error:
+        complain(f"could not initialize containment in this environment: {error}")
+        return INTERNAL
+    try:
+        with group, group.start(command) as process:
+            outcome = process.outcome()
+    except ProcessNotFound as error:
+        complain(f"{error}")
+        return NOT_FOUND
+    except PermissionDenied as error:
+        complain(f"permission denied: {error}")
+        return NOT_EXECUTABLE
+    except ProcessError as error:
+        complain(f"{error}")
+        return INTERNAL
+    return _status(outcome, options, command.program)
+
+
+def _group(options: Namespace) -> ProcessGroup:
+    """A group with the caps that were asked for, or, where that is allowed, without those that cannot be enforced."""
+    caps = {name: getattr(options, name) for name in ("max_memory", "max_processes", "cpu_quota")}
+    try:
+        return ProcessGroup(**caps)
+    except (ResourceLimit, Unsupported) as error:
+        if not options.allow_uncapped:
+            raise
+        complain(f"{error}; contained, but uncapped")
+        return ProcessGroup()
+
+
+def _status(outcome: Outcome, options: Namespace, program: str) -> int:
+    if outcome.timed_out:
+        complain(f"{program} timed out after {options.timeout} s")
+        return TIMED_OUT
+    if outcome.code is not None:
+        return outcome.code
+    if outcome.signal is None:
+        complain(f"{program} was killed, nobody knows how: something else took its exit status")
+        return INTERNAL
+    complain(f"{program} was killed by signal {outcome.signal}")
+    return SIGNALLED + outcome.signal
+
+
+def _command(options: Namespace) -> Command:
+    """The command with the options that were given, in the order of api.md §26.1."""
+    command = Command(options.command[0], options.command[1:]).inherit_stdin().stdout("inherit").stderr("inherit")
+    if options.stdout_file is not None:
+        command = command.stdout_file(options.stdout_file)
+    if options.stderr_file is not None:
+        command = command.stderr_file(options.stderr_file)
+    if options.create_no_window:
+        command = command.create_no_window()
+    if options.kill_on_parent_death:
+        command = command.kill_on_parent_death()
+    if options.priority is not None:
+        command = command.priority(options.priority)
+    if options.io_priority is not None:
+        name, level = options.io_priority
+        command = command.io_priority(name, level=level)
+    if options.cpu_affinity is not None:
+        command = command.cpu_affinity(options.cpu_affinity)
+    command = _environment(command, options)
+    if options.timeout is not None:
+        command = command.timeout(options.timeout)
+    if options.timeout_grace is not None:
+        command = command.timeout_grace(options.timeout_grace)
+    return command
+
+
+def _environment(command: Command, options: Namespace) -> Command:
+    """Clear, inherit, files, pairs, working directory."""
+    if options.env_clear:
+        command = command.env_clear()
+    if options.inherit_env:
+        command = command.inherit_env(options.inherit_env)
+    for pairs in options.env_file:
+        command = command.envs(dict(pairs))
+    if options.env:
+        command = command.envs(dict(options.env))
+    return command if options.cwd is None else command.cwd(options.cwd)
