@@ -9,49 +9,59 @@ Names are imported when they are first used, so that `import processkit` costs n
 
 from __future__ import annotations
 
-from ._version import __version__
+from ._version import __version__ as __version__
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ._command import Command
-    from ._detached import DetachedChild
-    from ._errors import (
-        Cancelled,
-        IdleTimeout,
-        InvalidJson,
-        NonZeroExit,
-        OutputTooLarge,
-        PermissionDenied,
-        ProcessError,
-        ProcessNotFound,
-        ResourceLimit,
-        Signalled,
-        Timeout,
-        Unsupported,
-        WaitTimeout,
-    )
-    from ._group import ProcessGroup, ProcessGroupStats, ShutdownReport
-    from ._inspect import HostContainment, MemberInfo, host_containment, process_info, process_is_alive, which
-    from ._leash import leash_scope, run_guardian_if_invoked
-    from ._log import enable_logging
-    from ._result import BytesResult, Finished, Outcome, ProcessResult
-    from ._runner import Runner
-    from ._running import RunningProcess
-    from ._simple import run
-    from ._types import (
-        Args,
-        IoPriorityClass,
-        LineTerminatorName,
-        Priority,
-        ProcessRunner,
-        ReadableBuffer,
-        RetryIf,
-        RlimitResourceName,
-        SignalName,
-        StreamingRunner,
-        StrPath,
-    )
-    from ._waiting import await_all, await_any, wait_all, wait_any
+    from ._command import Command as Command
+    from ._detached import DetachedChild as DetachedChild
+    from ._errors import Cancelled as Cancelled
+    from ._errors import IdleTimeout as IdleTimeout
+    from ._errors import InvalidJson as InvalidJson
+    from ._errors import NonZeroExit as NonZeroExit
+    from ._errors import OutputTooLarge as OutputTooLarge
+    from ._errors import PermissionDenied as PermissionDenied
+    from ._errors import ProcessError as ProcessError
+    from ._errors import ProcessNotFound as ProcessNotFound
+    from ._errors import ResourceLimit as ResourceLimit
+    from ._errors import Signalled as Signalled
+    from ._errors import Timeout as Timeout
+    from ._errors import Unsupported as Unsupported
+    from ._errors import WaitTimeout as WaitTimeout
+    from ._group import ProcessGroup as ProcessGroup
+    from ._group import ProcessGroupStats as ProcessGroupStats
+    from ._group import ShutdownReport as ShutdownReport
+    from ._inspect import HostContainment as HostContainment
+    from ._inspect import MemberInfo as MemberInfo
+    from ._inspect import host_containment as host_containment
+    from ._inspect import process_info as process_info
+    from ._inspect import process_is_alive as process_is_alive
+    from ._inspect import which as which
+    from ._leash import leash_scope as leash_scope
+    from ._leash import run_guardian_if_invoked as run_guardian_if_invoked
+    from ._log import enable_logging as enable_logging
+    from ._result import BytesResult as BytesResult
+    from ._result import Finished as Finished
+    from ._result import Outcome as Outcome
+    from ._result import ProcessResult as ProcessResult
+    from ._runner import Runner as Runner
+    from ._running import RunningProcess as RunningProcess
+    from ._simple import run as run
+    from ._types import Args as Args
+    from ._types import IoPriorityClass as IoPriorityClass
+    from ._types import LineTerminatorName as LineTerminatorName
+    from ._types import Priority as Priority
+    from ._types import ProcessRunner as ProcessRunner
+    from ._types import ReadableBuffer as ReadableBuffer
+    from ._types import RetryIf as RetryIf
+    from ._types import RlimitResourceName as RlimitResourceName
+    from ._types import SignalName as SignalName
+    from ._types import StreamingRunner as StreamingRunner
+    from ._types import StrPath as StrPath
+    from ._waiting import await_all as await_all
+    from ._waiting import await_any as await_any
+    from ._waiting import wait_all as wait_all
+    from ._waiting import wait_any as wait_any
 
 _HOMES = {
     "_command": "Command",
@@ -72,9 +82,7 @@ _HOMES = {
 }
 _home_of = {name: module for module, names in _HOMES.items() for name in names.split()}
 
-__all__ = [  # noqa: PLE0604, RUF022  (sorted below, as a test demands)
-    *sorted([*_home_of, "__version__"])
-]
+__all__ = [*sorted([*_home_of, "__version__"])]  # noqa: PLE0604
 
 
 def __getattr__(name: str) -> object:
@@ -85,6 +93,8 @@ def __getattr__(name: str) -> object:
     from importlib import import_module
 
     value = getattr(import_module("." + home, __name__), name)
+    if type(value) is type(__getattr__):
+        value.__module__ = __name__  # what a traceback and a repr show is the public name
     globals()[name] = value
     return value
 

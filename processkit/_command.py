@@ -27,7 +27,7 @@ _RLIMITS = {name: name for name in ("cpu", "core", "data", "file_size", "no_file
 class Command:
     """A program with its arguments and settings. Every builder method returns a new Command; nothing starts before a verb."""
 
-    __module__ = "processkit"
+    __module__ = __package__
     __slots__ = ("_settings",)
     _settings: Settings
 
@@ -139,11 +139,11 @@ class Command:
         return self._with(inherit_stdin=True)
 
     def stdout(self, mode: Literal["pipe", "piped", "inherit", "null"]) -> Command:
-        """`pipe`, `inherit` or `null`; cancels `stdout_file`."""
+        """Where it goes: `pipe`, `inherit` or `null`; cancels `stdout_file`."""
         return self._with(stdout=validate.label(mode, "stdout mode", _MODES))
 
     def stderr(self, mode: Literal["pipe", "piped", "inherit", "null"]) -> Command:
-        """`pipe`, `inherit` or `null`; cancels `stderr_file`."""
+        """Where it goes: `pipe`, `inherit` or `null`; cancels `stderr_file`."""
         return self._with(stderr=validate.label(mode, "stderr mode", _MODES))
 
     def stdout_file(self, path: StrPath, *, append: bool = False) -> Command:
@@ -168,7 +168,7 @@ class Command:
         return self._with(stderr_decoder=decoder_factory(validate.text(label, "stderr_encoding")))
 
     def line_terminator(self, mode: LineTerminatorName) -> Command:
-        """`newline`, or `carriage_return`: a lone `\\r` ends a line too."""
+        r"""`newline`, or `carriage_return`: a lone `\r` ends a line too."""
         lone_cr = bool(validate.label(mode, "line_terminator", _TERMINATORS))
         return self._with(stdout_cr=lone_cr, stderr_cr=lone_cr)
 
@@ -191,9 +191,11 @@ class Command:
         return self._with(timeout=None, timeout_set=True)
 
     def timeout_opt(self, seconds: float | None) -> Command:
-        """`timeout(seconds)`, or `no_timeout()` for None."""
-        return self.no_timeout() if seconds is None else self._with(
-            timeout=validate.positive(seconds, "timeout_opt"), timeout_set=True
+        """As `timeout`, or `no_timeout` for None."""
+        return (
+            self.no_timeout()
+            if seconds is None
+            else self._with(timeout=validate.positive(seconds, "timeout_opt"), timeout_set=True)
         )
 
     def timeout_grace(self, seconds: float) -> Command:
@@ -345,4 +347,3 @@ class Command:
         from ._detached import spawn_detached
 
         return spawn_detached(self._settings)
-

@@ -12,7 +12,7 @@ from ._values import Value, store
 class DetachedChild(Value):
     """A process that lives outside containment and survives us. There is no way to wait for it or to end it from here."""
 
-    __module__ = "processkit"
+    __module__ = __package__
     __slots__ = ()
     _fields = ("pid",)
     pid: int

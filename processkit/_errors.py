@@ -25,83 +25,83 @@ EXCERPT = 200
 class ProcessError(Exception):
     """Something about a process went wrong; the base of everything here."""
 
-    __module__ = "processkit"
+    __module__ = __package__
 
 
 class NonZeroExit(ProcessError):
     """The process ended with a code outside its success codes."""
 
-    __module__ = "processkit"
+    __module__ = __package__
 
 
 class Timeout(ProcessError, TimeoutError):
     """The run's own deadline passed and its tree was ended."""
 
-    __module__ = "processkit"
+    __module__ = __package__
     timeout_seconds: float | None = None
 
 
 class Signalled(ProcessError):
     """A signal ended the process; `signal` is None where nobody knows which."""
 
-    __module__ = "processkit"
+    __module__ = __package__
 
 
 class ProcessNotFound(ProcessError, FileNotFoundError):
     """There is no such program; `searched` lists the directories that were searched, None for a path."""
 
-    __module__ = "processkit"
+    __module__ = __package__
     searched: str | None = None
 
 
 class PermissionDenied(ProcessError, PermissionError):
     """The system refused the program, or something that was asked for it."""
 
-    __module__ = "processkit"
+    __module__ = __package__
     program: str | None = None
 
 
 class ResourceLimit(ProcessError):
     """A resource limit is invalid or cannot be enforced here; the group or run was not started."""
 
-    __module__ = "processkit"
+    __module__ = __package__
 
 
 class Unsupported(ProcessError):
     """This system cannot do `operation`."""
 
-    __module__ = "processkit"
+    __module__ = __package__
     operation = ""
 
 
 class OutputTooLarge(ProcessError):
     """The output passed its cap."""
 
-    __module__ = "processkit"
+    __module__ = __package__
 
 
 class Cancelled(ProcessError):
     """The run's cancellation token was cancelled; its tree was ended."""
 
-    __module__ = "processkit"
+    __module__ = __package__
 
 
 class IdleTimeout(ProcessError):
     """No watched output line came for `idle_timeout_seconds`."""
 
-    __module__ = "processkit"
+    __module__ = __package__
 
 
 class InvalidJson(ProcessError):
     """The output is not valid JSON."""
 
-    __module__ = "processkit"
+    __module__ = __package__
 
 
 class WaitTimeout(ProcessError, TimeoutError):
     """What was waited for did not come in time; nothing was done to the process."""
 
-    __module__ = "processkit"
+    __module__ = __package__
 
     def __init__(
         self,

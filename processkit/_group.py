@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ._command import Command
-    from ._os.port import Container
+    from ._os.port import GroupContainer
     from ._result import BytesResult, ProcessResult
     from ._running import RunningProcess
 
@@ -35,7 +35,7 @@ FIRST_LOOK, LAST_LOOK = 0.002, 0.05
 class ShutdownReport(Value):
     """How a group was stopped."""
 
-    __module__ = "processkit"
+    __module__ = __package__
     __slots__ = ()
     _fields = (
         "soft_signal", "attempted_signal", "members_before", "members_after", "drained_within_grace", "escalated", "elapsed_seconds",
@@ -58,13 +58,15 @@ class ShutdownReport(Value):
         escalated: bool,
         elapsed_seconds: float,
     ) -> None:
-        store(self, (soft_signal, attempted_signal, members_before, members_after, drained_within_grace, escalated, elapsed_seconds))
+        store(
+            self, (soft_signal, attempted_signal, members_before, members_after, drained_within_grace, escalated, elapsed_seconds)
+        )
 
 
 class ProcessGroupStats(Value):
     """What a group has used; `None` where its mechanism does not measure it."""
 
-    __module__ = "processkit"
+    __module__ = __package__
     __slots__ = ()
     _fields = (
         "active_process_count", "peak_memory_bytes", "total_cpu_time_seconds", "io_read_bytes", "io_write_bytes", "peak_process_count",
@@ -85,7 +87,10 @@ class ProcessGroupStats(Value):
         io_write_bytes: int | None,
         peak_process_count: int | None,
     ) -> None:
-        store(self, (active_process_count, peak_memory_bytes, total_cpu_time_seconds, io_read_bytes, io_write_bytes, peak_process_count))
+        store(
+            self,
+            (active_process_count, peak_memory_bytes, total_cpu_time_seconds, io_read_bytes, io_write_bytes, peak_process_count),
+        )
 
 
 def check_limits(max_memory: object, max_processes: object, cpu_quota: object) -> None:
@@ -108,7 +113,7 @@ def check_limits(max_memory: object, max_processes: object, cpu_quota: object) -
 class ProcessGroup:
     """A container for processes. Leaving its `with` block, dropping it, exiting or dying ends everything in it."""
 
-    __module__ = "processkit"
+    __module__ = __package__
     __slots__ = ("__weakref__", "_closed", "_container", "_escalate", "_grace", "_lock", "_logger", "_owner", "_survive_owner")
 
     def __init__(
@@ -131,7 +136,7 @@ class ProcessGroup:
         self._lock = _thread.allocate_lock()
         check_limits(max_memory, max_processes, cpu_quota)
         try:
-            self._container: Container = group_container(self._survive_owner)
+            self._container: GroupContainer = group_container(self._survive_owner)
         except NotImplementedError as error:
             raise unsupported("ProcessGroup", str(error)) from error
         self._closed = False
@@ -155,7 +160,7 @@ class ProcessGroup:
     def __reduce__(self) -> str:
         raise TypeError("a ProcessGroup cannot be pickled")
 
-    def _open(self) -> Container:
+    def _open(self) -> GroupContainer:
         if os.getpid() != self._owner:
             raise ProcessError("this group belongs to the process that this one was forked from")
         if self._closed:
@@ -193,7 +198,7 @@ class ProcessGroup:
         require_loop(command.program)
         from ._drive.spawner import beside_the_loop
 
-        return await beside_the_loop(lambda: self._start(command))
+        return await beside_the_loop(command.program, lambda: self._start(command))
 
     def output(self, command: Command, /) -> ProcessResult:
         """Run a member; its text, its outcome."""
@@ -374,9 +379,7 @@ class ProcessGroup:
     async def __aenter__(self) -> ProcessGroup:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         await self.ashutdown()
 
     def __del__(self) -> None:
@@ -392,7 +395,7 @@ class _Stop:
 
     __slots__ = ("_before", "_drained", "_escalate", "_grace", "_logger", "_pause", "_sent", "_started", "container")
 
-    def __init__(self, container: Container, grace: float, escalate: bool, logger: Any) -> None:
+    def __init__(self, container: GroupContainer, grace: float, escalate: bool, logger: Any) -> None:
         self.container = container
         self._grace = grace
         self._escalate = escalate

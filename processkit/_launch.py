@@ -65,7 +65,7 @@ async def astart_private(settings: Settings) -> RunningProcess:
     def spawn() -> RunningProcess:
         return start_in(_own_container(settings, plan), settings, plan, owns=True)
 
-    return await beside_the_loop(spawn)
+    return await beside_the_loop(settings.program, spawn)
 
 
 async def astart(settings: Settings) -> RunningProcess:

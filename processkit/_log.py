@@ -36,6 +36,3 @@ def enable_logging() -> bool:
 
     logging.getLogger(NAME)
     return True
-
-
-enable_logging.__module__ = "processkit"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from ._errors import PermissionDenied, ProcessError, ProcessNotFound, failure, unsupported
-from ._os import LaunchError, NotExecutable, NotFound, Refused, StreamError, environment, find_program
+from ._os import LaunchError, NotExecutable, NotFound, Refused, StreamError, environment, find_program, in_foreground
 from ._os.port import Attributes, File, Plan
 from ._settings import INHERIT, NULL, PIPE, Redirect, Settings
 
@@ -47,7 +47,7 @@ def make_plan(settings: Settings) -> Plan:
         stdout=_file_or_kind(settings.stdout),
         stderr=_file_or_kind(settings.stderr),
         attributes=attributes,
-        terminal=settings.inherit_stdin and _in_foreground(),
+        terminal=settings.inherit_stdin and in_foreground(),
     )
 
 
@@ -104,14 +104,6 @@ def _attributes(settings: Settings) -> Attributes:
             raise failure(f"{settings.program}: {beyond}", settings.program)
         attributes.affinity = settings.affinity
     return attributes
-
-
-def _in_foreground() -> bool:
-    """Whether our stdin is our terminal and we are in its foreground. tcgetpgrp(3)"""
-    try:
-        return os.tcgetpgrp(0) == os.getpgrp()
-    except OSError:
-        return False
 
 
 def not_found(program: str, searched: str | None) -> ProcessNotFound:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class Outcome(Value):
     """How a process ended: with a code, by a signal (whose number may be unknown), or at its deadline."""
 
-    __module__ = "processkit"
+    __module__ = __package__
     __slots__ = ()
     _fields = ("code", "signal", "timed_out")
     code: int | None
@@ -44,7 +44,7 @@ def outcome_of(status: int | None, timed_out: bool) -> Outcome:
 class Finished(Value):
     """A run whose stdout was not captured: its outcome and its stderr."""
 
-    __module__ = "processkit"
+    __module__ = __package__
     __slots__ = ()
     _fields = ("outcome", "stderr")
     outcome: Outcome
@@ -175,13 +175,13 @@ class _Result(Value):
 class ProcessResult(_Result):
     """A finished run with its captured text."""
 
-    __module__ = "processkit"
+    __module__ = __package__
     __slots__ = ()
     stdout: str
 
     @property
     def combined(self) -> str:
-        """stdout and stderr with a newline between them, or the one that is not empty."""
+        """Both with a newline between them, or the one that is not empty."""
         return f"{self.stdout}\n{self.stderr}" if self.stdout and self.stderr else self.stdout or self.stderr
 
     def _stdout_text(self) -> str:
@@ -194,7 +194,7 @@ class ProcessResult(_Result):
 class BytesResult(_Result):
     """A finished run whose stdout is exact bytes."""
 
-    __module__ = "processkit"
+    __module__ = __package__
     __slots__ = ()
     stdout: bytes
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._command import Command
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
 class Runner:
     """Runs commands for real, each in a private tree."""
 
-    __module__ = "processkit"
+    __module__ = __package__
     __slots__ = ()
 
     def __repr__(self) -> str:

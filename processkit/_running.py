@@ -47,15 +47,13 @@ def start_in(container: Container, settings: Settings, plan: Plan, owns: bool) -
 class RunningProcess:
     """A process that was started and whose handle is not spent. One consuming verb spends it (api.md §10)."""
 
-    __module__ = "processkit"
+    __module__ = __package__
     __slots__ = (
         "__weakref__", "_child", "_closed", "_container", "_lock", "_owner", "_owns", "_plan", "_settings", "_sinks", "_spent",
         "_started", "_stopping",
     )  # fmt: skip
 
-    def __init__(
-        self, container: Container, child: Child, settings: Settings, plan: Plan, owns: bool, started: float
-    ) -> None:
+    def __init__(self, container: Container, child: Child, settings: Settings, plan: Plan, owns: bool, started: float) -> None:
         self._owner = os.getpid()
         self._container = container
         self._child = child
@@ -173,12 +171,12 @@ class RunningProcess:
 
     def finish(self) -> Finished:
         """Wait for its end; stderr is captured, stdout discarded."""
-        sinks = {STDOUT: Discard(), STDERR: self._text(STDERR)}
+        sinks: dict[int, Capture] = {STDOUT: Discard(), STDERR: self._text(STDERR)}
         return Finished(self._finish_blocking(self._begin(sinks)), _value(sinks[STDERR]))
 
     async def afinish(self) -> Finished:
         """Async twin of `finish`."""
-        sinks = {STDOUT: Discard(), STDERR: self._text(STDERR)}
+        sinks: dict[int, Capture] = {STDOUT: Discard(), STDERR: self._text(STDERR)}
         return Finished(await self._finish_async(self._begin(sinks, in_loop=True)), _value(sinks[STDERR]))
 
     def output(self) -> ProcessResult:
@@ -187,7 +185,7 @@ class RunningProcess:
         return self._capture()
 
     def _capture(self) -> ProcessResult:
-        sinks = {STDOUT: self._text(STDOUT), STDERR: self._text(STDERR)}
+        sinks: dict[int, Capture] = {STDOUT: self._text(STDOUT), STDERR: self._text(STDERR)}
         run = self._begin(sinks)
         return self._text_result(run, self._finish_blocking(run))
 
@@ -197,7 +195,7 @@ class RunningProcess:
         return await self._acapture()
 
     async def _acapture(self) -> ProcessResult:
-        sinks = {STDOUT: self._text(STDOUT), STDERR: self._text(STDERR)}
+        sinks: dict[int, Capture] = {STDOUT: self._text(STDOUT), STDERR: self._text(STDERR)}
         run = self._begin(sinks, in_loop=True)
         return self._text_result(run, await self._finish_async(run))
 
@@ -313,9 +311,7 @@ class RunningProcess:
         log(logger, DEBUG, "process exited", program=program, outcome=_word(outcome), elapsed_ms=elapsed)
 
     def _text_result(self, run: Run, outcome: Outcome) -> ProcessResult:
-        return ProcessResult(
-            self._plan.program, _value(run.sinks[STDOUT]), _value(run.sinks[STDERR]), outcome, *self._facts(run)
-        )
+        return ProcessResult(self._plan.program, _value(run.sinks[STDOUT]), _value(run.sinks[STDERR]), outcome, *self._facts(run))
 
     def _bytes_result(self, run: Run, outcome: Outcome) -> BytesResult:
         stdout = run.sinks[STDOUT]
@@ -384,9 +380,7 @@ class RunningProcess:
     async def __aenter__(self) -> RunningProcess:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._leave()
 
     def _leave(self) -> None:

@@ -27,8 +27,6 @@ ReadableBuffer = Union[bytes, bytearray, memoryview]
 class ProcessRunner(Protocol):
     """Anything that runs a command to its end."""
 
-    __module__ = "processkit"
-
     def output(self, command: Command, /) -> ProcessResult: ...
     def output_bytes(self, command: Command, /) -> BytesResult: ...
     def run(self, command: Command, /) -> str: ...
@@ -45,7 +43,8 @@ class ProcessRunner(Protocol):
 class StreamingRunner(ProcessRunner, Protocol):
     """A runner that also hands out running processes."""
 
-    __module__ = "processkit"
-
     def start(self, command: Command, /) -> RunningProcess: ...
     async def astart(self, command: Command, /) -> RunningProcess: ...
+
+
+ProcessRunner.__module__ = StreamingRunner.__module__ = __package__

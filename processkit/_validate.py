@@ -133,7 +133,8 @@ def signal_number(value: object, name: str = "signal") -> int:
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a str or an int, not {type(value).__name__}")
     short = value.lower()
-    short = short[3:] if short.startswith("sig") else short
+    if short.startswith("sig"):  # noqa: FURB188 (removeprefix would be as long)
+        short = short[3:]
     if short in ("usr1", "usr2"):
         import signal
 

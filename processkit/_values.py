@@ -46,7 +46,7 @@ def _getter(index: int) -> Any:
 
 
 def _rebuild(cls: type[Any], values: tuple[Any, ...]) -> Any:
-    made = cls.__new__(cls)
+    made = object.__new__(cls)
     store(made, values)
     return made
 

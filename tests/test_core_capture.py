@@ -57,7 +57,9 @@ def test_captured_text_is_the_lines_joined_by_newlines_without_a_final_one(data,
 
 
 @pytest.mark.parametrize("lone_cr", [False, True])
-@pytest.mark.parametrize("label", ["utf-8", "utf-16", "utf-16-le", "shift_jis", "latin-1", "cp437", "euc_jp", "utf-32", "gb18030"])
+@pytest.mark.parametrize(
+    "label", ["utf-8", "utf-16", "utf-16-le", "shift_jis", "latin-1", "cp437", "euc_jp", "utf-32", "gb18030"]
+)
 def test_any_chunking_gives_what_a_naive_reader_gives(label, lone_cr):
     chance = random.Random(f"{label}{lone_cr}")
     alphabet = "a\r\n" if label in ("latin-1", "cp437") else "aあ\r\n"

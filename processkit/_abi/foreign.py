@@ -18,13 +18,10 @@ void_p = ctypes.c_void_p
 const_void_p = ctypes.c_void_p
 const_char_p = ctypes.c_char_p
 pid_t = ctypes.c_int
-off_t = ctypes.c_long
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, TypeVar
-
-    F = TypeVar("F", bound=Callable[..., Any])
+    from typing import Any, Callable
 
 
 def minus_one(result: int | None) -> bool:
@@ -81,13 +78,15 @@ class Library:
             self._handle = ctypes.CDLL(self.path, use_errno=True)
         return self._handle
 
-    def prototype(self, *, fails: Callable[[Any], bool], variadic: bool = False) -> Callable[[F], F]:
+    def prototype(
+        self, *, fails: Callable[[Any], bool], variadic: bool = False
+    ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
         """Declare the decorated stub as a function of this library that has failed when `fails(result)`."""
 
-        def declare(stub: F) -> F:
+        def declare(stub: Callable[..., Any]) -> Callable[..., Any]:
             declared = Prototype(self, stub, fails, variadic)
             self.prototypes[declared.name] = declared
-            return declared  # type: ignore[return-value]
+            return declared
 
         return declare
 
@@ -97,9 +96,9 @@ def function_at(address: int) -> Callable[[int], int]:
     return ctypes.CFUNCTYPE(ctypes.c_long, ctypes.c_void_p)(address)
 
 
-def write_memory(address: int, data: bytes) -> None:
-    """Copy `data` to `address`, which the caller has mapped writable."""
-    ctypes.memmove(address, data, len(data))
+def buffer_address(memory: Any) -> int:
+    """Where a writable buffer (an mmap, say) lies; it cannot be closed or resized any more."""
+    return ctypes.addressof(ctypes.c_char.from_buffer(memory))
 
 
 def address(data: Any) -> int:

@@ -9,7 +9,6 @@ from .foreign import (
     c_int,
     c_long,
     minus_one,
-    off_t,
     size_t,
     void_p,
 )
@@ -19,29 +18,16 @@ libc = Library(None, globals())
 
 # <sys/mman.h>
 PROT_READ = 0x1
-PROT_WRITE = 0x2
 PROT_EXEC = 0x4
-MAP_PRIVATE = 0x02
-MAP_ANONYMOUS = 0x20
-
-
-@libc.prototype(fails=minus_one)
-def mmap(addr: void_p, length: size_t, prot: c_int, flags: c_int, fd: c_int, offset: off_t) -> void_p: ...
 
 
 @libc.prototype(fails=minus_one)
 def mprotect(addr: void_p, length: size_t, prot: c_int) -> c_int: ...
 
 
-@libc.prototype(fails=minus_one)
-def munmap(addr: void_p, length: size_t) -> c_int: ...
-
-
 # <unistd.h>
 @libc.prototype(fails=minus_one, variadic=True)
-def syscall(
-    number: c_long, a: c_long, b: c_long, c: c_long, d: c_long, e: c_long, f: c_long
-) -> c_long: ...
+def syscall(number: c_long, a: c_long, b: c_long, c: c_long, d: c_long, e: c_long, f: c_long) -> c_long: ...
 
 
 # <linux/sched.h>

@@ -70,4 +70,4 @@ def architecture(machine: str, wide: bool) -> str | None:
 def numbers(architecture: str) -> dict[str, int]:
     """Name to number for one architecture; calls that it does not have are absent."""
     column = ARCHITECTURES.index(architecture)
-    return {name: row[column] for name, row in NUMBERS.items() if row[column] is not None}  # type: ignore[misc]
+    return {name: row[column] for name, row in NUMBERS.items() if row[column] is not None}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,14 +25,9 @@ class _Parser(argparse.ArgumentParser):
     """Prints the usage of the right sub-command and exits with 2."""
 
     def error(self, message: str) -> NoReturn:
-        self.print_usage(_stderr())
+        """Say what is wrong, and leave."""
+        self.print_usage(sys.stderr)
         self.exit(2, f"{self.prog}: error: {message}\n")
-
-
-def _stderr() -> object:
-    import sys
-
-    return sys.stderr
 
 
 def _positive_float(text: str) -> float:

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
     class Capture(Protocol):
         bytes_seen: int
-        lines_seen: int
 
+        @property
+        def lines_seen(self) -> int: ...
         def feed(self, data: bytes) -> None: ...
         def close(self) -> None: ...
 

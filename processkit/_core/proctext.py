@@ -67,8 +67,8 @@ def locate_cgroup(cgroup: bytes, mounts: list[tuple[bytes, bytes]]) -> bytes | N
     if cgroup.startswith(b"/.."):
         return None
     cgroup = cgroup.rstrip(b"/")
-    for root, point in mounts:
-        root = root.rstrip(b"/")
+    for shown, point in mounts:
+        root = shown.rstrip(b"/")
         if cgroup == root or cgroup.startswith(root + b"/"):
             return (point.rstrip(b"/") + cgroup[len(root) :]) or b"/"
     return None

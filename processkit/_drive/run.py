@@ -41,7 +41,9 @@ class Run:
 
     __slots__ = ("_look_again", "_pause", "_watcher", "child", "feed", "leaked", "sinks", "soft_signal", "stopping")
 
-    def __init__(self, child: Child, stopping: Stopping, sinks: dict[int, Capture], soft_signal: int, stdin: bytes | None) -> None:
+    def __init__(
+        self, child: Child, stopping: Stopping, sinks: dict[int, Capture], soft_signal: int, stdin: bytes | None
+    ) -> None:
         self.child = child
         self.stopping = stopping
         self.sinks = sinks
@@ -147,5 +149,3 @@ class Run:
             if self._watcher is not None:
                 self._watcher.unwatch(descriptor)
             self._close(stream)
-
-

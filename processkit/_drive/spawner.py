@@ -1,12 +1,18 @@
-"""Starts processes for event loops: on one thread of ours, so that no loop waits while a child is being made.
+"""Starts processes for event loops so that no loop stands still for longer than a millisecond while a child is being made.
 
-A vfork-like clone suspends its thread until the child's execve, which a slow disk can make long. The thread ends when it has
-had nothing to do for a while.
+A vfork-like clone suspends its thread until the child's execve: a tenth of a millisecond as a rule, and long on a slow disk.
+So a program that was started within a millisecond the last time is started on the loop's own thread, and one that is new, or
+was slow, on a thread of ours. That one serves all loops and ends when it has had nothing to do for a while.
 """
 
 from __future__ import annotations
 
+import _thread
 import asyncio
+import time
+from collections import deque
+
+from .._os import after_fork_in_child
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,10 +20,142 @@ if TYPE_CHECKING:
 
     from .._running import RunningProcess
 
+IDLE_SECONDS = 1.0
+QUICK_SECONDS = 0.001
+MOST_KNOWN = 256
 
-async def beside_the_loop(spawn: Callable[[], RunningProcess]) -> RunningProcess:
-    """What `spawn` returns; cancelled meanwhile, whatever it started is ended before CancelledError is raised."""
-    return spawn()
+#: Programs that were started quickly the last time.
+_quick: dict[str, bool] = {}
+
+_lock = _thread.allocate_lock()
+_worker: _Worker | None = None
+_hooked = False
 
 
-__all__ = ["asyncio", "beside_the_loop"]
+class _Job:
+    """One spawn, the loop that wants it, and who takes the process if the loop does not."""
+
+    __slots__ = ("_lock", "_loop", "_result", "_spawn", "_unwanted", "future")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, spawn: Callable[[], RunningProcess]) -> None:
+        self._loop = loop
+        self._spawn = spawn
+        self._lock = _thread.allocate_lock()
+        self._unwanted = False
+        self._result: RunningProcess | None = None
+        self.future: asyncio.Future[RunningProcess] = loop.create_future()
+
+    def run(self) -> None:
+        """Spawn, on the worker's thread, and tell the loop; what nobody wants any more is ended at once."""
+        process, error = None, None
+        if not self._unwanted:
+            try:
+                process = self._spawn()
+            except BaseException as raised:
+                error = raised
+        with self._lock:
+            unwanted = self._unwanted
+            self._result = process
+        if unwanted:
+            self._end(process)
+            process = None
+        try:
+            self._loop.call_soon_threadsafe(self._tell, process, error)
+        except RuntimeError:
+            self._end(process)  # the loop was closed meanwhile
+
+    def _tell(self, process: RunningProcess | None, error: BaseException | None) -> None:
+        if self.future.done():
+            return
+        if error is not None:
+            self.future.set_exception(error)
+        elif process is not None:
+            self.future.set_result(process)
+        else:
+            self.future.cancel()
+
+    def disown(self) -> None:
+        """The waiting task was cancelled: whatever has been started, or still will be, is ended."""
+        with self._lock:
+            self._unwanted = True
+            process = self._result
+        self._end(process)
+
+    @staticmethod
+    def _end(process: RunningProcess | None) -> None:
+        if process is not None:
+            process._close()
+
+
+class _Worker:
+    """A thread that takes jobs in their order."""
+
+    __slots__ = ("_jobs", "_wake")
+
+    def __init__(self) -> None:
+        self._jobs: deque[_Job] = deque()
+        self._wake = _thread.allocate_lock()
+        self._wake.acquire()
+        _thread.start_new_thread(self._live, ())
+
+    def add(self, job: _Job) -> None:
+        """Under the module's lock."""
+        self._jobs.append(job)
+        if self._wake.locked():
+            self._wake.release()
+
+    def _live(self) -> None:
+        global _worker
+        while True:
+            if not self._wake.acquire(timeout=IDLE_SECONDS):
+                with _lock:
+                    if not self._jobs and not self._wake.locked():
+                        continue
+                    if not self._jobs:
+                        if _worker is self:
+                            _worker = None
+                        return
+            while self._jobs:
+                self._jobs.popleft().run()
+
+
+def _timed(program: str, spawn: Callable[[], RunningProcess]) -> RunningProcess:
+    """Spawn, and remember whether that was quick."""
+    started = time.monotonic()
+    try:
+        return spawn()
+    finally:
+        if len(_quick) >= MOST_KNOWN:
+            _quick.clear()
+        _quick[program] = time.monotonic() - started < QUICK_SECONDS
+
+
+async def beside_the_loop(program: str, spawn: Callable[[], RunningProcess]) -> RunningProcess:
+    """What `spawn` returns; cancelled meanwhile, whatever it starts is ended."""
+    if _quick.get(program):
+        return _timed(program, spawn)
+    return await _on_the_worker(lambda: _timed(program, spawn))
+
+
+async def _on_the_worker(spawn: Callable[[], RunningProcess]) -> RunningProcess:
+    global _worker, _hooked
+    job = _Job(asyncio.get_running_loop(), spawn)
+    with _lock:
+        if _worker is None:
+            _worker = _Worker()
+            if not _hooked:
+                _hooked = True
+                after_fork_in_child(_forget)
+        _worker.add(job)
+    try:
+        return await job.future
+    except asyncio.CancelledError:
+        job.disown()
+        raise
+
+
+def _forget() -> None:
+    """In a forked child: the thread does not exist there."""
+    global _worker, _lock
+    _worker = None
+    _lock = _thread.allocate_lock()

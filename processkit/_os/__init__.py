@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 
 from .errors import LaunchError, NotExecutable, NotFound, Refused, StreamError
-
 from .forking import after_fork_in_child
 
 if sys.platform == "linux":
+    from .descriptors import in_foreground
     from .environ import environment
     from .guardian import announce_hook, guardian_invocation, run_hook
     from .identity import cpu_seconds, identify, peak_memory
@@ -36,6 +36,7 @@ else:
         guardian_invocation,
         guardian_kind,
         identify,
+        in_foreground,
         launcher_name,
         leash_container,
         leash_strength,
@@ -71,6 +72,7 @@ __all__ = [
     "guardian_invocation",
     "guardian_kind",
     "identify",
+    "in_foreground",
     "launcher_name",
     "leash_container",
     "leash_strength",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+import sys
 
 from .._abi import linux
 from .._abi.foreign import address, buffer, c_string, string_array
@@ -12,6 +13,9 @@ from .launching import EBADF
 from .port import Plan
 from .script import Script
 from .stdio import KEEP
+
+if sys.platform != "linux":
+    raise ImportError("this room is for Linux")
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import _thread
 import os
 import select
+import sys
 
 from .._core.proctext import flat_keyed
 from . import cgroupfs
@@ -19,11 +20,16 @@ from .guardian import Guardian
 from .home import make_home, make_left
 from .launchers import launcher
 from .launching import E2BIG, EINVAL, LaunchError, reap
-from .port import Plan, Usage
+from .port import Child, Plan, Usage
 from .spawning import spawn_child
+
+if sys.platform != "linux":
+    raise ImportError("this room is for Linux")
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from .child import LinuxChild
 
 MOST_SPARE_LEAVES = 16
@@ -42,7 +48,7 @@ class Cgroup:
         self.path = path
         #: Killed, signalled or frozen: not as new any more.
         self.touched = False
-        self._notice: select.epoll | None = None
+        self._notice: Any = None
         self._directory = self._events = -1
         os.mkdir(path, 0o755)
         try:
@@ -56,6 +62,9 @@ class Cgroup:
         if self._directory < 0:
             self._directory = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         return self._directory
+
+    def born(self, pid: int) -> None:
+        """Nothing to do: it was cloned into the cgroup."""
 
     def empty(self) -> bool:
         """Whether nobody is in it. Since Linux 6.19 that may come a moment after the last one's death is seen."""
@@ -110,7 +119,7 @@ class Cgroup:
             notice = select.epoll()
             notice.register(self._events, select.EPOLLPRI)
             self._notice = notice
-        return self._notice.fileno()
+        return int(self._notice.fileno())
 
     def release(self, pid: int) -> None:
         """Reap: whatever else lives in the cgroup does not need the number."""
@@ -170,6 +179,10 @@ class Home:
     def private(self) -> PrivateContainer:
         """A container for one run."""
         return PrivateContainer(self)
+
+    def group(self, outlives: bool) -> GroupContainer:
+        """A container for a group; one that `outlives` us is not in the home."""
+        return GroupContainer(self, outlives)
 
     def guarded(self) -> None:
         """Make sure that somebody outlives us to clean up; called before every spawn."""
@@ -284,6 +297,9 @@ class PrivateContainer:
         """Start a child inside; on an exception nothing of it is alive."""
         return _spawn_in(self._home, self.tree, plan)
 
+    def abandon(self, child: Child) -> None:
+        """Never called: a private tree belongs to its handle."""
+
     def close(self, *, leave: bool = False) -> None:
         """Give the leaf back; whatever is left in it is killed first, unless it is to be left alive."""
         if self._closed:
@@ -308,7 +324,7 @@ class GroupContainer:
         self._number = 0
         self._closed = False
         self._frozen = False
-        self._abandoned: list[LinuxChild] = []
+        self._abandoned: list[Child] = []
         self.outlives = outlives
         self.tree = home.new_left() if outlives else home.new("g")
 
@@ -329,7 +345,7 @@ class GroupContainer:
                 leaf.destroy()
                 raise
 
-    def abandon(self, child: LinuxChild) -> None:
+    def abandon(self, child: Child) -> None:
         """Reap the child at the next occasion after its end."""
         self._abandoned.append(child)
 

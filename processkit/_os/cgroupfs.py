@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import select
 import signal
+import sys
 import time
 
 from .._core.proctext import cgroup2_mounts, flat_keyed, locate_cgroup, unified_cgroup
 from .procfs import read_stat
+
+if sys.platform != "linux":
+    raise ImportError("this room is for Linux")
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,7 +65,7 @@ def _write(directory: str, name: str, text: bytes) -> None:
 def _read(directory: str, name: str) -> bytes:
     descriptor = os.open(f"{directory}/{name}", os.O_RDONLY | os.O_CLOEXEC)
     try:
-        parts = []
+        parts: list[bytes] = []
         while True:
             part = os.read(descriptor, 65536)
             if not part:

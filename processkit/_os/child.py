@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import _thread
 import os
+import sys
 
 from .descriptors import pipe_above
 from .launching import Launched
 from .procfs import start_time
 from .waiting import any_ended
+
+if sys.platform != "linux":
+    raise ImportError("this room is for Linux")
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

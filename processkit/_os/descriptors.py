@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sys
+
+if sys.platform != "linux":
+    raise ImportError("this room is for Linux")
 
 
 def above_standard(descriptor: int) -> int:
@@ -51,6 +55,14 @@ def null_device() -> int:
     if _null < 0:
         _null = open_above(os.devnull, os.O_RDWR)
     return _null
+
+
+def in_foreground() -> bool:
+    """Whether our stdin is our terminal and we are in its foreground. tcgetpgrp(3)"""
+    try:
+        return os.tcgetpgrp(0) == os.getpgrp()
+    except OSError:
+        return False
 
 
 class Descriptors:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from .environ import Environment
     from .identity import Identity
-    from .port import Child, Container, Plan
+    from .port import Child, Container, GroupContainer, Plan
 
 STDIN, STDOUT, STDERR, ENDED, TREE = 0, 1, 2, 3, 4
 
@@ -79,7 +79,7 @@ def private_container() -> Container:
     _refuse()
 
 
-def group_container(survive_owner: bool) -> Container:
+def group_container(survive_owner: bool) -> GroupContainer:
     _refuse()
 
 
@@ -105,6 +105,10 @@ def launcher_name() -> str:
 
 def environment(clear: bool, inherit: tuple[str, ...], overrides: dict[str, str | None]) -> Environment:
     _refuse()
+
+
+def in_foreground() -> bool:
+    return False
 
 
 def leash_strength() -> str:

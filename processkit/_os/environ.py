@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from .._abi.foreign import string_array
 
@@ -21,6 +22,10 @@ class Environment:
         self.block: Any = string_array(self.entries)
         path = variables.get(b"PATH")
         self.path = None if path is None else os.fsdecode(path)
+
+
+if sys.platform != "linux":
+    raise ImportError("this room is for Linux")
 
 
 # Our own environment as it was the last time, and what was made of it: it seldom changes between two spawns.

@@ -15,8 +15,9 @@ _ours: set[int] = set()
 
 def after_fork_in_child(callback: Callable[[], None]) -> None:
     """Call `callback` in every child that os.fork makes of this process, but for the launcher's own."""
-    if not _callbacks:
-        os.register_at_fork(after_in_child=_run)
+    register = getattr(os, "register_at_fork", None)  # POSIX only: nothing forks elsewhere
+    if not _callbacks and register is not None:
+        register(after_in_child=_run)
     _callbacks.append(callback)
 
 

@@ -10,6 +10,7 @@ import fcntl
 import os
 import signal
 import struct
+import sys
 
 from .._abi import linux
 from .._abi.foreign import address, buffer
@@ -17,6 +18,9 @@ from .._abi.machine_code import HIGHEST, LOWEST, WORDS
 from .forking import forking_ourselves
 from .launching import CHILD_FAILED, EAGAIN, EINVAL, ESRCH, REFUSALS, Architecture, Launched, LaunchError, resettable_signals
 from .script import Script
+
+if sys.platform != "linux":
+    raise ImportError("this room is for Linux")
 
 # (index of the step that failed, errno), or (ORPHAN, pid).
 _REPORT = struct.Struct("=ii")
@@ -59,6 +63,7 @@ class ForkLauncher:
                 os.close(reports)
         for index, code in _REPORT.iter_unpack(told):
             if index == ORPHAN:
+                assert script.registration is not None
                 script.registration[1] = code
                 continue
             launched.discard()
@@ -139,9 +144,8 @@ def _calls(script: Script, keep: int) -> list[_Call]:
             calls.append(call)
             continue
         first, last, *rest = call.arguments
-        for part in ([first, keep - 1, *rest], [keep + 1, last, *rest]):
-            if part[0] <= part[1]:
-                calls.append(_Call(name, part, call.low, call.high))
+        parts = ([first, keep - 1, *rest], [keep + 1, last, *rest])
+        calls += [_Call(name, part, call.low, call.high) for part in parts if part[0] <= part[1]]
     return calls
 
 

@@ -22,6 +22,9 @@ from .launching import Launched
 from .procfs import start_time
 from .script import Script
 
+if sys.platform != "linux":
+    raise ImportError("this room is for Linux")
+
 # Two packages made of nothing but their paths, so that the modules import each other relatively: from a directory, from a
 # zip, vendored under any name, and without running a line of the program's own packages or of this one's `__init__`s.
 _BOOT = """import sys, types

@@ -8,9 +8,13 @@ next owner that makes a home beside it.
 from __future__ import annotations
 
 import os
+import sys
 
 from . import cgroupfs
-from .procfs import is_same, pid_namespace, start_time, read_stat
+from .procfs import is_same, pid_namespace, read_stat, start_time
+
+if sys.platform != "linux":
+    raise ImportError("this room is for Linux")
 
 PREFIX = "processkit-"
 #: Processes that were let go alive, on request. Nobody kills these; the directory is removed once it is empty.

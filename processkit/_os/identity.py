@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from .procfs import read_stat
 
@@ -19,6 +20,10 @@ class Identity:
         self.ppid = ppid
         self.name = name
         self.start = start
+
+
+if sys.platform != "linux":
+    raise ImportError("this room is for Linux")
 
 
 def identify(pid: int) -> Identity | None:

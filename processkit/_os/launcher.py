@@ -6,37 +6,38 @@ caller's signal mask is what it was, and no signal handler of ours runs in the c
 
 from __future__ import annotations
 
+import mmap
+import sys
 from array import array
 
 from .._abi import linux, machine_code
-from .._abi.foreign import address, function_at, write_memory
+from .._abi.foreign import address, buffer_address, function_at
 from .launching import CHILD_FAILED, EINVAL, ESRCH, SIGCHLD, Architecture, Launched, LaunchError, resettable_signals
 from .script import ANY, NOT_RUN, Script
 
-PAGE = 4096
+if sys.platform != "linux":
+    raise ImportError("this room is for Linux")
+
 _SIZE, _RESULT, _OTHERWISE = machine_code.WORDS, machine_code.RESULT, machine_code.OTHERWISE
 _NOTHING = array("B", bytes(linux.KERNEL_SIGACTION_BYTES))
 
 
-def _map_code(code: bytes) -> int:
-    """Address of a page that holds `code`, readable and executable; OSError where such pages are refused.
+def _map_code(code: bytes) -> tuple[mmap.mmap, int]:
+    """A page that holds `code`, readable and executable, and its address; OSError where such pages are refused.
 
     Never writable and executable at once: SELinux's execmem and PaX's MPROTECT forbid that, and rightly.
     """
-    page: int = linux.mmap(None, PAGE, linux.PROT_READ | linux.PROT_WRITE, linux.MAP_PRIVATE | linux.MAP_ANONYMOUS, -1, 0)
-    try:
-        write_memory(page, code)
-        linux.mprotect(page, PAGE, linux.PROT_READ | linux.PROT_EXEC)
-    except BaseException:
-        linux.munmap(page, PAGE)
-        raise
-    return page
+    page = mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, prot=mmap.PROT_READ | mmap.PROT_WRITE)
+    page.write(code)
+    start = buffer_address(page)
+    linux.mprotect(start, mmap.PAGESIZE, linux.PROT_READ | linux.PROT_EXEC)
+    return page, start
 
 
 def code_pages_allowed() -> bool:
     """Whether this process may make a page of code; the page is given back."""
     try:
-        linux.munmap(_map_code(b""), PAGE)
+        _map_code(b"")
     except OSError:
         return False
     return True
@@ -45,13 +46,14 @@ def code_pages_allowed() -> bool:
 class NativeLauncher:
     """One page of machine code for the life of the process, and the way it clones."""
 
-    __slots__ = ("_architecture", "_full_mask", "_run", "_use_clone3", "name")
+    __slots__ = ("_architecture", "_full_mask", "_page", "_run", "_use_clone3", "name")
 
     def __init__(self, architecture: Architecture, use_clone3: bool) -> None:
         self.name = "clone3" if use_clone3 else "clone"
         self._architecture = architecture
         self._use_clone3 = use_clone3
-        self._run = function_at(_map_code(machine_code.CODE[architecture.name]))
+        self._page, start = _map_code(machine_code.CODE[architecture.name])
+        self._run = function_at(start)
         self._full_mask = array("Q", [0xFFFFFFFFFFFFFFFF])
 
     def launch(self, script: Script, launched: Launched) -> None:
@@ -59,12 +61,13 @@ class NativeLauncher:
         pidfd = array("i", [-1])
         old_mask = array("Q", [0])
         words = self._mask_words(self._full_mask, old_mask, 0)
-        clone, backing = self._clone_words(script, pidfd.buffer_info()[0])
+        clone, *keep = self._clone_words(script, pidfd.buffer_info()[0])
         words += clone
         if script.orphan:
             # The child clones once more and leaves; what goes on is nobody's child but init's.
-            clone, orphan_backing = self._clone_words(script, 0)
+            clone, *more = self._clone_words(script, 0)
             words += clone
+            keep += more
         if not self._use_clone3:
             words += self._handler_resets()
         words += script.words

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import _thread
+import sys
 
 from .._abi import linux, machine_code
 from .._abi.foreign import c_string
 from .launching import ENOENT, REFUSALS, Architecture, Launched, LaunchError
 from .script import Script
+
+if sys.platform != "linux":
+    raise ImportError("this room is for Linux")
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,6 +8,9 @@ import sys
 from .._abi import syscalls
 from .errors import LaunchError
 
+if sys.platform != "linux":
+    raise ImportError("this room is for Linux")
+
 EPERM, ENOENT, ESRCH, EINTR, E2BIG, EBADF, EAGAIN, ENOMEM, EINVAL, ENOSYS = 1, 2, 3, 4, 7, 9, 11, 12, 22, 38
 SIGCHLD = 17
 CHILD_FAILED = 127
@@ -35,8 +38,18 @@ class Launched:
         self.pid = -1
         self.pidfd = -1
 
+    def wait(self) -> None:
+        """Wait for the end of a child that has been killed, without reaping it, and close its pidfd."""
+        try:
+            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+        except ChildProcessError:
+            pass
+        pidfd, self.pidfd = self.pidfd, -1
+        if pidfd >= 0:
+            os.close(pidfd)
+
     def discard(self) -> None:
-        """Reap a child that has ended, or has been killed, and close its pidfd."""
+        """Reap a child that has ended and close its pidfd."""
         pid, self.pid = self.pid, -1
         pidfd, self.pidfd = self.pidfd, -1
         if pidfd >= 0:

@@ -7,15 +7,19 @@ the worker. So all leashed children are cloned here.
 from __future__ import annotations
 
 import _thread
+import sys
 from collections import deque
 
 from .birth import Placement
 from .child import LinuxChild
 from .forking import after_fork_in_child
 from .launching import Launched, reap
-from .port import Plan
+from .port import Child, Plan
 from .script import Script
 from .spawning import launch_here, spawn_child
+
+if sys.platform != "linux":
+    raise ImportError("this room is for Linux")
 
 _lock = _thread.allocate_lock()
 _thread_of_life: _Cloner | None = None
@@ -94,6 +98,9 @@ class LeashedTree:
         """The child this is the tree of."""
         self._child = child
 
+    def born(self, pid: int) -> None:
+        """Nothing to do: `hold` follows."""
+
     def members(self) -> list[int]:
         """Its pid while it lives."""
         return [] if self.empty() or self._child is None else [self._child.pid]
@@ -138,7 +145,7 @@ class LeashContainer:
         self.tree.hold(child)
         return child
 
-    def abandon(self, child: LinuxChild) -> None:
+    def abandon(self, child: Child) -> None:
         """Never called: a leashed child's handle owns it."""
 
     def close(self, *, leave: bool = False) -> None:

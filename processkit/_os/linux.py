@@ -5,16 +5,20 @@ from __future__ import annotations
 import _thread
 import atexit
 import os
+import sys
 
 from .forking import after_fork_in_child
 from .guardian import Guardian, kind
 from .home import why_unusable
 from .launchers import predicted_name
 
+if sys.platform != "linux":
+    raise ImportError("this room is for Linux")
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .cgroup import Home
-    from .port import Container, Plan
+    from .port import Container, GroupContainer, Plan
 
 _lock = _thread.RLock()
 _home: Home | None = None
@@ -78,13 +82,11 @@ def private_container() -> Container:
     return GroupsContainer(_guardian, private=True)
 
 
-def group_container(survive_owner: bool) -> Container:
+def group_container(survive_owner: bool) -> GroupContainer:
     """A container for a group; with `survive_owner` neither our end nor our guardian touches it."""
     _hold()
     if _home is not None:
-        from .cgroup import GroupContainer
-
-        return GroupContainer(_home, survive_owner)
+        return _home.group(survive_owner)
     from .procgroup import GroupsContainer
 
     assert _guardian is not None

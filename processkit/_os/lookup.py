@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 
 from .errors import NotExecutable, NotFound
+
+if sys.platform != "linux":
+    raise ImportError("this room is for Linux")
 
 
 def find_program(program: str, first: tuple[str, ...], path: str | None) -> str:

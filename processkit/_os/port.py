@@ -86,6 +86,9 @@ class Plan:
 class Tree(Protocol):
     """A set of processes that ends as one: a container's whole content, or one child with its descendants."""
 
+    def born(self, pid: int) -> None:
+        """The child `pid` has been born inside; called before anything else can fail. Idempotent."""
+
     def members(self) -> list[int]:
         """Pids of the live members; a dead child that is not reaped yet is none."""
 
@@ -108,11 +111,17 @@ class Tree(Protocol):
 class Child(Protocol):
     """A process that we started and have not reaped."""
 
-    pid: int
-    #: What contains it and everything it starts.
-    tree: Tree
-    #: Readable once the process has ended.
-    ended: int
+    @property
+    def pid(self) -> int:
+        """Its number, its own until it is reaped."""
+
+    @property
+    def tree(self) -> Tree:
+        """What contains it and everything it starts."""
+
+    @property
+    def ended(self) -> int:
+        """A descriptor that is readable once the process has ended."""
 
     def stream(self, number: int) -> int:
         """Our end of stream 0, 1 or 2; -1 where it is no pipe, or closed."""
@@ -121,7 +130,7 @@ class Child(Protocol):
         """Close our end. Idempotent."""
 
     def status(self) -> int | None:
-        """waitpid's status once the process has ended, without reaping it; None before."""
+        """The wait status once the process has ended, without reaping it; None before."""
 
     def wait_killed(self) -> None:
         """Wait, within reason, until the process that was just killed has ended."""
@@ -133,14 +142,26 @@ class Child(Protocol):
 class Container(Protocol):
     """Where children live."""
 
-    mechanism: str
-    tree: Tree
+    @property
+    def mechanism(self) -> str:
+        """Its name: see above."""
+
+    @property
+    def tree(self) -> Tree:
+        """All that lives in it."""
 
     def spawn(self, plan: Plan) -> Child:
         """Start a child inside; on an exception nothing of it is alive."""
 
     def abandon(self, child: Child) -> None:
         """The child's handle is gone: reap it when it has ended, at the next occasion."""
+
+    def close(self, *, leave: bool = False) -> None:
+        """Kill what is left, wait until it is gone and give the container back; with `leave`, forget it alive. Idempotent."""
+
+
+class GroupContainer(Container, Protocol):
+    """A container that is acted upon as a whole."""
 
     def slay(self) -> None:
         """Kill every member, also a frozen one, and wait within reason until they are gone. Stays usable."""
@@ -156,9 +177,6 @@ class Container(Protocol):
 
     def usage(self) -> Usage:
         """What the members have used so far."""
-
-    def close(self, *, leave: bool = False) -> None:
-        """Kill what is left, wait until it is gone and give the container back; with `leave`, forget it alive."""
 
 
 class Usage:

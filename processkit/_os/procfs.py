@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from .._core.proctext import Stat, parse_stat
+
+if sys.platform != "linux":
+    raise ImportError("this room is for Linux")
 
 
 def read_stat(pid: int) -> Stat | None:
@@ -34,7 +38,7 @@ def is_same(pid: int, start: int | None) -> bool:
 
 def snapshot() -> dict[int, Stat]:
     """Every process that /proc shows; empty where it is not mounted."""
-    found = {}
+    found: dict[int, Stat] = {}
     try:
         names = os.listdir("/proc")
     except OSError:

@@ -19,9 +19,12 @@ from .errors import Refused
 from .guardian import Guardian
 from .identity import peak_memory
 from .launching import reap
-from .port import Plan, Usage
+from .port import Child, Plan, Usage
 from .procfs import is_same, read_stat, start_time
 from .spawning import spawn_child
+
+if sys.platform != "linux":
+    raise ImportError("this room is for Linux")
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -70,10 +73,10 @@ class Groups:
         """Nothing tells when a process group becomes empty."""
         return -1
 
-    def add(self, pgid: int) -> None:
-        """This group is ours from now on."""
+    def born(self, pid: int) -> None:
+        """The child leads a group of its own, which is ours from now on."""
         with self._lock:
-            self.pgids.add(pgid)
+            self.pgids.add(pid)
 
     def release(self, pid: int) -> None:
         """Reap the leader, or let its zombie hold the number while others of its group live."""
@@ -118,10 +121,10 @@ class OneGroup(Groups):
         super().__init__(guardian)
         self._whole = whole
 
-    def add(self, pgid: int) -> None:
+    def born(self, pid: int) -> None:
         """Ours, and the group's."""
-        super().add(pgid)
-        self._whole.add(pgid)
+        super().born(pid)
+        self._whole.born(pid)
 
     def release(self, pid: int) -> None:
         """The whole group decides when the number is free."""
@@ -136,32 +139,16 @@ def _spawn_in(guardian: Guardian, tree: Groups, plan: Plan, guarded: bool) -> Li
         if guardian.takes_registration:
             placement.register_fd = guardian.pipe
             placement.registration = array("i", [int.from_bytes(b"new ", sys.byteorder), 0])
-    child = spawn_child(plan, placement, _Newborn(tree, placement.registration))
-    try:
-        tree.add(child.pid)
-        child.tree = tree
-        if guarded:
+    child = spawn_child(plan, placement, tree)
+    if guarded:
+        try:
             guardian.announce(child.pid, child.start())
-    except BaseException:
-        tree.kill()
-        child.reap()
-        raise
+        except BaseException:
+            tree.kill()
+            child.wait_killed()
+            child.reap()
+            raise
     return child
-
-
-class _Newborn:
-    """The tree of a child between its birth and its entry into a container's books."""
-
-    __slots__ = ("_registration", "_tree")
-
-    def __init__(self, tree: Groups, registration: array[int] | None) -> None:
-        self._tree = tree
-        self._registration = registration
-
-    def kill(self) -> None:
-        """Its group, which only it can have made."""
-        if self._registration is not None and self._registration[1] > 0:
-            proctree.kill_all({self._registration[1]}, set())
 
 
 class GroupsContainer:
@@ -178,7 +165,7 @@ class GroupsContainer:
         self._spawning = _thread.allocate_lock()
         self._closed = False
         self._frozen = False
-        self._abandoned: list[LinuxChild] = []
+        self._abandoned: list[Child] = []
         self.outlives = outlives
         self.tree = Groups(guardian)
 
@@ -193,7 +180,7 @@ class GroupsContainer:
             tree = self.tree if self._private else OneGroup(self._guardian, self.tree)
             return _spawn_in(self._guardian, tree, plan, not self.outlives)
 
-    def abandon(self, child: LinuxChild) -> None:
+    def abandon(self, child: Child) -> None:
         """Reap the child at the next occasion after its end."""
         self._abandoned.append(child)
 

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 
 from .procfs import read_stat, snapshot
+
+if sys.platform != "linux":
+    raise ImportError("this room is for Linux")
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -9,14 +9,20 @@ from .birth import Placement, compile_script
 from .child import LinuxChild
 from .launchers import launcher
 from .launching import Launched
-from .port import Plan, Tree
 from .stdio import Streams
+
+if sys.platform != "linux":
+    raise ImportError("this room is for Linux")
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable
 
+    from .port import Plan, Tree
     from .script import Script
+
+
+SIGKILL = 9
 
 
 def launch_here(script: Script, launched: Launched) -> None:
@@ -33,13 +39,17 @@ def spawn_child(
     launched = Launched()
     try:
         launch(compile_script(plan, streams.child, placement), launched)
+        tree.born(launched.pid)
         streams.close_theirs()
         return LinuxChild(launched, streams, tree)
     except BaseException:
         if launched.pid > 0:
-            os.kill(launched.pid, 9)  # not reaped yet, so the pid is its own
+            pid = launched.pid
+            tree.born(pid)
+            os.kill(pid, SIGKILL)  # not reaped yet, so the pid is its own
             tree.kill()
-            launched.discard()
+            launched.wait()
+            tree.release(pid)
         raise
     finally:
         streams.close()

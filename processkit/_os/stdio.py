@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from errno import EISDIR
 
 from .descriptors import null_device, open_above, pipe_above
 from .errors import StreamError
 from .port import INHERIT, NULL, PIPE, File, Plan
+
+if sys.platform != "linux":
+    raise ImportError("this room is for Linux")
 
 KEEP = -1
 

@@ -9,13 +9,17 @@ from __future__ import annotations
 import fcntl
 import os
 import select
+import sys
+
+if sys.platform != "linux":
+    raise ImportError("this room is for Linux")
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
     from typing import Callable
 
-    from .child import LinuxChild
+    from .port import Child
 
 STDIN, STDOUT, STDERR, ENDED, TREE = 0, 1, 2, 3, 4
 # What a pipe holds unless told otherwise: pipe(7).
@@ -29,7 +33,7 @@ class Feed:
 
     __slots__ = ("_child", "_rest")
 
-    def __init__(self, child: LinuxChild, data: bytes) -> None:
+    def __init__(self, child: Child, data: bytes) -> None:
         self._child = child
         self._rest = memoryview(data)
         if not data:
@@ -79,7 +83,7 @@ class Waiter:
 
     __slots__ = ("_child", "_feed", "_flooding", "_poller", "_quick", "_what")
 
-    def __init__(self, child: LinuxChild, feed: Feed | None) -> None:
+    def __init__(self, child: Child, feed: Feed | None) -> None:
         self._child = child
         self._feed = feed
         self._poller = select.poll()
@@ -163,9 +167,7 @@ class LoopWaiter:
 
     __slots__ = ("_child", "_feed", "_flooding", "_loop", "_readers", "_report", "_writer")
 
-    def __init__(
-        self, loop: AbstractEventLoop, child: LinuxChild, feed: Feed | None, report: Callable[[int, bytes], None]
-    ) -> None:
+    def __init__(self, loop: AbstractEventLoop, child: Child, feed: Feed | None, report: Callable[[int, bytes], None]) -> None:
         self._loop = loop
         self._child = child
         self._feed = feed

@@ -16,6 +16,9 @@ from .._core.guard import FINISHED, WATCHING, Guard
 from . import cgroupfs, proctree
 from .procfs import is_same, start_time
 
+if sys.platform != "linux":
+    raise ImportError("this room is for Linux")
+
 # How long a pipe that somebody still holds after the owner's death may keep us: a child takes microseconds to be born.
 LATE_REGISTRATIONS = 5.0
 
