@@ -143,5 +143,7 @@ class Stopping:
 
     def _go(self, event: str) -> None:
         self.state, action = TRANSITIONS[self.state, event]
+        if self.state == DONE:
+            self._deadline = self._patience = None
         if action:
             self.actions.append(action)
