@@ -36,34 +36,27 @@ def own_cgroup() -> str | None:
     return None if found is None else os.fsdecode(found)
 
 
+def open_file(directory: str, name: str, flags: int) -> int:
+    """A descriptor of one file; what is inside may have changed the modes of its own cgroup, which are ours to set back."""
+    try:
+        return os.open(f"{directory}/{name}", flags | os.O_CLOEXEC)
+    except PermissionError:
+        restore_modes(directory, name)
+        return os.open(f"{directory}/{name}", flags | os.O_CLOEXEC)
+
+
 def write_file(directory: str, name: str, text: bytes) -> None:
-    """Write one value; what is inside may have changed the modes of its own cgroup, which are ours to set back."""
-    try:
-        _write(directory, name, text)
-    except PermissionError:
-        restore_modes(directory, name)
-        _write(directory, name, text)
-
-
-def read_file(directory: str, name: str) -> bytes:
-    """The whole content of one file of a cgroup."""
-    try:
-        return _read(directory, name)
-    except PermissionError:
-        restore_modes(directory, name)
-        return _read(directory, name)
-
-
-def _write(directory: str, name: str, text: bytes) -> None:
-    descriptor = os.open(f"{directory}/{name}", os.O_WRONLY | os.O_CLOEXEC)
+    """Write one value."""
+    descriptor = open_file(directory, name, os.O_WRONLY)
     try:
         os.write(descriptor, text)
     finally:
         os.close(descriptor)
 
 
-def _read(directory: str, name: str) -> bytes:
-    descriptor = os.open(f"{directory}/{name}", os.O_RDONLY | os.O_CLOEXEC)
+def read_file(directory: str, name: str) -> bytes:
+    """The whole content of one file of a cgroup."""
+    descriptor = open_file(directory, name, os.O_RDONLY)
     try:
         parts: list[bytes] = []
         while True:
@@ -171,7 +164,7 @@ def freeze(directory: str, on: bool) -> bool:
 def wait_empty(directory: str, patience: float = KILL_PATIENCE) -> bool:
     """Wait until nobody is left in the subtree, woken by the kernel; False when the patience ran out first."""
     try:
-        events = os.open(f"{directory}/cgroup.events", os.O_RDONLY | os.O_CLOEXEC)
+        events = open_file(directory, "cgroup.events", os.O_RDONLY)
     except OSError:
         return not populated(directory)
     try:
