@@ -279,20 +279,20 @@ class RunningProcess:
     def _finish_blocking(self, run: Run) -> Outcome:
         try:
             drive(run)
-        except BaseException:
-            self._abort()
+            return self._end(run)
+        except BaseException as error:
+            self._abort(error)
             raise
-        return self._end(run)
 
     async def _finish_async(self, run: Run) -> Outcome:
         from ._drive.aio import drive as adrive
 
         try:
             await adrive(run)
-        except BaseException:
-            self._abort()
+            return self._end(run)
+        except BaseException as error:
+            self._abort(error)
             raise
-        return self._end(run)
 
     def _end(self, run: Run) -> Outcome:
         """The run is over: give everything back."""
@@ -349,10 +349,12 @@ class RunningProcess:
         """Execute what was decided while no driver is there; one that comes finds the rest of the state."""
         act_on_tree(self._child, self._stopping, self._soft_signal())
 
-    def _abort(self) -> None:
-        """Kill the tree and wait until it is gone, whatever was under way."""
+    def _abort(self, error: BaseException) -> None:
+        """Kill the tree and wait until it is gone, whatever was under way; a failed wait becomes a ProcessError."""
         self._child.tree.kill()
         self._close()
+        if isinstance(error, OSError):
+            raise failure(f"{self._plan.program}: waiting for it failed: {error}", self._plan.program) from error
 
     def _close(self) -> None:
         """Kill what is left of an owned tree, or of a shared child, and give everything back. Idempotent."""

@@ -6,8 +6,19 @@ import fcntl
 import os
 import sys
 
+from .errors import LaunchError
+
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
+
+
+def never_waits(descriptor: int) -> int:
+    """Set O_NONBLOCK, as Python does it: by FIONBIO, ioctl(2); returns the descriptor."""
+    try:
+        os.set_blocking(descriptor, False)
+    except OSError as error:
+        raise LaunchError.of("ioctl", error.errno or 0) from error
+    return descriptor
 
 
 def above_standard(descriptor: int) -> int:
@@ -30,7 +41,10 @@ def open_above(path: str | bytes, flags: int, mode: int = 0o777) -> int:
 
 def pipe_above() -> tuple[int, int]:
     """os.pipe, close-on-exec, above the standard descriptors: (read end, write end)."""
-    read, write = os.pipe()
+    try:
+        read, write = os.pipe()
+    except OSError as error:
+        raise LaunchError.of("pipe2", error.errno or 0) from error
     if read > 2 and write > 2:
         return read, write
     try:

@@ -90,8 +90,11 @@ class NativeLauncher:
             self._run(base)
         finally:
             # Read here, so that what a signal handler of ours raises right after the call loses no child.
-            launched.pid = memory[_SIZE + _RESULT]
-            launched.pidfd = pidfd[0]
+            if memory[_SIZE + _RESULT] != NOT_RUN:
+                launched.pid = memory[_SIZE + _RESULT]
+                launched.pidfd = pidfd[0]
+        if memory[_SIZE + _RESULT] == NOT_RUN:
+            raise LaunchError.of("rt_sigprocmask", -memory[_RESULT])
         if launched.pid < 0:
             code, launched.pid = -launched.pid, -1
             raise LaunchError.of(self.name, code)

@@ -7,7 +7,7 @@ import stat
 import sys
 from errno import EISDIR
 
-from .descriptors import null_device, open_above, pipe_above
+from .descriptors import never_waits, null_device, open_above, pipe_above
 from .errors import StreamError
 from .port import INHERIT, NULL, PIPE, File, Plan
 
@@ -44,7 +44,7 @@ class Streams:
             self.ours[number] = mine
             self._theirs.append(theirs)
             if number == 0:
-                os.set_blocking(mine, False)  # a write may not wait for a reader; a read only follows a poll
+                never_waits(mine)  # a write may not wait for a reader; a read only follows a poll
         elif kind == NULL:
             theirs = null_device()
         elif kind == INHERIT:

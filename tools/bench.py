@@ -1,0 +1,183 @@
+"""Ours beside the standard library's, interleaved in one run: `python tools/bench.py [NAME...]`.
+
+Every figure is a ratio of medians of the same run, ours / theirs, beside the ratio that we hold ourselves to. The absolute
+times are this machine's and mean little elsewhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pathlib
+import resource
+import statistics
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from processkit import Command  # noqa: E402
+
+TRUE = "/bin/true"
+FLOOD = 128 << 20
+
+
+def medians(rounds: int, *contenders: object) -> list[float]:
+    """The median seconds of each contender; they take turns."""
+    times: list[list[float]] = [[] for _ in contenders]
+    for contender in contenders:
+        contender()  # type: ignore[operator]
+    for _ in range(rounds):
+        for contender, spent in zip(contenders, times):
+            started = time.perf_counter()
+            contender()  # type: ignore[operator]
+            spent.append(time.perf_counter() - started)
+    return [statistics.median(spent) for spent in times]
+
+
+def report(name: str, ours: float, theirs: float, goal: float, unit: str = "ms", scale: float = 1e3) -> bool:
+    """Print one line; whether the goal is met."""
+    ratio = ours / theirs
+    met = ratio <= goal
+    verdict = "ok" if met else "MISSED"
+    print(f"{name:34} ours {ours * scale:9.3f} {unit}  theirs {theirs * scale:9.3f} {unit}  ratio {ratio:5.2f}  goal {goal:4.2f}  {verdict}")
+    return met
+
+
+def capture() -> bool:
+    """A contained capture of a program that does nothing."""
+    times = medians(300, lambda: Command(TRUE).output(), lambda: subprocess.run([TRUE], capture_output=True, check=False))
+    return report("capture", *times, 0.95)
+
+
+def capture_timeout() -> bool:
+    """The same with a timeout that does not strike."""
+    times = medians(
+        300,
+        lambda: Command(TRUE).timeout(10).output(),
+        lambda: subprocess.run([TRUE], capture_output=True, timeout=10, check=False),
+    )
+    return report("capture with timeout", *times, 0.95)
+
+
+def capture_large_parent() -> bool:
+    """The same from a parent of 1 GiB."""
+    ballast = bytearray(os.urandom(1 << 20)) * 1024
+    times = medians(150, lambda: Command(TRUE).output(), lambda: subprocess.run([TRUE], capture_output=True, check=False))
+    del ballast
+    return report("capture from a 1 GiB parent", *times, 0.95)
+
+
+async def _many(start: object) -> float:
+    gate = asyncio.Semaphore(16)
+
+    async def one() -> None:
+        async with gate:
+            await start()  # type: ignore[operator]
+
+    started = time.perf_counter()
+    await asyncio.gather(*[one() for _ in range(96)])
+    return (time.perf_counter() - started) / 96
+
+
+def aio() -> bool:
+    """Sixteen at once on one event loop, a run."""
+
+    async def ours() -> None:
+        await Command(TRUE).aoutput()
+
+    async def theirs() -> None:
+        pipe = asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(TRUE, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe)
+        await process.communicate()
+
+    async def compare() -> list[float]:
+        spent: list[list[float]] = [[], []]
+        for _ in range(9):
+            for times, start in zip(spent, (ours, theirs)):
+                times.append(await _many(start))
+        return [statistics.median(times[1:]) for times in spent]
+
+    return report("16 at once under asyncio", *asyncio.run(compare()), 0.9)
+
+
+def flood() -> bool:
+    """128 MiB through a pipe into memory."""
+    argv = ["head", "-c", str(FLOOD), "/dev/zero"]
+    times = medians(7, lambda: Command(argv[0], argv[1:]).output_bytes(), lambda: subprocess.run(argv, capture_output=True, check=False))
+    return report("128 MiB captured", *times, 1.0)
+
+
+def flood_text() -> bool:
+    """The same as text."""
+    argv = ["head", "-c", str(FLOOD), "/dev/zero"]
+    times = medians(
+        5, lambda: Command(argv[0], argv[1:]).output(), lambda: subprocess.run(argv, capture_output=True, text=True, check=False)
+    )
+    return report("128 MiB captured as text", *times, 1.0)
+
+
+def _peak(verb: str) -> int:
+    """Bytes by which a capture of FLOOD bytes raises the peak of a fresh interpreter."""
+    code = (
+        "import resource, sys; sys.path.insert(0, sys.argv[1]); from processkit import Command\n"
+        "c = Command('head', ['-c', sys.argv[2], '/dev/zero']); Command('true').output()\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        f"r = c.{verb}(); print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)"
+    )
+    run = subprocess.run([sys.executable, "-c", code, str(ROOT), str(FLOOD)], capture_output=True, text=True, check=True)
+    return int(run.stdout)
+
+
+def memory() -> bool:
+    """Peak memory of a capture beside what it captured."""
+    met = [report(f"peak memory, {verb}", _peak(verb), FLOOD + (8 << 20), 1.1, "MiB", 2**-20) for verb in ("output_bytes", "output")]
+    return all(met)
+
+
+def imports() -> bool:
+    """`import processkit` over a bare interpreter."""
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+    def interpreter(code: str) -> object:
+        return lambda: subprocess.run([sys.executable, "-c", code], env=env, check=True)
+
+    bare, ours = medians(25, interpreter("pass"), interpreter("import processkit"))
+    over = (ours - bare) * 1e3
+    met = over <= 12
+    print(f"{'import processkit':34} {over:.1f} ms over a bare interpreter of {bare * 1e3:.1f} ms, goal 12  {'ok' if met else 'MISSED'}")
+    return met
+
+
+def command_line() -> bool:
+    """`python -m processkit run -- true` beside `python -c pass`."""
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    times = medians(
+        25,
+        lambda: subprocess.run([sys.executable, "-m", "processkit", "run", "--", "true"], env=env, check=True),
+        lambda: subprocess.run([sys.executable, "-c", "pass"], env=env, check=True),
+    )
+    return report("python -m processkit run -- true", *times, 2.5)
+
+
+BENCHES = {
+    bench.__name__: bench
+    for bench in (capture, capture_timeout, capture_large_parent, aio, flood, flood_text, memory, imports, command_line)
+}
+
+
+def main(names: list[str]) -> int:
+    """Run the named benches, or all; 1 when a goal is missed."""
+    unknown = [name for name in names if name not in BENCHES]
+    if unknown:
+        print(f"unknown: {', '.join(unknown)}; there are {', '.join(BENCHES)}", file=sys.stderr)
+        return 2
+    print(f"Python {sys.version.split()[0]}, {os.cpu_count()} processors, {resource.getpagesize()}-byte pages")
+    met = [BENCHES[name]() for name in names or BENCHES]
+    return 0 if all(met) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
