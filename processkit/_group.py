@@ -8,7 +8,6 @@ import time
 
 from . import _validate as validate
 from ._errors import ProcessError, ResourceLimit, failure, unsupported
-from ._inspect import MemberInfo
 from ._log import DEBUG, listener, log
 from ._os import group_container, identify
 from ._planning import make_plan
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ._command import Command
+    from ._inspect import MemberInfo
     from ._os.port import GroupContainer
     from ._result import BytesResult, ProcessResult
     from ._running import RunningProcess
@@ -95,15 +95,13 @@ class ProcessGroupStats(Value):
 
 def check_limits(max_memory: object, max_processes: object, cpu_quota: object) -> None:
     """Refuse invalid caps, and in this version valid ones too: no cap is ever dropped in silence."""
-    import math
-
     for name, value in (("max_memory", max_memory), ("max_processes", max_processes)):
         if value is not None and validate.unsigned(value, name, validate.U64) == 0:
             raise ResourceLimit(f"{name} limit is invalid: it must be more than 0")
     if cpu_quota is not None:
         if not isinstance(cpu_quota, (int, float)):
             raise TypeError(f"cpu_quota must be a number of cores, not {type(cpu_quota).__name__}")
-        if not math.isfinite(cpu_quota) or cpu_quota <= 0:
+        if not 0 < cpu_quota < float("inf"):
             raise ResourceLimit("cpu_quota limit is invalid: it must be a finite number of cores above 0")
     for name, value in (("max_memory", max_memory), ("max_processes", max_processes), ("cpu_quota", cpu_quota)):
         if value is not None:
@@ -257,6 +255,8 @@ class ProcessGroup:
 
     def members_info(self) -> list[MemberInfo]:
         """Who the members are; who has gone meanwhile is left out."""
+        from ._inspect import MemberInfo
+
         found = [identify(pid) for pid in self.members()]
         return [MemberInfo(one.pid, one.ppid, one.name, one.start) for one in found if one is not None]
 

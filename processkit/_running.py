@@ -7,7 +7,7 @@ import os
 import time
 
 from ._core.capture import BytesCapture, Discard, TextCapture
-from ._core.encodings import DEFAULT_DECODER
+from ._core.encodings import default_decoder
 from ._core.stopping import RUNNING, Stopping
 from ._drive.blocking import drive
 from ._drive.run import Run, act_on_tree
@@ -248,7 +248,7 @@ class RunningProcess:
         decoder, lone_cr = settings.stdout_decoder, settings.stdout_cr
         if stream == STDERR:
             decoder, lone_cr = settings.stderr_decoder, settings.stderr_cr
-        return TextCapture(decoder or DEFAULT_DECODER, lone_cr)
+        return TextCapture(decoder or default_decoder, lone_cr)
 
     def _begin(self, sinks: dict[int, Capture], in_loop: bool = False) -> Run:
         """Spend the handle: from here on only the run touches the child."""

@@ -122,10 +122,10 @@ def flood_text() -> bool:
 def _peak(verb: str) -> int:
     """Bytes by which a capture of FLOOD bytes raises the peak of a fresh interpreter."""
     code = (
-        "import resource, sys; sys.path.insert(0, sys.argv[1]); from processkit import Command\n"
-        "c = Command('head', ['-c', sys.argv[2], '/dev/zero']); Command('true').output()\n"
-        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        f"r = c.{verb}(); print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024)"
+        "import sys; sys.path.insert(0, sys.argv[1]); from processkit import Command\n"
+        "peak = lambda: int(open('/proc/self/status').read().partition('VmHWM:')[2].split()[0]) * 1024\n"
+        "c = Command('head', ['-c', sys.argv[2], '/dev/zero']); Command('true').output(); before = peak()\n"
+        f"r = c.{verb}(); print(peak() - before)"
     )
     run = subprocess.run([sys.executable, "-c", code, str(ROOT), str(FLOOD)], capture_output=True, text=True, check=True)
     return int(run.stdout)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 TYPE_CHECKING = False
@@ -13,7 +14,7 @@ USAGE, DELIVERY_FAILED, INTERNAL, INTERRUPTED = 2, 119, 125, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one sub-command; its exit status. SystemExit for usage errors, as argparse does."""
+    """Run one sub-command; its exit status. SystemExit for usage errors and help."""
     from .options import parse
 
     options = parse(list(sys.argv[1:] if argv is None else argv))
@@ -28,6 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def main_and_exit() -> NoReturn:
     """Run the command line of this process and end it by SystemExit with the status."""
+    # This process does one thing and ends: whatever a collection could free goes with it.
+    gc.disable()
     try:
         status = main()
     except KeyboardInterrupt:
@@ -35,7 +38,9 @@ def main_and_exit() -> NoReturn:
         status = INTERRUPTED
     except SystemExit as leaving:
         status = _status_of(leaving)
-    raise SystemExit(_flushed(status))
+    status = _flushed(status)
+    gc.freeze()
+    raise SystemExit(status)
 
 
 def complain(text: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 
 from .. import (
     Command,
@@ -18,8 +17,13 @@ from . import INTERNAL, complain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from argparse import Namespace
+    import signal
     from types import FrameType
+
+    from .options import Options
+else:
+    # `signal` wraps this one in enumerations, whose making is a twentieth of what a run may cost.
+    import _signal as signal
 
 TIMED_OUT, NOT_EXECUTABLE, NOT_FOUND, SIGNALLED = 124, 126, 127, 128
 # Until their issue brings them, these say so instead of doing something else.
@@ -38,7 +42,7 @@ def _tell(number: int, _frame: FrameType | None) -> None:
     raise _Told(number)
 
 
-def run(options: Namespace) -> int:
+def run(options: Options) -> int:
     """Run the command of `options`; the exit status of api.md §26.4."""
     for name in _MISSING:
         if getattr(options, name):
@@ -56,7 +60,7 @@ def run(options: Namespace) -> int:
         return SIGNALLED + told.number
 
 
-def _run(options: Namespace, command: Command) -> int:
+def _run(options: Options, command: Command) -> int:
     try:
         group = _group(options)
     except (ResourceLimit, Unsupported) as error:
@@ -80,7 +84,7 @@ def _run(options: Namespace, command: Command) -> int:
     return _status(outcome, options, command.program)
 
 
-def _group(options: Namespace) -> ProcessGroup:
+def _group(options: Options) -> ProcessGroup:
     """A group with the caps that were asked for, or, where that is allowed, without those that cannot be enforced."""
     caps = {name: getattr(options, name) for name in ("max_memory", "max_processes", "cpu_quota")}
     try:
@@ -92,7 +96,7 @@ def _group(options: Namespace) -> ProcessGroup:
         return ProcessGroup()
 
 
-def _status(outcome: Outcome, options: Namespace, program: str) -> int:
+def _status(outcome: Outcome, options: Options, program: str) -> int:
     if outcome.timed_out:
         complain(f"{program} timed out after {options.timeout} s")
         return TIMED_OUT
@@ -105,9 +109,10 @@ def _status(outcome: Outcome, options: Namespace, program: str) -> int:
     return SIGNALLED + outcome.signal
 
 
-def _command(options: Namespace) -> Command:
+def _command(options: Options) -> Command:
     """The command with the options that were given, in the order of api.md §26.1."""
-    command = Command(options.command[0], options.command[1:]).inherit_stdin().stdout("inherit").stderr("inherit")
+    program, *arguments = options.command or [""]
+    command = Command(program, arguments).inherit_stdin().stdout("inherit").stderr("inherit")
     if options.stdout_file is not None:
         command = command.stdout_file(options.stdout_file)
     if options.stderr_file is not None:
@@ -131,7 +136,7 @@ def _command(options: Namespace) -> Command:
     return command
 
 
-def _environment(command: Command, options: Namespace) -> Command:
+def _environment(command: Command, options: Options) -> Command:
     """Clear, inherit, files, pairs, working directory."""
     if options.env_clear:
         command = command.env_clear()

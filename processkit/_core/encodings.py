@@ -79,5 +79,12 @@ def decoder_factory(label: str) -> DecoderFactory:
     return info.incrementaldecoder
 
 
-#: Makes decoders of the default encoding.
-DEFAULT_DECODER: DecoderFactory = decoder_factory("utf-8")
+def default_decoder(errors: str) -> Decoder:
+    """A decoder of the default encoding, UTF-8."""
+    global _default
+    if _default is None:
+        _default = decoder_factory("utf-8")
+    return _default(errors)
+
+
+_default: DecoderFactory | None = None

@@ -12,9 +12,16 @@ if sys.platform == "linux":
     from .environ import environment
     from .guardian import announce_hook, guardian_invocation, run_hook
     from .identity import cpu_seconds, identify, peak_memory
-    from .leash import LeashContainer as leash_container
-    from .leash import leash_strength
-    from .linux import group_container, guardian_kind, launcher_name, mechanism, private_container, spawn_detached
+    from .linux import (
+        group_container,
+        guardian_kind,
+        launcher_name,
+        leash_container,
+        leash_strength,
+        mechanism,
+        private_container,
+        spawn_detached,
+    )
     from .lookup import find_program
     from .waiting import ENDED, STDERR, STDIN, STDOUT, TREE, Feed, LoopWaiter, Waiter, any_ended, read_now
 else:

@@ -9,9 +9,10 @@ import sys
 from .._abi import linux
 from .._abi.foreign import address, buffer, c_string, string_array
 from .launchers import architecture
-from .launching import EBADF
+from .launching import EBADF, raw_syscall
 from .port import Plan
 from .script import Script
+from .signals import SIGKILL, SIGPIPE, SIGXFSZ
 from .stdio import KEEP
 
 if sys.platform != "linux":
@@ -30,8 +31,6 @@ _RLIMITS = {
     "no_file": "RLIMIT_NOFILE",
     "stack": "RLIMIT_STACK",
 }
-# Python ignores these at start-up (Py_InitializeEx); an ignored signal stays ignored across execve(2).
-SIGPIPE, SIGXFSZ, SIGKILL = 13, 25, 9
 LAST_DESCRIPTOR = 0xFFFFFFFF
 # SIG_DFL without flags, and a signal set without signals.
 _NOTHING = buffer(bytes(linux.KERNEL_SIGACTION_BYTES))
@@ -155,6 +154,7 @@ def become_ordinary(script: Script) -> None:
     global _ordinary
     if _ordinary is None:
         _ordinary = tail = Script(script.numbers)
+        # Python ignores these at start-up (Py_InitializeEx), and an ignored signal stays ignored across execve(2).
         for signal in (SIGPIPE, SIGXFSZ):
             tail.call("rt_sigaction", signal, _NOTHING_AT, 0, linux.KERNEL_SIGSET_BYTES)
         tail.call("rt_sigprocmask", linux.SIG_SETMASK, _NOTHING_AT, 0, linux.KERNEL_SIGSET_BYTES)
@@ -191,8 +191,6 @@ def _close_inheritable(script: Script) -> None:
 
 def _close_range_flags() -> int | None:
     """How to close what the child must not have: by marking it (Linux 5.11: execve closes it), at once (5.9), or not so."""
-    from .forklauncher import raw_syscall
-
     for flags in (linux.CLOSE_RANGE_CLOEXEC, 0):
         try:
             raw_syscall(architecture(), "close_range", LAST_DESCRIPTOR, LAST_DESCRIPTOR, flags)

@@ -18,8 +18,8 @@ from .birth import Placement
 from .errors import Refused
 from .guardian import Guardian
 from .home import make_home, make_left
-from .launchers import launcher
-from .launching import E2BIG, EINVAL, LaunchError, reap
+from .launchers import architecture, launcher
+from .launching import E2BIG, EINVAL, ESRCH, LaunchError, raw_syscall, reap
 from .port import Child, Plan, Usage
 from .spawning import spawn_child
 
@@ -149,13 +149,12 @@ class Cgroup:
 def _send(pid: int, pidfd: int, signal: int) -> None:
     try:
         if pidfd >= 0:
-            import signal as signals
-
-            signals.pidfd_send_signal(pidfd, signal)
+            raw_syscall(architecture(), "pidfd_send_signal", pidfd, signal, 0, 0)
         else:
             os.kill(pid, signal)
-    except ProcessLookupError:
-        pass
+    except OSError as error:
+        if error.errno != ESRCH:
+            raise
 
 
 class Home:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 import sys
 import time
 
 from .._core.proctext import cgroup2_mounts, flat_keyed, locate_cgroup, unified_cgroup
 from .procfs import read_stat
+from .signals import SIGKILL
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
@@ -144,7 +144,7 @@ def _freeze_and_sweep(directory: str) -> None:
             for pid in fresh:
                 killed.add(pid)
                 try:
-                    os.kill(pid, signal.SIGKILL)
+                    os.kill(pid, SIGKILL)
                 except ProcessLookupError:
                     pass
     finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sys
 
@@ -28,6 +27,8 @@ def above_standard(descriptor: int) -> int:
     """
     if descriptor > 2:
         return descriptor
+    import fcntl
+
     try:
         return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3)
     finally:

@@ -16,7 +16,18 @@ from .._abi import linux
 from .._abi.foreign import address, buffer
 from .._abi.machine_code import HIGHEST, LOWEST, WORDS
 from .forking import forking_ourselves
-from .launching import CHILD_FAILED, EAGAIN, EINVAL, ESRCH, REFUSALS, Architecture, Launched, LaunchError, resettable_signals
+from .launching import (
+    CHILD_FAILED,
+    EAGAIN,
+    EINVAL,
+    ESRCH,
+    Architecture,
+    Launched,
+    LaunchError,
+    open_pidfd,
+    raw_syscall,
+    resettable_signals,
+)
 from .script import Script
 
 if sys.platform != "linux":
@@ -147,22 +158,3 @@ def _calls(script: Script, keep: int) -> list[_Call]:
         parts = ([first, keep - 1, *rest], [keep + 1, last, *rest])
         calls += [_Call(name, part, call.low, call.high) for part in parts if part[0] <= part[1]]
     return calls
-
-
-def raw_syscall(architecture: Architecture, name: str, *arguments: int) -> int:
-    """A system call by name; OSError under that name."""
-    try:
-        result: int = linux.syscall(architecture.numbers[name], *arguments, *(0,) * (6 - len(arguments)))
-    except OSError as error:
-        raise LaunchError.of(name, error.errno or 0) from None
-    return result
-
-
-def open_pidfd(architecture: Architecture, pid: int) -> int:
-    """A close-on-exec pidfd of our unreaped child `pid`, or -1 where the kernel has none: pidfd_open(2), Linux 5.3."""
-    try:
-        return raw_syscall(architecture, "pidfd_open", pid, 0)
-    except OSError as error:
-        if error.errno in REFUSALS:
-            return -1
-        raise

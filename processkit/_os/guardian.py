@@ -12,15 +12,16 @@ import select
 import sys
 from array import array
 
-from .._abi.foreign import c_string, string_array
-from .._core import guard
+from .._abi import linux
+from .._abi.foreign import buffer, c_string, string_array
+from .._core.guard import drop_message, group_message
 from .birth import become_ordinary
 from .descriptors import Descriptors, open_above, pipe_above
-from .forklauncher import open_pidfd
 from .launchers import architecture, launcher
-from .launching import Launched
+from .launching import Launched, open_pidfd
 from .procfs import start_time
 from .script import Script
+from .signals import SIGHUP, SIGINT, SIGKILL, SIGPIPE, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
@@ -126,17 +127,17 @@ class Guardian:
             self.forget()
             self._start()
             for pgid, start in self._groups.items():
-                self._say(guard.group_message(pgid, start))
+                self._say(group_message(pgid, start))
 
     def announce(self, pgid: int, start: int | None) -> None:
         """This process group dies with us."""
         self._groups[pgid] = start
-        self._say(guard.group_message(pgid, start))
+        self._say(group_message(pgid, start))
 
     def drop(self, pgid: int) -> None:
         """This process group has ended, or lives on without us."""
         if self._groups.pop(pgid, self) is not self:
-            self._say(guard.drop_message(pgid))
+            self._say(drop_message(pgid))
 
     def end_when_nothing_left(self) -> None:
         """At exit: end it, unless groups are still alive, which it then kills."""
@@ -150,8 +151,7 @@ class Guardian:
         pidfd = self._pidfd
         if pidfd >= 0:
             try:
-                os.kill(self._pid, 9)  # its pid is its own: the pidfd was opened right after its birth
-                select.select([pidfd], [], [], 0.2)
+                os.kill(self._pid, SIGKILL)  # its pid is its own: the pidfd was opened right after its birth
             except ProcessLookupError:
                 pass
         self.forget()
@@ -196,6 +196,10 @@ class Guardian:
             script.call("dup3", source, target, 0)
         script.call("chdir", script.keep(c_string(b"/")))
         become_ordinary(script)
+        # Ctrl+C, a hang-up or a shutdown of the owner is not ours; what is ignored stays so across execve(2).
+        ignore = script.keep(buffer(linux.SIG_IGN.to_bytes(8, sys.byteorder) + bytes(linux.KERNEL_SIGACTION_BYTES - 8)))
+        for signal in (SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGTSTP, SIGPIPE):
+            script.call("rt_sigaction", signal, ignore, 0, linux.KERNEL_SIGSET_BYTES)
         # Nothing of the owner's environment: it may hold secrets, and the guardian outlives it. But the dynamic linker.
         environment = [os.fsencode(f"{name}={os.environ[name]}") for name in ("LD_LIBRARY_PATH",) if name in os.environ]
         arguments = script.keep(string_array([os.fsencode(word) for word in words]))

@@ -7,7 +7,7 @@ import sys
 
 from .._abi import linux, machine_code
 from .._abi.foreign import c_string
-from .launching import ENOENT, REFUSALS, Architecture, Launched, LaunchError
+from .launching import ENOENT, REFUSALS, Architecture, Launched, LaunchError, raw_syscall
 from .script import Script
 
 if sys.platform != "linux":
@@ -95,7 +95,6 @@ def predicted_name() -> str:
     if not code_pages_allowed():
         return "fork"
     # clone3(2) of 0 bytes is EINVAL where the call exists; nothing is cloned.
-    from .forklauncher import raw_syscall
 
     try:
         raw_syscall(machine, "clone3", 0, 0)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import sys
 
-from .._abi import syscalls
+from .._abi import linux, syscalls
 from .errors import LaunchError
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
 
 EPERM, ENOENT, ESRCH, EINTR, E2BIG, EBADF, EAGAIN, ENOMEM, EINVAL, ENOSYS = 1, 2, 3, 4, 7, 9, 11, 12, 22, 38
-SIGCHLD = 17
 CHILD_FAILED = 127
 
 __all__ = ["Architecture", "LaunchError", "Launched", "reap", "resettable_signals"]
@@ -93,3 +92,22 @@ def resettable_signals() -> list[int]:
             if signal.getsignal(number) is signal.SIG_IGN:
                 ignored |= 1 << (number - 1)
     return [number for number in range(1, 65) if not ignored >> (number - 1) & 1]
+
+
+def raw_syscall(architecture: Architecture, name: str, *arguments: int) -> int:
+    """A system call by name; OSError under that name."""
+    try:
+        result: int = linux.syscall(architecture.numbers[name], *arguments, *(0,) * (6 - len(arguments)))
+    except OSError as error:
+        raise LaunchError.of(name, error.errno or 0) from None
+    return result
+
+
+def open_pidfd(architecture: Architecture, pid: int) -> int:
+    """A close-on-exec pidfd of our unreaped child `pid`, or -1 where the kernel has none: pidfd_open(2), Linux 5.3."""
+    try:
+        return raw_syscall(architecture, "pidfd_open", pid, 0)
+    except OSError as error:
+        if error.errno in REFUSALS:
+            return -1
+        raise

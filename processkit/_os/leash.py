@@ -152,8 +152,3 @@ class LeashContainer:
         """Kill the child if it still lives; its reaper is its handle."""
         if not leave:
             self.tree.kill()
-
-
-def leash_strength() -> str:
-    """The kernel keeps it: PR_SET_PDEATHSIG."""
-    return "kernel"

@@ -34,20 +34,20 @@ def mechanism() -> str:
         return "cgroup_v2"
     if _guardian is not None:
         return "process_group"
-    return choose_mechanism()[0]
+    return "process_group" if _base() is None else "cgroup_v2"
 
 
-def choose_mechanism() -> tuple[str, str]:
-    """(mechanism, why not a stronger one)."""
+def _base() -> str | None:
+    """Where cgroup_v2 can make its home, None for process_group."""
     wanted = forced_mechanism or os.environ.get("PROCESSKIT_MECHANISM")
     if wanted == "process_group":
-        return wanted, "process_group was asked for"
+        return None
     if wanted not in (None, "", "cgroup_v2"):
         raise ValueError(f"PROCESSKIT_MECHANISM must be cgroup_v2 or process_group, not {wanted!r}")
     base, reason = why_unusable()
     if base is None and wanted == "cgroup_v2":
         raise NotImplementedError(f"cgroup_v2 was asked for, but {reason}")
-    return ("process_group", reason) if base is None else ("cgroup_v2", "")
+    return base
 
 
 def _hold() -> None:
@@ -60,14 +60,13 @@ def _hold() -> None:
             after_fork_in_child(_forget)
             atexit.register(_release)
             _hooked = True
-        if choose_mechanism()[0] == "cgroup_v2":
+        base = _base()
+        if base is None:
+            _guardian = Guardian("")
+        else:
             from .cgroup import Home
 
-            base = why_unusable()[0]
-            assert base is not None
             _home = Home(base)
-        else:
-            _guardian = Guardian("")
 
 
 def private_container() -> Container:
@@ -91,6 +90,18 @@ def group_container(survive_owner: bool) -> GroupContainer:
 
     assert _guardian is not None
     return GroupsContainer(_guardian, private=False, outlives=survive_owner)
+
+
+def leash_container() -> Container:
+    """No container: one direct child that the kernel kills when we die."""
+    from .leash import LeashContainer
+
+    return LeashContainer()
+
+
+def leash_strength() -> str:
+    """The kernel keeps the leash: PR_SET_PDEATHSIG(2const)."""
+    return "kernel"
 
 
 def spawn_detached(plan: Plan) -> int:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import _thread
 import os
-import signal
 import sys
 from array import array
 
@@ -21,6 +20,7 @@ from .identity import peak_memory
 from .launching import reap
 from .port import Child, Plan, Usage
 from .procfs import is_same, read_stat, start_time
+from .signals import SIGCONT, SIGSTOP
 from .spawning import spawn_child
 
 if sys.platform != "linux":
@@ -204,13 +204,13 @@ class GroupsContainer:
         """SIGSTOP for everybody who is found. Idempotent."""
         with self._spawning:
             self._frozen = True
-            self.tree.send(signal.SIGSTOP)
+            self.tree.send(SIGSTOP)
 
     def thaw(self) -> None:
         """SIGCONT for everybody who is found. Idempotent."""
         with self._spawning:
             self._frozen = False
-            self.tree.send(signal.SIGCONT)
+            self.tree.send(SIGCONT)
 
     def adopt(self, pid: int) -> None:
         """Take in one process and what descends from it while it lives."""

@@ -6,11 +6,11 @@ What leaves its group *and* whose parent dies is out of reach here: that is what
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import time
 
 from .procfs import read_stat, snapshot
+from .signals import SIGKILL, SIGSTOP
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
@@ -80,12 +80,12 @@ def kill_all(groups: set[int], roots: set[int]) -> None:
             break
         for stat in fresh:
             stopped[stat.pid, stat.start] = stat
-            _send(stat, signal.SIGSTOP)
+            _send(stat, SIGSTOP)
     for stat in stopped.values():
-        _send(stat, signal.SIGKILL)
+        _send(stat, SIGKILL)
     for group in groups:
         try:
-            os.killpg(group, signal.SIGKILL)
+            os.killpg(group, SIGKILL)
         except (ProcessLookupError, PermissionError):
             pass  # empty, or all of another user: nothing of it can be signalled
 

@@ -9,6 +9,7 @@ from .birth import Placement, compile_script
 from .child import LinuxChild
 from .launchers import launcher
 from .launching import Launched
+from .signals import SIGKILL
 from .stdio import Streams
 
 if sys.platform != "linux":
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
 
     from .port import Plan, Tree
     from .script import Script
-
-
-SIGKILL = 9
 
 
 def launch_here(script: Script, launched: Launched) -> None:

@@ -6,7 +6,6 @@ events to the same place: (what, bytes).
 
 from __future__ import annotations
 
-import fcntl
 import os
 import select
 import sys
@@ -63,6 +62,8 @@ def read_ready(descriptor: int, flooding: set[int]) -> bytes:
         return os.read(descriptor, FLOOD_SIZE)
     data = os.read(descriptor, READ_SIZE)
     if len(data) == READ_SIZE:
+        import fcntl
+
         flooding.add(descriptor)
         try:
             fcntl.fcntl(descriptor, F_SETPIPE_SZ, FLOOD_SIZE)

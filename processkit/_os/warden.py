@@ -1,14 +1,13 @@
 """The guardian itself: a process that outlives its owner just long enough to end what the owner started.
 
 Started by `guardian.py` as `python -I -S -c BOOT PACKAGE OWNER START HOME`, in a session of its own, the pipe on
-descriptor 0 and nothing else open. It sleeps in one poll: no timer, no wake-up while the owner lives.
+descriptor 0 and nothing else open, and with the signals ignored that mean somebody else. It sleeps in one poll: no timer, no wake-up while the owner lives.
 """
 
 from __future__ import annotations
 
 import os
 import select
-import signal
 import sys
 import time
 
@@ -25,8 +24,6 @@ LATE_REGISTRATIONS = 5.0
 
 def main(arguments: list[str]) -> None:
     """Watch over owner `arguments[0]` that started at `arguments[1]`; `arguments[2]` is its cgroup home or empty."""
-    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGTSTP", "SIGPIPE"):
-        signal.signal(getattr(signal, name), signal.SIG_IGN)
     _call_ourselves("processkit-grd")
     owner, start, home = int(arguments[0]), int(arguments[1]), arguments[2]
     guard = Guard()
