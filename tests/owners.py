@@ -15,7 +15,7 @@ import time
 
 import pytest
 
-from processkit._os.home import home_name, usable_base, why_unusable
+from processkit._os.home import usable_base, why_unusable
 from processkit._os.procfs import pid_namespace, read_stat, start_time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))

@@ -136,7 +136,9 @@ def test_the_whole_tree_is_killed_with_those_that_left_their_session(container):
 
 def test_a_tree_that_forks_all_the_time_is_killed_whole(container):
     # Each generation lives for a moment only; the loop ends by itself after some thousand turns.
-    child = container.spawn(plan_for("echo ready; i=0; while [ $i -lt 3000 ]; do (sleep 0.01 &) ; i=$((i+1)); done; exec sleep 60"))
+    child = container.spawn(
+        plan_for("echo ready; i=0; while [ $i -lt 3000 ]; do (sleep 0.01 &) ; i=$((i+1)); done; exec sleep 60")
+    )
     ready(child)
     container.tree.kill()
     eventually(container.tree.empty)
@@ -145,7 +147,7 @@ def test_a_tree_that_forks_all_the_time_is_killed_whole(container):
 
 def test_a_signal_reaches_every_member(container):
     trap = "trap 'exit 0' TERM; echo ready; while :; do sleep 0.05; done"
-    child = container.spawn(plan_for(f"sh -c \"{trap}\" & {trap.replace('echo ready', 'wait_ready=1')}; wait"))
+    child = container.spawn(plan_for(f'sh -c "{trap}" & {trap.replace("echo ready", "wait_ready=1")}; wait'))
     ready(child)
     assert container.tree.send(signal.SIGTERM) >= 2
     eventually(container.tree.empty)

@@ -182,7 +182,9 @@ def test_a_child_starts_with_default_signals_and_none_blocked_whatever_its_paren
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
     handler = signal.signal(signal.SIGUSR1, lambda *_: None)
     try:
-        blocked, ignored, caught = (int(word, 16) for word in said(launcher, "/bin/grep", "-h", "Sig", "/proc/self/status").split()[5::2])
+        blocked, ignored, caught = (
+            int(word, 16) for word in said(launcher, "/bin/grep", "-h", "Sig", "/proc/self/status").split()[5::2]
+        )
     except ValueError:
         lines = dict(line.split(":") for line in said(launcher, "/bin/grep", "Sig", "/proc/self/status").splitlines())
         blocked, ignored, caught = (int(lines[name], 16) for name in ("SigBlk", "SigIgn", "SigCgt"))

@@ -40,7 +40,7 @@ _NOTHING_AT = address(_NOTHING)
 class Placement:
     """How the child gets into its container; each field is one way, and none is a child that stays with its parent."""
 
-    __slots__ = ("cgroup_fd", "orphan", "own_group", "procs_fd", "register_fd", "registration")
+    __slots__ = ("cgroup_fd", "orphan", "own_group", "procs_fd", "register_fd", "registration", "take_terminal")
 
     def __init__(self) -> None:
         #: CLONE_INTO_CGROUP: the directory's descriptor.
@@ -52,6 +52,8 @@ class Placement:
         self.registration: array[int] | None = None
         #: setpgid(0, 0), unless the plan wants a session of its own.
         self.own_group = True
+        #: Its own group gets the terminal that is our stdin. tcsetpgrp(3)
+        self.take_terminal = False
         #: To be nobody's child, outside every container.
         self.orphan = False
 
@@ -88,6 +90,12 @@ def _join(script: Script, plan: Plan, placement: Placement) -> None:
     elif placement.own_group:
         script.call("setpgid", 0, 0)
     script.registration = placement.registration
+    if placement.take_terminal and placement.registration is not None:
+        # Its group becomes the foreground group of our terminal; all signals are blocked, so SIGTTOU cannot stop it.
+        import termios
+
+        address_of_pid = placement.registration.buffer_info()[0] + placement.registration.itemsize
+        script.call("ioctl", 0, termios.TIOCSPGRP, address_of_pid)
     if placement.register_fd >= 0 and placement.registration is not None:
         message, length = placement.registration.buffer_info()
         size = length * placement.registration.itemsize

@@ -80,6 +80,20 @@ def in_foreground() -> bool:
         return False
 
 
+def take_terminal_back() -> None:
+    """Make our process group the foreground group of the terminal that is our stdin again."""
+    import signal
+
+    # We are in the background now, where tcsetpgrp(3) is answered with SIGTTOU unless that is blocked.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTTOU])
+    try:
+        os.tcsetpgrp(0, os.getpgrp())
+    except OSError:
+        pass  # the terminal has been hung up
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class Descriptors:
     """Descriptors that are closed together, by `close` or the end of the `with` block; `release` hands one on."""
 

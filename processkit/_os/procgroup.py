@@ -14,6 +14,7 @@ from array import array
 
 from . import proctree
 from .birth import Placement
+from .descriptors import take_terminal_back
 from .errors import Refused
 from .guardian import Guardian
 from .identity import peak_memory
@@ -34,12 +35,14 @@ if TYPE_CHECKING:
 class Groups:
     """Process groups and single adopted processes: a Tree."""
 
-    __slots__ = ("_guardian", "_lock", "_waiting", "adopted", "pgids")
+    __slots__ = ("_guardian", "_lock", "_waiting", "adopted", "lent_terminal", "pgids")
 
     def __init__(self, guardian: Guardian) -> None:
         self._guardian = guardian
         self._lock = _thread.allocate_lock()
         self.pgids: set[int] = set()
+        #: A child has our terminal; it comes back with the child's release.
+        self.lent_terminal = False
         #: pid → start time of processes that joined later.
         self.adopted: dict[int, int] = {}
         # Ended leaders whose zombie keeps the number of a group that still has members.
@@ -80,6 +83,9 @@ class Groups:
 
     def release(self, pid: int) -> None:
         """Reap the leader, or let its zombie hold the number while others of its group live."""
+        if self.lent_terminal:
+            self.lent_terminal = False
+            take_terminal_back()
         with self._lock:
             self._waiting.add(pid)
         self.prune()
@@ -128,6 +134,7 @@ class OneGroup(Groups):
 
     def release(self, pid: int) -> None:
         """The whole group decides when the number is free."""
+        self._whole.lent_terminal = self.lent_terminal
         self._whole.release(pid)
 
 
@@ -138,7 +145,8 @@ def _spawn_in(guardian: Guardian, tree: Groups, plan: Plan, guarded: bool) -> Li
         guardian.ensure()
         if guardian.takes_registration:
             placement.register_fd = guardian.pipe
-            placement.registration = array("i", [int.from_bytes(b"new ", sys.byteorder), 0])
+    placement.registration = array("i", [int.from_bytes(b"new ", sys.byteorder), 0])
+    placement.take_terminal = tree.lent_terminal = plan.terminal
     child = spawn_child(plan, placement, tree)
     if guarded:
         try:
