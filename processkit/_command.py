@@ -241,42 +241,44 @@ class Command:
 
     def uid(self, uid: int) -> Command:
         """Run as this user, after groups and gid were set. setresuid(2)"""
-        return self._with(uid=validate.unsigned(uid, "uid"))
+        return self._with(attributed=True, uid=validate.unsigned(uid, "uid"))
 
     def gid(self, gid: int) -> Command:
         """Run as this group. setresgid(2)"""
-        return self._with(gid=validate.unsigned(gid, "gid"))
+        return self._with(attributed=True, gid=validate.unsigned(gid, "gid"))
 
     def groups(self, gids: Sequence[int]) -> Command:
         """Replace the supplementary groups. setgroups(2)"""
-        return self._with(groups=tuple(validate.unsigned(gid, "each of groups") for gid in validate.sequence(gids, "groups")))
+        return self._with(
+            attributed=True, groups=tuple(validate.unsigned(gid, "each of groups") for gid in validate.sequence(gids, "groups"))
+        )
 
     def setsid(self) -> Command:
         """Give the child a session of its own. setsid(2)"""
-        return self._with(new_session=True)
+        return self._with(attributed=True, new_session=True)
 
     def umask(self, mask: int) -> Command:
         """The child's file mode creation mask. umask(2)"""
-        return self._with(umask=validate.unsigned(mask, "umask", 0o7777))
+        return self._with(attributed=True, umask=validate.unsigned(mask, "umask", 0o7777))
 
     def rlimit(self, resource: RlimitResourceName, soft: int, hard: int) -> Command:
         """A resource limit of the process itself, inherited by its children. setrlimit(2)"""
         name = validate.label(resource, "rlimit resource", _RLIMITS)
         limits = (validate.unsigned(soft, "rlimit soft", validate.U64), validate.unsigned(hard, "rlimit hard", validate.U64))
-        return self._with(rlimits={**self._settings.rlimits, name: limits})
+        return self._with(attributed=True, rlimits={**self._settings.rlimits, name: limits})
 
     def priority(self, level: Priority) -> Command:
         """Scheduling priority, inherited by descendants; PermissionDenied at the launch where it is not allowed."""
-        return self._with(priority=validate.label(level, "priority", _PRIORITIES))
+        return self._with(attributed=True, priority=validate.label(level, "priority", _PRIORITIES))
 
     def cpu_affinity(self, cpus: Sequence[int]) -> Command:
         """The processors it may run on."""
         chosen = {validate.unsigned(cpu, "each of cpu_affinity") for cpu in validate.sequence(cpus, "cpu_affinity")}
-        return self._with(affinity=tuple(sorted(chosen)))
+        return self._with(attributed=True, affinity=tuple(sorted(chosen)))
 
     def io_priority(self, class_name: IoPriorityClass, *, level: int | None = None) -> Command:
         """I/O scheduling class, with a level 0 (first) to 7 for `best_effort` and `real_time`. ioprio_set(2)"""
-        return self._with(io_priority=validate.io_priority(class_name, level))
+        return self._with(attributed=True, io_priority=validate.io_priority(class_name, level))
 
     # Verbs.
 

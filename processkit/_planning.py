@@ -6,7 +6,7 @@ import os
 
 from ._errors import PermissionDenied, ProcessError, ProcessNotFound, failure, unsupported
 from ._os import LaunchError, NotExecutable, NotFound, Refused, StreamError, environment, find_program, in_foreground
-from ._os.port import Attributes, File, Plan
+from ._os.port import PLAIN, Attributes, File, Plan
 from ._settings import INHERIT, NULL, PIPE, Redirect, Settings
 
 TYPE_CHECKING = False
@@ -84,6 +84,8 @@ def _file_or_kind(stream: str | Redirect) -> str | File:
 
 
 def _attributes(settings: Settings) -> Attributes:
+    if not settings.attributed:
+        return PLAIN
     attributes = Attributes()
     attributes.uid = settings.uid
     attributes.gid = settings.gid

@@ -50,7 +50,7 @@ class RunningProcess:
     __module__ = __package__
     __slots__ = (
         "__weakref__", "_child", "_closed", "_container", "_lock", "_owner", "_owns", "_plan", "_settings", "_sinks", "_spent",
-        "_started", "_stopping",
+        "_started", "_stopping", "_tended",
     )  # fmt: skip
 
     def __init__(self, container: Container, child: Child, settings: Settings, plan: Plan, owns: bool, started: float) -> None:
@@ -64,6 +64,8 @@ class RunningProcess:
         self._lock = _thread.allocate_lock()
         self._spent = False
         self._closed = False
+        # Its deadline is kept by the tender while nobody waits.
+        self._tended = False
         self._sinks: dict[int, Capture] = {}
         deadline = None if settings.timeout is None else started + settings.timeout
         streams = (plan.stdout == PIPE) + (plan.stderr == PIPE)
@@ -261,7 +263,7 @@ class RunningProcess:
             self._spent = True
             self._sinks = sinks
             run = Run(self._child, self._stopping, sinks, self._soft_signal(), self._stdin())
-        if self._settings.timeout is not None:
+        if self._tended:
             from ._drive.tender import untend
 
             untend(self)
@@ -332,6 +334,7 @@ class RunningProcess:
         if wake is not None:
             from ._drive.tender import tend
 
+            self._tended = True
             tend(self, wake, keep=not self._owns)
 
     def _tend(self) -> float | None:
@@ -386,7 +389,7 @@ class RunningProcess:
         self._leave()
 
     def _leave(self) -> None:
-        if self._settings.timeout is not None:
+        if self._tended:
             from ._drive.tender import untend
 
             untend(self)

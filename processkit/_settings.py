@@ -26,7 +26,7 @@ class Settings:
     """One command's settings. Never changed after it was made: `replace` makes another."""
 
     __slots__ = (
-        "affinity", "arg0", "args", "create_no_window", "cwd", "env", "env_clear", "env_inherit", "gid", "graceful_break",
+        "affinity", "arg0", "args", "attributed", "create_no_window", "cwd", "env", "env_clear", "env_inherit", "gid", "graceful_break",
         "groups", "inherit_stdin", "io_priority", "keep_stdin_open", "kill_on_parent_death", "leash", "logger", "new_session",
         "prefer_local", "priority", "program", "rlimits", "stderr", "stderr_cr", "stderr_decoder", "stdin_data",
         "stdin_file", "stdout", "stdout_cr", "stdout_decoder", "success_codes", "timeout", "timeout_grace", "timeout_set",
@@ -63,6 +63,8 @@ class Settings:
         self.kill_on_parent_death = False
         self.create_no_window = False
         self.graceful_break = False
+        #: One of the attributes below was set.
+        self.attributed = False
         self.uid: int | None = None
         self.gid: int | None = None
         self.groups: tuple[int, ...] | None = None

@@ -14,6 +14,7 @@ def drive(run: Run) -> None:
         while not run.done:
             # What has happened is told before what the clock says: a child that ended in time did not time out.
             waiter.wait(run.seconds_left(), run.report)
-            run.tick()
+            if not run.done:
+                run.tick()
     finally:
         waiter.close()

@@ -80,7 +80,8 @@ class Run:
             self.stopping.exited(time.monotonic())
         elif what == TREE:
             self.stopping.actions.append(LOOK)
-        self.act()
+        if self.stopping.actions:
+            self.act()
 
     def tick(self) -> None:
         """Time passed."""
@@ -122,12 +123,11 @@ class Run:
         self._pause = min(self._pause * 2, LAST_LOOK)
 
     def _take(self, stream: int, data: bytes) -> None:
-        sink = self.sinks[stream]
         if data:
-            sink.feed(data)
-            return
-        self._close(stream)
-        self.stopping.closed(time.monotonic())
+            self.sinks[stream].feed(data)
+        else:
+            self._close(stream)
+            self.stopping.closed(time.monotonic())
 
     def _close(self, stream: int) -> None:
         self.sinks[stream].close()

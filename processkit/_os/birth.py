@@ -10,7 +10,7 @@ from .._abi import linux
 from .._abi.foreign import address, buffer, c_string, string_array
 from .launchers import architecture
 from .launching import EBADF, raw_syscall
-from .port import Plan
+from .port import PLAIN, Plan
 from .script import Script
 from .signals import SIGKILL, SIGPIPE, SIGXFSZ
 from .stdio import KEEP
@@ -40,7 +40,7 @@ _NOTHING_AT = address(_NOTHING)
 class Placement:
     """How the child gets into its container; each field is one way, and none is a child that stays with its parent."""
 
-    __slots__ = ("cgroup_fd", "orphan", "own_group", "procs_fd", "register_fd", "registration", "take_terminal")
+    __slots__ = ("cgroup_fd", "orphan", "own_group", "owner_bound", "procs_fd", "register_fd", "registration", "take_terminal")
 
     def __init__(self) -> None:
         #: CLONE_INTO_CGROUP: the directory's descriptor.
@@ -54,7 +54,9 @@ class Placement:
         self.own_group = True
         #: Its own group gets the terminal that is our stdin. tcsetpgrp(3)
         self.take_terminal = False
-        #: To be nobody's child, outside every container.
+        #: Killed by the kernel when the thread that clones it ends.
+        self.owner_bound = False
+        #: To be nobody's child, outside every container, in a session of its own.
         self.orphan = False
 
 
@@ -62,12 +64,14 @@ def compile_script(plan: Plan, streams: list[int], placement: Placement) -> Scri
     """The whole script. The order matters: containment first, privileges last, the mask just before the program."""
     script = Script(architecture().numbers)
     _join(script, plan, placement)
-    _set_attributes(script, plan)
+    if plan.attributes is not PLAIN:
+        _set_attributes(script, plan)
     _set_streams(script, streams)
     if plan.cwd is not None:
         script.call("chdir", script.keep(c_string(plan.cwd)))
-    _drop_privileges(script, plan)
-    if plan.attributes.owner_bound:
+    if plan.attributes is not PLAIN:
+        _drop_privileges(script, plan)
+    if placement.owner_bound:
         # Behind the change of ids, which clears it: PR_SET_PDEATHSIG(2const).
         script.call("prctl", linux.PR_SET_PDEATHSIG, SIGKILL)
     if not placement.orphan:
@@ -85,7 +89,7 @@ def _join(script: Script, plan: Plan, placement: Placement) -> None:
     script.into_cgroup = placement.cgroup_fd
     if placement.procs_fd >= 0:
         script.call("write", placement.procs_fd, script.keep(c_string(b"0")), 1, low=1)
-    if plan.attributes.new_session:
+    if plan.attributes.new_session or placement.orphan:
         script.call("setsid")
     elif placement.own_group:
         script.call("setpgid", 0, 0)

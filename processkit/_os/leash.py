@@ -138,8 +138,8 @@ class LeashContainer:
 
     def spawn(self, plan: Plan) -> LinuxChild:
         """Start the child; on an exception nothing of it is alive."""
-        plan.attributes.owner_bound = True
         placement = Placement()
+        placement.owner_bound = True
         placement.own_group = False
         child = spawn_child(plan, placement, self.tree, _launch)
         self.tree.hold(child)

@@ -114,7 +114,6 @@ def spawn_detached(plan: Plan) -> int:
     placement = Placement()
     placement.orphan = True
     placement.registration = array("i", [0, -1])
-    plan.attributes.new_session = True
     return spawn_orphan(plan, placement)
 
 

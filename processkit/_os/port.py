@@ -34,7 +34,7 @@ class File:
 class Attributes:
     """What the child is besides its program. `None` (or empty): as its parent."""
 
-    __slots__ = ("affinity", "gid", "groups", "io_priority", "new_session", "nice", "owner_bound", "rlimits", "uid", "umask")
+    __slots__ = ("affinity", "gid", "groups", "io_priority", "new_session", "nice", "rlimits", "uid", "umask")
 
     def __init__(self) -> None:
         self.uid: int | None = None
@@ -48,8 +48,10 @@ class Attributes:
         self.affinity: tuple[int, ...] | None = None
         #: (class name of api.md §3.9, level)
         self.io_priority: tuple[str, int] | None = None
-        #: Killed by the kernel when the thread that spawned it ends.
-        self.owner_bound = False
+
+
+#: A child that is as its parent in everything; shared, and so never changed.
+PLAIN = Attributes()
 
 
 class Plan:

@@ -90,22 +90,27 @@ class Waiter:
         self._poller = select.poll()
         self._what: dict[int, int] = {}
         self._flooding: set[int] = set()
-        self._watch(child.ended, ENDED)
-        self._watch(child.stream(STDOUT), STDOUT)
-        self._watch(child.stream(STDERR), STDERR)
-        if feed is not None:
-            self._watch(child.stream(STDIN), STDIN, select.POLLOUT)
+        # A child that is fed nothing gets a millisecond to end before we listen to its pipes.
         self._quick = child.stream(STDIN) < 0
+        self._watch(child.ended, ENDED)
+        if not self._quick:
+            self._watch_streams()
+
+    def _watch_streams(self) -> None:
+        self._watch(self._child.stream(STDOUT), STDOUT)
+        self._watch(self._child.stream(STDERR), STDERR)
+        if self._feed is not None:
+            self._watch(self._child.stream(STDIN), STDIN, select.POLLOUT)
 
     def _await_quick_end(self) -> None:
-        """Give the child a millisecond to end before we listen to its pipes.
+        """Wait for the end alone, then listen to the pipes as well.
 
-        A child that lives shorter than that costs one wake-up instead of one for its output, one for the end of each pipe
-        and one for its own end; what it says meanwhile waits in the pipes.
+        A child that lives shorter than a millisecond costs one wake-up instead of one for its output, one for the end of each
+        pipe and one for its own end; what it says meanwhile waits in the pipes.
         """
-        poller = select.poll()
-        poller.register(self._child.ended, select.POLLIN)
-        poller.poll(1)
+        self._quick = False
+        self._poller.poll(1)
+        self._watch_streams()
 
     def _watch(self, descriptor: int, what: int, mask: int = select.POLLIN) -> None:
         if descriptor >= 0:
@@ -129,9 +134,7 @@ class Waiter:
     def wait(self, seconds: float | None, report: Callable[[int, bytes], None]) -> None:
         """Block for at most `seconds`; report what happened."""
         if self._quick:
-            self._quick = False
-            if seconds is None or seconds > 0.001:
-                self._await_quick_end()
+            self._await_quick_end()
         # poll(2) counts whole milliseconds: rounded up, or the last one would be spent spinning.
         timeout = None if seconds is None else max(0, -int(-seconds * 1000 // 1))
         for descriptor, happened in self._poller.poll(timeout):

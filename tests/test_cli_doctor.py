@@ -1,0 +1,295 @@
+"""`python -m processkit doctor`, and how the command line delivers its own output (api.md §26.3, §26.4)."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+import processkit
+from processkit._cli import doctor as doctor_module
+from processkit._cli import main
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+KEYS = {"mechanism", "host_containment", "verdict", "exit_code", "resource_limits", "caveat"}
+VERDICTS = {"OK": 0, "DEGRADED": 1, "UNAVAILABLE": 3, "ERROR": 4}
+CAPS = {"max_memory": 1 << 20, "max_processes": 1, "cpu_quota": 0.1}
+
+
+def environment(**more: str) -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": ROOT, **more}
+
+
+def doctor(*words: str, **settings) -> subprocess.CompletedProcess:
+    """Run `doctor` to its end."""
+    settings = {
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.PIPE,
+        "text": True,
+        "env": environment(),
+        "check": False,
+        **settings,
+    }
+    return subprocess.run([sys.executable, "-m", "processkit", "doctor", *words], timeout=60, **settings)
+
+
+def shell(script: str) -> subprocess.CompletedProcess:
+    """Run a shell script in which $PK is the command line."""
+    variables = environment(PK=f"{sys.executable} -m processkit")
+    return subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, env=variables, timeout=60, check=False)
+
+
+@pytest.fixture
+def refusing(monkeypatch):
+    """refusing(plain=error, max_memory=error…): groups raise these; everything else is granted."""
+
+    def refuse(**errors: Exception) -> None:
+        real = processkit.ProcessGroup
+
+        class Group(real):
+            def __init__(self, **caps) -> None:
+                for name in caps or ["plain"]:
+                    if name in errors:
+                        raise errors[name]
+                    assert name == "plain" or caps[name] == CAPS[name]
+                super().__init__()
+
+        monkeypatch.setattr(doctor_module, "ProcessGroup", Group)
+
+    return refuse
+
+
+def report(capsys, *words: str) -> tuple[int, str]:
+    """(status, stdout) of `doctor` in this process; nothing on stderr."""
+    status = main(["doctor", *words])
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    return status, captured.out
+
+
+def as_json(capsys) -> dict:
+    """The JSON report, whose exit status agrees with the text's and with what it says itself."""
+    status, text = report(capsys, "--json")
+    found = json.loads(text)
+    assert found["exit_code"] == status == VERDICTS[found["verdict"]]
+    assert report(capsys)[0] == status
+    return found
+
+
+def test_the_report_of_this_machine_agrees_with_itself_and_with_its_exit_status():
+    text, told = doctor(), doctor("--json")
+    found = json.loads(told.stdout)
+    assert (text.stderr, told.stderr) == ("", "")
+    assert text.returncode == told.returncode == found["exit_code"] == VERDICTS[found["verdict"]]
+    assert f"  verdict: {found['verdict']} - " in text.stdout
+
+
+def test_the_text_has_a_header_a_line_for_each_finding_a_note_and_the_verdict():
+    first, *lines = doctor().stdout.splitlines()
+    assert first == "processkit doctor"
+    assert all(line.startswith("  ") for line in lines)
+    labels = [line.split(":")[0].strip() for line in lines]
+    findings = {"version", "launcher", "guardian", "graceful-stop scope", "parent-death cleanup"}
+    assert findings <= set(labels)
+    assert labels[-4:] == ["containment mechanism", "resource limits", "note", "verdict"]
+    columns = {line.index(":") for line in lines if line.split(":")[0].strip() not in ("note", "verdict")}
+    assert len(columns) == 1, "the values do not stand in one column"
+
+
+def test_the_json_has_exactly_its_keys():
+    found = json.loads(doctor("--json").stdout)
+    assert set(found) == KEYS
+    assert set(found["resource_limits"]) == set(CAPS)
+    assert all(isinstance(value, bool) for value in found["resource_limits"].values())
+    assert set(found["host_containment"]) == {"mechanism", "soft_stop_scope", "parent_death_cleanup", "version"}
+    assert all(isinstance(value, str) and value for value in found["host_containment"].values())
+    assert "Windows Job Object" in found["caveat"]
+    assert found["host_containment"]["version"] == processkit.__version__
+
+
+@pytest.mark.parametrize("mechanism", ["cgroup_v2", "process_group"])
+def test_doctor_names_the_mechanism_that_would_be_used(mechanism):
+    if mechanism == "cgroup_v2" and processkit.host_containment().mechanism != mechanism:
+        pytest.skip("no cgroup_v2 here")
+    result = doctor("--json", env=environment(PROCESSKIT_MECHANISM=mechanism))
+    assert json.loads(result.stdout)["mechanism"] == mechanism
+
+
+def test_when_everything_is_granted_the_verdict_is_ok(refusing, capsys):
+    refusing()
+    assert as_json(capsys)["resource_limits"] == dict.fromkeys(CAPS, True)
+    status, text = report(capsys)
+    assert status == 0
+    assert "  resource limits        : available\n" in text
+
+
+@pytest.mark.parametrize("kind", [processkit.ResourceLimit, processkit.Unsupported])
+def test_a_refused_cap_is_degraded_and_does_not_hide_the_others(kind, refusing, capsys):
+    refusing(max_processes=kind("no pids here"))
+    found = as_json(capsys)
+    assert found["verdict"] == "DEGRADED"
+    assert found["resource_limits"] == {"max_memory": True, "max_processes": False, "cpu_quota": True}
+    assert "  resource limits        : unavailable --max-processes (no pids here)\n" in report(capsys)[1]
+
+
+def test_refused_caps_are_all_named(refusing, capsys):
+    refusing(max_memory=processkit.ResourceLimit("one"), cpu_quota=processkit.ResourceLimit("two"))
+    assert "  resource limits        : unavailable --max-memory (one); --cpu-quota (two)\n" in report(capsys)[1]
+
+
+@pytest.mark.parametrize("kind", [processkit.ResourceLimit, processkit.Unsupported])
+def test_a_refused_plain_group_is_unavailable_and_probes_no_further(kind, refusing, capsys):
+    refusing(plain=kind("not here"), max_memory=OSError("not asked"))
+    found = as_json(capsys)
+    assert (found["verdict"], found["mechanism"]) == ("UNAVAILABLE", "unavailable")
+    assert set(found) == KEYS
+    assert found["resource_limits"] == dict.fromkeys(CAPS, False)
+    text = report(capsys)[1]
+    assert "  containment mechanism  : unavailable (not here)\n" in text
+    assert "  resource limits        : unknown" in text
+
+
+def test_a_plain_group_that_fails_is_an_error(refusing, capsys):
+    refusing(plain=OSError(28, "no space"))
+    found = as_json(capsys)
+    assert (found["verdict"], found["mechanism"]) == ("ERROR", "unknown")
+    (failure,) = found["error_probe_failures"]
+    assert failure.startswith("containment mechanism (")
+    assert "no space" in failure
+    text = report(capsys)[1]
+    assert "  containment mechanism  : error probing (" in text
+    assert "  resource limits        : unknown" in text
+
+
+def test_a_cap_whose_probe_fails_is_an_error_that_does_not_hide_a_refusal(refusing, capsys):
+    refusing(max_memory=OSError("bad disk"), cpu_quota=processkit.ResourceLimit("no cpu"))
+    found = as_json(capsys)
+    assert set(found) == KEYS | {"error_probe_failures"}
+    assert found["verdict"] == "ERROR"
+    assert found["error_probe_failures"] == ["--max-memory (bad disk)"]
+    text = report(capsys)[1]
+    assert "error probing --max-memory (bad disk)" in text
+    assert "also unavailable --cpu-quota (no cpu)" in text
+
+
+def test_doctor_takes_no_command():
+    result = doctor("--", "true")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith("usage: python -m processkit doctor")
+    assert "does not take a trailing command" in result.stderr
+
+
+@pytest.mark.parametrize("words", [["--nonsense"], ["--timeout", "1"], ["true"]])
+def test_what_doctor_does_not_know_is_a_usage_error_of_doctor(words):
+    result = doctor(*words)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith("usage: python -m processkit doctor")
+
+
+def test_doctor_starts_nothing():
+    if not os.access("/usr/bin/strace", os.X_OK):
+        pytest.skip("no strace here")
+    words = ["/usr/bin/strace", "-f", "-e", "trace=process,process_vm_readv", sys.executable, "-m", "processkit", "doctor"]
+    result = subprocess.run(words, capture_output=True, text=True, env=environment(), timeout=60, check=False)
+    if "ptrace" in result.stderr.lower():
+        pytest.skip("nobody may be traced here")
+    started = [line for line in result.stderr.splitlines() if line.split("(")[0] in ("clone", "fork", "vfork", "execve")]
+    assert len(started) == 1, started
+    # A clone3 of no bytes is a question; no process comes of it.
+    assert not [line for line in result.stderr.splitlines() if line.startswith("clone3(") and "= -1" not in line]
+
+
+def test_doctor_leaves_no_directory():
+    script = """
+import os, sys
+from processkit._cli import main
+from processkit._os.home import usable_base
+main(["doctor"])
+from processkit._os import linux
+linux._release()
+base = usable_base()
+mine = [] if base is None else [name for name in os.listdir(base) if f"-{os.getpid()}-" in name]
+sys.exit(f"left {mine}" if mine else 0)
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, env=environment(), timeout=60, check=False
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+# Delivery of our own output.
+
+
+def verdict() -> int:
+    return doctor().returncode
+
+
+@pytest.mark.parametrize("words", ["doctor", "doctor --json", "run --help"])
+def test_output_that_does_not_fit_anywhere_is_119_and_said(words):
+    result = shell(f"exec $PK {words} >/dev/full")
+    assert result.returncode == 119
+    assert result.stderr.startswith("processkit: could not ")
+    assert "stdout" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("words", ["doctor", "doctor --json"])
+def test_a_reader_that_has_gone_is_no_word_worth_and_keeps_the_verdict(words):
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        result = doctor(*words.split()[1:], stdout=write)
+    finally:
+        os.close(write)
+    assert (result.returncode, result.stderr) == (verdict(), "")
+
+
+def test_a_closed_stdout_is_skipped_and_keeps_the_verdict():
+    result = shell("exec $PK doctor >&-")
+    assert (result.returncode, result.stdout, result.stderr) == (verdict(), "", "")
+
+
+def test_with_all_streams_closed_the_status_is_still_the_childs():
+    result = shell("exec $PK run -- /bin/sh -c 'exit 5' <&- >&- 2>&-")
+    assert (result.returncode, result.stdout, result.stderr) == (5, "", "")
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-"])
+def test_a_stream_that_is_closed_for_us_is_closed_for_the_child(closed):
+    number = {"<&-": 0, ">&-": 1, "2>&-": 2}[closed]
+    script = f"import os, sys\ntry: os.fstat({number})\nexcept OSError: sys.exit(7)"
+    result = shell(f"exec $PK run -- {sys.executable} -c '{script}' {closed}")
+    assert result.returncode == 7
+
+
+@pytest.mark.parametrize(
+    ("words", "status"), [("run -- /no/such/program", 127), ("run --nonsense -- true", 2), ("run", 2), ("", 2)]
+)
+def test_a_message_that_nobody_can_read_changes_no_status(words, status):
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        command = [sys.executable, "-m", "processkit", *words.split()]
+        result = subprocess.run(command, stdout=subprocess.PIPE, stderr=write, env=environment(), timeout=60, check=False)
+    finally:
+        os.close(write)
+    assert (result.returncode, result.stdout) == (status, b"")
+    result = shell(f"exec $PK {words} 2>&-")
+    assert (result.returncode, result.stdout) == (status, "")
+
+
+def test_the_console_script_is_the_same_command_line():
+    script = "from processkit._cli import main_and_exit; main_and_exit()"
+    words = [sys.executable, "-c", script, "run", "--", "/bin/sh", "-c", "echo out; exit 12"]
+    result = subprocess.run(words, capture_output=True, text=True, env=environment(), timeout=60, check=False)
+    assert (result.returncode, result.stdout, result.stderr) == (12, "out\n", "")
+
+
+def test_functions_registered_for_the_exit_still_run():
+    script = "import atexit; atexit.register(print, 'at exit'); from processkit._cli import main_and_exit; main_and_exit()"
+    words = [sys.executable, "-c", script, "run", "--", "/bin/true"]
+    result = subprocess.run(words, capture_output=True, text=True, env=environment(), timeout=60, check=False)
+    assert (result.returncode, result.stdout) == (0, "at exit\n")
