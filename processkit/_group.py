@@ -7,7 +7,9 @@ import os
 import time
 
 from . import _validate as validate
+from ._drive.tender import review
 from ._errors import ProcessError, ResourceLimit, failure, unsupported
+from ._launch import plan_unattended
 from ._log import DEBUG, listener, log
 from ._os import group_container, identify
 from ._planning import make_plan
@@ -18,13 +20,14 @@ from ._verbs import exit_code_of, probe_of, require_loop, text_of
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
-    from typing import Any
+    from typing import Any, Callable
 
     from ._command import Command
     from ._inspect import MemberInfo
-    from ._os.port import GroupContainer
+    from ._os.port import GroupContainer, Plan
     from ._result import BytesResult, ProcessResult
     from ._running import RunningProcess
+    from ._settings import Settings
 
 DEFAULT_GRACE = 2.0
 SIGTERM, SIGKILL = 15, 9
@@ -169,11 +172,11 @@ class ProcessGroup:
 
     def start(self, command: Command, /) -> RunningProcess:
         """Start a member; the handle does not own the group."""
-        process = self._start(command)
-        process._keep_deadline()
+        process = self._start(command, plan_unattended)
+        process._leave_unattended()
         return process
 
-    def _start(self, command: Command) -> RunningProcess:
+    def _start(self, command: Command, plan: Callable[[Settings], Plan] = make_plan) -> RunningProcess:
         settings = command._settings
         if settings.leash:
             raise unsupported("leash", "a leashed child belongs to no group")
@@ -181,22 +184,22 @@ class ProcessGroup:
             settings = settings.replace(logger=self._logger)
         container = self._open()
         try:
-            return start_in(container, settings, make_plan(settings), owns=False)
+            return start_in(container, settings, plan(settings), owns=False)
         except ProcessError:
             self._open()
             raise
 
     async def astart(self, command: Command, /) -> RunningProcess:
         """Async twin of `start`."""
-        process = await self._astart(command)
-        process._keep_deadline()
+        process = await self._astart(command, plan_unattended)
+        process._leave_unattended()
         return process
 
-    async def _astart(self, command: Command) -> RunningProcess:
+    async def _astart(self, command: Command, plan: Callable[[Settings], Plan] = make_plan) -> RunningProcess:
         require_loop(command.program)
         from ._drive.spawner import beside_the_loop
 
-        return await beside_the_loop(command.program, lambda: self._start(command))
+        return await beside_the_loop(command.program, lambda: self._start(command, plan))
 
     def output(self, command: Command, /) -> ProcessResult:
         """Run a member; its text, its outcome."""
@@ -358,6 +361,7 @@ class ProcessGroup:
         """Async twin of `shutdown`; cancelled, it becomes an immediate kill."""
         if self._closed or os.getpid() != self._owner:
             return
+        require_loop("ProcessGroup")
         try:
             await self.astop(self._grace, escalate=self._escalate)
         finally:
@@ -369,6 +373,7 @@ class ProcessGroup:
                 return
             self._closed = True
         self._container.close(leave=self._survive_owner or not self._escalate)
+        review()
 
     def __enter__(self) -> ProcessGroup:
         return self

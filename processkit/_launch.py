@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ._errors import failure, unsupported
 from ._os import leash_container, private_container
-from ._os.port import PIPE, Plan
+from ._os.port import PIPE, Data, Plan
 from ._planning import make_plan, translated
 from ._running import RunningProcess, start_in
 from ._settings import Settings
@@ -14,6 +14,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._os.port import Container
     from ._result import BytesResult, ProcessResult
+
+
+# pipe(7): what a pipe takes without a reader, on every system that has one.
+PIPE_HOLDS = 65536
 
 
 def _own_container(settings: Settings, plan: Plan) -> Container:
@@ -36,10 +40,19 @@ def start_private(settings: Settings) -> RunningProcess:
     return start_in(_own_container(settings, plan), settings, plan, owns=True)
 
 
+def plan_unattended(settings: Settings) -> Plan:
+    """A plan for a process that nobody may wait for: what a pipe does not hold of its input becomes a file."""
+    plan = make_plan(settings)
+    if settings.stdin_data is not None and len(settings.stdin_data) > PIPE_HOLDS:
+        plan.stdin = Data(settings.stdin_data)
+    return plan
+
+
 def start(settings: Settings) -> RunningProcess:
-    """Start in a tree of its own; its deadline is kept from now on."""
-    process = start_private(settings)
-    process._keep_deadline()
+    """Start in a tree of its own; it is fed and its deadline is kept from now on."""
+    plan = plan_unattended(settings)
+    process = start_in(_own_container(settings, plan), settings, plan, owns=True)
+    process._leave_unattended()
     return process
 
 
@@ -56,22 +69,23 @@ def one_shot_bytes(settings: Settings) -> BytesResult:
     return start_private(settings).output_bytes()
 
 
-async def astart_private(settings: Settings) -> RunningProcess:
+async def astart_private(settings: Settings, plan: Plan | None = None) -> RunningProcess:
     """`start_private` beside a running loop."""
     require_loop(settings.program)
-    plan = make_plan(settings)
+    chosen = make_plan(settings) if plan is None else plan
     from ._drive.spawner import beside_the_loop
 
     def spawn() -> RunningProcess:
-        return start_in(_own_container(settings, plan), settings, plan, owns=True)
+        return start_in(_own_container(settings, chosen), settings, chosen, owns=True)
 
     return await beside_the_loop(settings.program, spawn)
 
 
 async def astart(settings: Settings) -> RunningProcess:
     """`start` beside a running loop."""
-    process = await astart_private(settings)
-    process._keep_deadline()
+    require_loop(settings.program)
+    process = await astart_private(settings, plan_unattended(settings))
+    process._leave_unattended()
     return process
 
 

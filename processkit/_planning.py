@@ -13,6 +13,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ._os.environ import Environment
+
 _NICE = {"idle": 19, "below_normal": 10, "normal": 0, "above_normal": -5, "high": -10}
 # The kernel's own bound (CONFIG_NR_CPUS) is at most 8192; what it has is its to say.
 MOST_CPUS = 8192
@@ -25,17 +27,16 @@ def make_plan(settings: Settings) -> Plan:
     stdin = _stdin_kind(settings)
     attributes = _attributes(settings)
     try:
-        env = environment(settings.env_clear, settings.env_inherit, settings.env)
+        env = _environment(settings)
         argv = [os.fsencode(word) for word in (settings.arg0 if settings.arg0 is not None else program, *settings.args)]
         cwd = None if settings.cwd is None else os.fsencode(settings.cwd)
     except UnicodeEncodeError as error:
-        raise failure(f"{program}: args, env or cwd cannot be encoded for this system", program) from error
-    except ValueError as error:
-        raise failure(f"{program}: env: {error}", program) from error
+        raise failure(f"{program}: program, args or cwd cannot be encoded for this system", program) from error
     if "\0" in program or b"\0" in b"".join(argv) or (cwd is not None and b"\0" in cwd):
         parameter = "program" if "\0" in program else "cwd" if cwd is not None and b"\0" in cwd else "args"
         shown = program.replace("\0", "\\0")
         raise failure(f"{shown}: {parameter} contains a NUL byte, which no program can be given", program)
+    _check_paths(settings)
     path = resolve(program, settings.prefer_local, env.path)
     return Plan(
         program=program,
@@ -51,16 +52,49 @@ def make_plan(settings: Settings) -> Plan:
     )
 
 
+def _check_paths(settings: Settings) -> None:
+    """Refuse redirects whose path no file can have."""
+    for name in ("stdin_file", "stdout", "stderr"):
+        value = getattr(settings, name)
+        path = value.path if isinstance(value, Redirect) else value if name == "stdin_file" else None
+        if path is None:
+            continue
+        parameter = name if name == "stdin_file" else f"{name}_file"
+        try:
+            broken = b"\0" in os.fsencode(path)
+        except UnicodeEncodeError as error:
+            raise failure(f"{settings.program}: {parameter} cannot be encoded for this system", settings.program) from error
+        if broken:
+            raise failure(f"{settings.program}: {parameter} contains a NUL byte, which no file name has", settings.program)
+
+
 def resolve_settings(settings: Settings) -> str:
     """Where the program of `settings` is found, as a launch would find it."""
-    env = environment(settings.env_clear, settings.env_inherit, settings.env)
+    env = _environment(settings)
+    if "\0" in settings.program:
+        shown = settings.program.replace("\0", "\\0")
+        raise failure(f"{shown}: program contains a NUL byte, which no program can be given", settings.program)
     return resolve(settings.program, settings.prefer_local, env.path)
+
+
+def _environment(settings: Settings) -> Environment:
+    """The child's environment as it is now; ProcessError for a variable that cannot be."""
+    try:
+        return environment(settings.env_clear, settings.env_inherit, settings.env)
+    except UnicodeEncodeError as error:
+        raise failure(f"{settings.program}: env cannot be encoded for this system", settings.program) from error
+    except ValueError as error:
+        raise failure(f"{settings.program}: env: {error}", settings.program) from error
 
 
 def resolve(program: str, prefer_local: tuple[str, ...], path: str | None) -> str:
     """The absolute path of `program`, or ProcessNotFound or PermissionDenied."""
     try:
         return find_program(program, prefer_local, path)
+    except UnicodeEncodeError as error:
+        raise failure(f"{program!a}: program or prefer_local cannot be encoded for this system", program) from error
+    except ValueError as error:
+        raise failure(f"{program}: prefer_local: {error}", program) from error
     except NotFound as miss:
         raise not_found(program, miss.searched) from None
     except NotExecutable:
@@ -136,7 +170,7 @@ def translated(error: BaseException, plan: Plan) -> BaseException:
     if isinstance(error, Refused):
         return failure(f"{program} could not be started: {error}", program)
     if isinstance(error, StreamError):
-        return failure(f"{program}: cannot open the file of a redirect: {error}", program)
+        return failure(f"{program}: cannot open {error.path} for a redirect: {error}", program)
     if isinstance(error, LaunchError):
         return _launch_failure(error, program)
     if isinstance(error, OSError):

@@ -13,7 +13,7 @@ from ._drive.blocking import drive
 from ._drive.run import Run, act_on_tree
 from ._errors import failure
 from ._log import DEBUG, WARNING, listener, log
-from ._os import STDERR, STDOUT, cpu_seconds, peak_memory
+from ._os import STDERR, STDIN, STDOUT, Feed, cpu_seconds, peak_memory
 from ._os.port import PIPE, Child, Container, Plan
 from ._planning import translated
 from ._result import BytesResult, Finished, Outcome, ProcessResult, outcome_of
@@ -49,7 +49,7 @@ class RunningProcess:
 
     __module__ = __package__
     __slots__ = (
-        "__weakref__", "_child", "_closed", "_container", "_lock", "_owner", "_owns", "_plan", "_settings", "_sinks", "_spent",
+        "__weakref__", "_child", "_closed", "_container", "_feed", "_lock", "_owner", "_owns", "_plan", "_settings", "_sinks", "_spent",
         "_started", "_stopping", "_tended",
     )  # fmt: skip
 
@@ -64,6 +64,7 @@ class RunningProcess:
         self._lock = _thread.allocate_lock()
         self._spent = False
         self._closed = False
+        self._feed: Feed | None = None
         # Its deadline is kept by the tender while nobody waits.
         self._tended = False
         self._sinks: dict[int, Capture] = {}
@@ -262,7 +263,7 @@ class RunningProcess:
             self._check_usable()
             self._spent = True
             self._sinks = sinks
-            run = Run(self._child, self._stopping, sinks, self._soft_signal(), self._stdin())
+            run = Run(self._child, self._stopping, sinks, self._soft_signal(), self._feeding())
         if self._tended:
             from ._drive.tender import untend
 
@@ -273,10 +274,11 @@ class RunningProcess:
         chosen = self._settings.timeout_signal
         return SIGTERM if chosen is None else chosen
 
-    def _stdin(self) -> bytes | None:
-        """What is still to be written to its stdin; b"" only closes it."""
-        data = self._settings.stdin_data
-        return b"" if data is None and self._plan.stdin == PIPE else data
+    def _feeding(self) -> Feed | None:
+        """What is still to be written to its stdin; a pipe that nobody took is closed."""
+        if self._feed is None and self._plan.stdin == PIPE:
+            self._feed = Feed(self._child, self._settings.stdin_data or b"")
+        return self._feed
 
     def _finish_blocking(self, run: Run) -> Outcome:
         try:
@@ -328,14 +330,22 @@ class RunningProcess:
 
     # Deadlines that nobody waits for, and the end.
 
-    def _keep_deadline(self) -> None:
-        """Have the deadline kept although nobody waits yet; the last thing that a `start` does."""
+    def _leave_unattended(self) -> None:
+        """Feed it and have its deadline kept although nobody waits yet; the last thing that a `start` does."""
+        if self._settings.stdin_data is not None:
+            feed = self._feeding()
+            if feed is not None and self._child.stream(STDIN) >= 0:
+                feed.write()  # all of it: what a pipe does not hold came as a file
         wake = self._stopping.wake
         if wake is not None:
             from ._drive.tender import tend
 
             self._tended = True
             tend(self, wake, keep=not self._owns)
+
+    def _is_over(self) -> bool:
+        """Whether it has ended, or is out of our hands. Called by the tender."""
+        return self._closed or self._child.status() is not None
 
     def _tend(self) -> float | None:
         """Do what the clock demands of a process that nobody waits for; when to be called again. Called by the tender."""

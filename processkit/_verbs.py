@@ -25,7 +25,7 @@ def json_of(result: ProcessResult) -> Any:
     text = result.ensure_success().stdout
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         invalid: Any = InvalidJson(f"{result.program}: stdout is not valid JSON: {error}")
         invalid.program = result.program
         invalid.stdout = text[:MOST_JSON_SHOWN]

@@ -6,6 +6,7 @@ import time
 
 from ._errors import WaitTimeout
 from ._validate import non_negative, sequence
+from ._verbs import require_loop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from ._running import RunningProcess
 
 
-def _ended(handles: tuple[RunningProcess, ...]) -> tuple[int, Outcome] | None:
+def _ended(handles: Sequence[RunningProcess]) -> tuple[int, Outcome] | None:
     for index, handle in enumerate(handles):
         outcome = handle.poll()
         if outcome is not None:
@@ -30,57 +31,78 @@ def _handles(handles: Sequence[RunningProcess]) -> tuple[RunningProcess, ...]:
     return chosen
 
 
-def wait_any(handles: Sequence[RunningProcess], *, timeout: float | None = None) -> tuple[int, Outcome]:
-    """Index and outcome of the first process that has ended. Their pipes are not read meanwhile. WaitTimeout after `timeout`."""
+def _first(handles: Sequence[RunningProcess], deadline: float | None) -> tuple[int, Outcome] | None:
+    """The first that has ended, or None at the deadline."""
     from ._os import any_ended
 
-    chosen = _handles(handles)
-    deadline = None if timeout is None else time.monotonic() + non_negative(timeout, "timeout")
     while True:
-        found = _ended(chosen)
-        if found is not None:
-            return found
+        found = _ended(handles)
         left = None if deadline is None else deadline - time.monotonic()
-        if left is not None and left <= 0:
-            assert timeout is not None
-            raise WaitTimeout(f"no process ended within {timeout} s", timeout_seconds=timeout)
-        any_ended([handle._ended_descriptor() for handle in chosen], left)
+        if found is not None or (left is not None and left <= 0):
+            return found
+        any_ended([handle._ended_descriptor() for handle in handles], left)
+
+
+async def _afirst(handles: Sequence[RunningProcess], deadline: float | None) -> tuple[int, Outcome] | None:
+    """The same beside a running loop."""
+    from ._drive.aio import wait_readable
+
+    found = _ended(handles)
+    if found is None:
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        await wait_readable([handle._ended_descriptor() for handle in handles], left)
+        found = _ended(handles)
+    return found
+
+
+def _deadline(timeout: float | None) -> float | None:
+    return None if timeout is None else time.monotonic() + non_negative(timeout, "timeout")
+
+
+def _too_late(what: str, timeout: float | None) -> WaitTimeout:
+    assert timeout is not None
+    return WaitTimeout(f"{what} within {timeout} s", timeout_seconds=timeout)
+
+
+def wait_any(handles: Sequence[RunningProcess], *, timeout: float | None = None) -> tuple[int, Outcome]:
+    """Index and outcome of the first process that has ended. Their pipes are not read meanwhile. WaitTimeout after `timeout`."""
+    found = _first(_handles(handles), _deadline(timeout))
+    if found is None:
+        raise _too_late("no process ended", timeout)
+    return found
 
 
 def wait_all(handles: Sequence[RunningProcess], *, timeout: float | None = None) -> list[Outcome]:
     """The outcomes of all, in order, once every one has ended. WaitTimeout after `timeout`."""
     chosen = sequence(handles, "handles")
-    deadline = None if timeout is None else time.monotonic() + non_negative(timeout, "timeout")
+    deadline = _deadline(timeout)
     outcomes = []
     for handle in chosen:
-        left = None if deadline is None else max(0.0, deadline - time.monotonic())
-        outcomes.append(wait_any([handle], timeout=left)[1])
+        found = _first([handle], deadline)
+        if found is None:
+            raise _too_late("not every process ended", timeout)
+        outcomes.append(found[1])
     return outcomes
 
 
 async def await_any(handles: Sequence[RunningProcess], *, timeout: float | None = None) -> tuple[int, Outcome]:
     """Async twin of `wait_any`."""
-    from ._drive.aio import wait_readable
-
-    chosen = _handles(handles)
-    found = _ended(chosen)
-    if found is not None:
-        return found
-    limit = None if timeout is None else non_negative(timeout, "timeout")
-    await wait_readable([handle._ended_descriptor() for handle in chosen], limit)
-    found = _ended(chosen)
+    require_loop("await_any")
+    found = await _afirst(_handles(handles), _deadline(timeout))
     if found is None:
-        assert timeout is not None
-        raise WaitTimeout(f"no process ended within {timeout} s", timeout_seconds=timeout)
+        raise _too_late("no process ended", timeout)
     return found
 
 
 async def await_all(handles: Sequence[RunningProcess], *, timeout: float | None = None) -> list[Outcome]:
     """Async twin of `wait_all`."""
+    require_loop("await_all")
     chosen = sequence(handles, "handles")
-    deadline = None if timeout is None else time.monotonic() + non_negative(timeout, "timeout")
+    deadline = _deadline(timeout)
     outcomes = []
     for handle in chosen:
-        left = None if deadline is None else max(0.0, deadline - time.monotonic())
-        outcomes.append((await await_any([handle], timeout=left))[1])
+        found = await _afirst([handle], deadline)
+        if found is None:
+            raise _too_late("not every process ended", timeout)
+        outcomes.append(found[1])
     return outcomes

@@ -227,21 +227,27 @@ def verdict() -> int:
     return doctor().returncode
 
 
+# With PYTHONUNBUFFERED the write fails, without it the flush.
+buffering = pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
+
+
+@buffering
 @pytest.mark.parametrize("words", ["doctor", "doctor --json", "run --help"])
-def test_output_that_does_not_fit_anywhere_is_119_and_said(words):
-    result = shell(f"exec $PK {words} >/dev/full")
+def test_output_that_does_not_fit_anywhere_is_119_and_said(words, unbuffered):
+    result = shell(f"PYTHONUNBUFFERED={unbuffered} exec $PK {words} >/dev/full")
     assert result.returncode == 119
     assert result.stderr.startswith("processkit: could not ")
     assert "stdout" in result.stderr
     assert len(result.stderr.splitlines()) == 1
 
 
+@buffering
 @pytest.mark.parametrize("words", ["doctor", "doctor --json"])
-def test_a_reader_that_has_gone_is_no_word_worth_and_keeps_the_verdict(words):
+def test_a_reader_that_has_gone_is_not_mentioned_and_the_verdict_stays(words, unbuffered):
     read, write = os.pipe()
     os.close(read)
     try:
-        result = doctor(*words.split()[1:], stdout=write)
+        result = doctor(*words.split()[1:], stdout=write, env=environment(PYTHONUNBUFFERED=unbuffered))
     finally:
         os.close(write)
     assert (result.returncode, result.stderr) == (verdict(), "")

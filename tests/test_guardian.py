@@ -68,7 +68,8 @@ def test_the_guardian_survives_what_ends_its_owners_process_group(told, mechanis
     assert alive(guardian, start)
     assert os.getsid(guardian) == guardian
     told.kill_and_reap()
-    told.assert_gone(token)
+    # The one in sh knows no descendants outside the groups that it was told of.
+    told.assert_gone(token, ("k-setsid",) if (kind, mechanism) == ("sh", "process_group") else ())
 
 
 @each_mechanism
@@ -180,10 +181,10 @@ def test_the_home_of_an_owner_that_died_with_its_guardian_is_swept_by_the_next(t
     guardian, start = told.guardian()
     kill(guardian)
     wait_until(lambda: not alive(guardian, start), what="the end of the guardian")
-    told.kill_and_reap()
     assert len(homes_of(told.process.pid)) == 1
-    orphans = set(carriers(token))
+    orphans = set(carriers(token)) - {told.process.pid}
     assert len(orphans) == 3
+    told.kill_and_reap()
     dead = told.process.pid
     told.again()
     told.order("sleep")
@@ -288,4 +289,5 @@ def test_a_detached_child_survives_its_owner_in_a_session_of_its_own(told, mecha
 def test_an_owner_that_dies_before_its_first_spawn_leaves_no_home(told, token):
     told.order("empty group")
     told.kill_and_reap()
-    told.assert_gone(token)
+    # Not longer than that: another owner on this machine may come by and sweep.
+    wait_until(lambda: not homes_of(told.process.pid), 3, what="the removal of the home")

@@ -14,7 +14,10 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 if HERE not in sys.path:
     sys.path.insert(0, HERE)
 
-from owners import Owner, each_mechanism, homes_of, wait_until  # noqa: E402
+from owners import Owner, carriers, each_mechanism, homes_of, wait_until  # noqa: E402
+
+import processkit  # noqa: E402
+from processkit._os import spawning  # noqa: E402
 
 # An owner: starts TREE in one of the ways, waits for a line on stdin, and goes in one of the ways.
 OWNER = r"""
@@ -176,3 +179,25 @@ def test_an_owner_killed_at_any_moment_of_its_spawns_leaves_nothing(owner, mecha
     wait_until(lambda: not homes_of(dead), what=lambda: f"the removal of {homes_of(dead)}")
     owner.kill_and_reap()
     owner.assert_gone(token, home=False)
+
+
+def test_a_start_that_is_interrupted_when_the_child_runs_already_leaves_nothing(owner, mechanism, token, monkeypatch):
+    real = spawning.launcher()
+
+    class Interrupted:
+        name = real.name
+
+        def launch(self, script, launched) -> None:
+            real.launch(script, launched)
+            owner.wait_for("first", "setsid", "stubborn")
+            raise KeyboardInterrupt
+
+    command = processkit.Command(sys.executable, owner.tree_words("setsid", "stubborn"))
+    with processkit.ProcessGroup() as group:
+        with monkeypatch.context() as patch:
+            patch.setattr(spawning, "launcher", Interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                group.start(command)
+            with pytest.raises(KeyboardInterrupt):
+                command.start()
+        wait_until(lambda: not carriers(token), what=lambda: f"the end of {carriers(token)}")

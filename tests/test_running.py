@@ -434,9 +434,8 @@ def test_cancelling_a_consuming_verb_kills_the_tree(mechanism, tmp_path, verb):
 
     async def main():
         process = await sh(f"trap '' TERM; sleep 1000 & echo $! > {path}; wait; sleep 1000").astart()
-        words = (1000,) if verb == "shutdown" else ()
-        task = asyncio.ensure_future(getattr(process, "a" + verb)(*words))
-        pids = process.pid, await asyncio.to_thread(pid_in, path)
+        pids = process.pid, pid_in(path)
+        task = asyncio.ensure_future(getattr(process, "a" + verb)(*((1000,) if verb == "shutdown" else ())))
         await asyncio.sleep(0)  # the task has begun
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

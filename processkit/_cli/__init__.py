@@ -43,13 +43,36 @@ def main_and_exit() -> NoReturn:
     raise SystemExit(status)
 
 
+_undelivered = False
+
+
 def complain(text: str) -> None:
     """One line on stderr, if there is one."""
+    tell(f"processkit: {text}\n")
+
+
+def tell(text: str) -> None:
+    """Text on stderr, if there is one: nobody may be reading it, and the status says it all the same."""
     if sys.stderr is not None:
         try:
-            sys.stderr.write(f"processkit: {text}\n")
-        except OSError:
-            pass  # nobody reads our stderr; the status says it all the same
+            sys.stderr.write(text)
+        except (OSError, ValueError):
+            _silence("stderr")
+
+
+def say(text: str) -> None:
+    """Lines on stdout; when they cannot be delivered the status of this process will tell."""
+    global _undelivered
+    if sys.stdout is None:
+        return
+    try:
+        sys.stdout.write(text + "\n")
+    except BrokenPipeError:
+        _silence("stdout")
+    except (OSError, ValueError) as error:
+        _silence("stdout")
+        _undelivered = True
+        complain(f"could not write stdout: {error}")
 
 
 def _status_of(leaving: SystemExit) -> int:
@@ -60,6 +83,8 @@ def _status_of(leaving: SystemExit) -> int:
 
 def _flushed(status: int) -> int:
     """`status` folded to 32 bits, or DELIVERY_FAILED when our own output could not be delivered."""
+    if _undelivered:
+        status = DELIVERY_FAILED
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:

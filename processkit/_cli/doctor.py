@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from .. import HostContainment, ProcessError, ProcessGroup, ResourceLimit, Unsupported, host_containment
+from . import say
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ class _Findings:
 def _probe() -> _Findings:
     found = _Findings()
     try:
-        with ProcessGroup() as group:
+        # A group that would outlive us is made in the same place, and needs no guardian to be started.
+        with ProcessGroup(survive_owner=True) as group:
             found.mechanism = group.mechanism
     except (ResourceLimit, Unsupported) as error:
         found.mechanism, found.why, found.verdict = "unavailable", str(error), "UNAVAILABLE"
@@ -55,7 +57,7 @@ def _probe() -> _Findings:
         return found
     for name, flag, value in _CAPS:
         try:
-            with ProcessGroup(**{name: value}):  # type: ignore[arg-type]
+            with ProcessGroup(survive_owner=True, **{name: value}):  # type: ignore[arg-type]
                 found.available[name] = True
         except (ResourceLimit, Unsupported) as error:
             found.refused[flag] = str(error)
@@ -73,9 +75,9 @@ def doctor(as_json: bool) -> int:
     except ProcessError:
         host = None
     if as_json:
-        print(json.dumps(_object(found, host)))
+        say(json.dumps(_object(found, host)))
     else:
-        print("\n".join(_lines(found, host)))
+        say("\n".join(_lines(found, host)))
     return _EXITS[found.verdict]
 
 

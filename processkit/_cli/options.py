@@ -5,7 +5,7 @@ Not argparse: its import and set-up alone cost as much as all that `run` does be
 
 from __future__ import annotations
 
-import sys
+from . import say, tell
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -88,8 +88,9 @@ def _pair(text: str) -> tuple[str, str]:
 
 def _env_file(path: str) -> list[tuple[str, str]]:
     try:
+        # Universal newlines: only line ends end a line, whatever else str.splitlines takes for one.
         with open(path, encoding="utf-8-sig") as file:
-            lines = file.read().splitlines()
+            lines = file.read().split("\n")
     except (OSError, ValueError) as error:
         raise Invalid(f"{path}: could not read file: {error}") from None
     pairs = []
@@ -179,9 +180,8 @@ def usage(subcommand: str | None) -> str:
 
 def fail(subcommand: str | None, text: str) -> NoReturn:
     """Print the usage and what is wrong; SystemExit with the status of a usage error."""
-    if sys.stderr is not None:
-        prog = PROG if subcommand is None else f"{PROG} {subcommand}"
-        sys.stderr.write(f"{usage(subcommand)}\n{prog}: error: {text}\n")
+    prog = PROG if subcommand is None else f"{PROG} {subcommand}"
+    tell(f"{usage(subcommand)}\n{prog}: error: {text}\n")
     raise SystemExit(USAGE)
 
 
@@ -192,7 +192,7 @@ def _help(subcommand: str | None) -> NoReturn:
     else:
         options, _, about = _SUBCOMMANDS[subcommand]
         lines += [about, "", *(f"  {(option.flag + ' ' + option.metavar).strip():32} {option.help}" for option in options)]
-    print("\n".join(lines))
+    say("\n".join(lines))
     raise SystemExit(0)
 
 

@@ -54,6 +54,9 @@ def run(options: Options) -> int:
             if number is not None and signal.getsignal(number) is signal.SIG_DFL:
                 signal.signal(number, _tell)
         return _run(options, _command(options))
+    except (OverflowError, ValueError) as error:
+        complain(f"{error}")
+        return INTERNAL
     except _Told as told:
         complain(f"interrupted by signal {told.number}")
         return SIGNALLED + told.number

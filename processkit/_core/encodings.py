@@ -23,6 +23,10 @@ _WHATWG = {
     "windows-874": "cp874",
     "iso-8859-8-e": "iso8859-8",
     "iso-8859-8-i": "iso8859-8",
+    "csiso88596e": "iso8859-6",
+    "csiso88596i": "iso8859-6",
+    "iso-8859-6-e": "iso8859-6",
+    "iso-8859-6-i": "iso8859-6",
     "csiso88598e": "iso8859-8",
     "csiso88598i": "iso8859-8",
     "logical": "iso8859-8",
@@ -48,6 +52,14 @@ _WHATWG = {
     "x-cp1257": "cp1257",
     "x-cp1258": "cp1258",
     "x-gbk": "gbk",
+    "csgb2312": "gbk",
+    "gb_2312": "gbk",
+    "gb_2312-80": "gbk",
+    "cseuckr": "euc-kr",
+    "csksc56011987": "euc-kr",
+    "iso-ir-149": "euc-kr",
+    "ks_c_5601-1989": "euc-kr",
+    "ksc_5601": "euc-kr",
     "cn-big5": "big5",
     "x-x-big5": "big5",
     "cseucpkdfmtjapanese": "euc-jp",
@@ -62,6 +74,8 @@ _WHATWG = {
     "unicodefeff": "utf-16-le",
     "unicodefffe": "utf-16-be",
 }
+# `iso88592` for `iso8859-2`, and so for all of its family.
+_WHATWG.update({f"iso8859{part}": f"iso8859-{part}" for part in (*range(1, 12), *range(13, 17))})
 
 
 def decoder_factory(label: str) -> DecoderFactory:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 
 from .._core.stopping import DONE, KILL, LOOK, REST, SIGNAL, Stopping
-from .._os import ENDED, STDERR, STDOUT, TREE, Feed, read_now
+from .._os import ENDED, STDERR, STDOUT, TREE, read_now
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Protocol
 
     from .._core.capture import Capture
+    from .._os import Feed
     from .._os.port import Child
 
     class Watcher(Protocol):
@@ -41,16 +42,14 @@ class Run:
 
     __slots__ = ("_look_again", "_pause", "_watcher", "child", "feed", "leaked", "sinks", "soft_signal", "stopping")
 
-    def __init__(
-        self, child: Child, stopping: Stopping, sinks: dict[int, Capture], soft_signal: int, stdin: bytes | None
-    ) -> None:
+    def __init__(self, child: Child, stopping: Stopping, sinks: dict[int, Capture], soft_signal: int, feed: Feed | None) -> None:
         self.child = child
         self.stopping = stopping
         self.sinks = sinks
         self.soft_signal = soft_signal
         #: Live descendants that the direct child left behind and that were killed.
         self.leaked = 0
-        self.feed = None if stdin is None else Feed(child, stdin)
+        self.feed = feed
         self._watcher: Watcher | None = None
         self._look_again: float | None = None
         self._pause = FIRST_LOOK

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from typing import Callable, Protocol
 
     class Tended(Protocol):
+        def _is_over(self) -> bool:
+            """Whether it has ended."""
+
         def _tend(self) -> float | None:
             """Do what is due; when to be called again (monotonic time), None for never."""
 
@@ -48,6 +51,18 @@ def untend(process: Tended) -> None:
     if wake is not None and id(process) in _tended:
         with wake:
             _tended.pop(id(process), None)
+            wake.notify()
+
+
+def review() -> None:
+    """A group has ended: forget those of its members that ended with it."""
+    wake = _wake
+    if wake is not None and _tended:
+        with wake:
+            for key, (_, reference) in list(_tended.items()):
+                process = reference()
+                if process is None or process._is_over():
+                    del _tended[key]
             wake.notify()
 
 

@@ -8,6 +8,7 @@ import sys
 
 from .._abi import linux
 from .._abi.foreign import address, buffer, c_string, string_array
+from .descriptors import is_filled
 from .launchers import architecture
 from .launching import EBADF, raw_syscall
 from .port import PLAIN, Plan
@@ -137,7 +138,9 @@ def _cpu_mask(cpus: tuple[int, ...]) -> bytes:
 def _set_streams(script: Script, streams: list[int]) -> None:
     """All sources lie above 2 (`descriptors.py`), so no dup3 overwrites one that is still to come."""
     for number, source in enumerate(streams):
-        if source == KEEP:
+        if source == KEEP and is_filled(number):
+            script.call("close", number)
+        elif source == KEEP:
             # Ours may be marked close-on-exec, or be closed: then the child's is closed too.
             script.call("fcntl", number, linux.F_SETFD, 0, low=-EBADF)
         else:

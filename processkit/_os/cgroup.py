@@ -17,9 +17,10 @@ from . import cgroupfs
 from .birth import Placement
 from .errors import Refused
 from .guardian import Guardian
-from .home import make_home, make_left
+from .home import home_path, make_home, make_left
 from .launchers import architecture, launcher
 from .launching import E2BIG, EINVAL, ESRCH, LaunchError, raw_syscall, reap
+from .leftbehind import leave_behind, reap_ended
 from .port import Child, Plan, Usage
 from .spawning import spawn_child
 
@@ -134,11 +135,15 @@ class Cgroup:
         self.close_descriptors()
         return cgroupfs.destroy(self.path)
 
-    def close_descriptors(self) -> None:
-        """Close what is open; the directory stays. Idempotent."""
+    def forget_news(self) -> None:
+        """Close what `changed` opened. Idempotent."""
         notice, self._notice = self._notice, None
         if notice is not None:
             notice.close()
+
+    def close_descriptors(self) -> None:
+        """Close what is open; the directory stays. Idempotent."""
+        self.forget_news()
         descriptors = (self._events, self._directory)
         self._events = self._directory = -1
         for descriptor in descriptors:
@@ -160,15 +165,16 @@ def _send(pid: int, pidfd: int, signal: int) -> None:
 class Home:
     """This process's directory of containers, its guardian, and the leaves that wait for their next user."""
 
-    __slots__ = ("_base", "_guardian", "_lock", "_number", "_spare", "path")
+    __slots__ = ("_base", "_guardian", "_lock", "_made", "_number", "_spare", "path")
 
     def __init__(self, base: str) -> None:
         self._base = base
         self._lock = _thread.allocate_lock()
         self._number = 0
         self._spare: list[Cgroup] = []
-        self.path = make_home(base)
+        self.path = home_path(base)
         self._guardian = Guardian(self.path)
+        self._made = False
 
     @property
     def guardian_kind(self) -> str:
@@ -182,6 +188,13 @@ class Home:
     def group(self, outlives: bool) -> GroupContainer:
         """A container for a group; one that `outlives` us is not in the home."""
         return GroupContainer(self, outlives)
+
+    def _make(self) -> None:
+        """Create the directory, under the lock. The guardian first: from its first moment somebody outlives us to remove it."""
+        if not self._made:
+            self._guardian.ensure()
+            make_home(self._base)
+            self._made = True
 
     def guarded(self) -> None:
         """Make sure that somebody outlives us to clean up; called before every spawn."""
@@ -198,6 +211,7 @@ class Home:
 
     def give_back(self, leaf: Cgroup) -> None:
         """Take a private tree's leaf back: kept for the next one if it is as new, else destroyed."""
+        leaf.forget_news()
         with self._lock:
             spare = len(self._spare) < MOST_SPARE_LEAVES and leaf.is_as_new()
             if spare:
@@ -208,6 +222,7 @@ class Home:
     def new(self, prefix: str) -> Cgroup:
         """A fresh cgroup in the home, which is made again if somebody removed it."""
         with self._lock:
+            self._make()
             self._number += 1
             name = f"{self.path}/{prefix}{self._number}"
             try:
@@ -260,10 +275,9 @@ def _placement(cgroup: Cgroup, plan: Plan) -> Placement:
     return placement
 
 
-def _spawn_in(home: Home, cgroup: Cgroup, plan: Plan) -> LinuxChild:
+def _spawn_in(cgroup: Cgroup, plan: Plan) -> LinuxChild:
     """A child born in `cgroup`, on any kernel."""
     global _clone_into
-    home.guarded()
     if _clone_into and launcher().name == "clone3":
         try:
             return spawn_child(plan, _placement(cgroup, plan), cgroup)
@@ -294,10 +308,12 @@ class PrivateContainer:
 
     def spawn(self, plan: Plan) -> LinuxChild:
         """Start a child inside; on an exception nothing of it is alive."""
-        return _spawn_in(self._home, self.tree, plan)
+        self._home.guarded()
+        return _spawn_in(self.tree, plan)
 
     def abandon(self, child: Child) -> None:
-        """Never called: a private tree belongs to its handle."""
+        """Reap the child at the next occasion after its end."""
+        leave_behind(child)
 
     def close(self, *, leave: bool = False) -> None:
         """Give the leaf back; whatever is left in it is killed first, unless it is to be left alive."""
@@ -312,7 +328,7 @@ class PrivateContainer:
 class GroupContainer:
     """A group: its directory is the tree, each child has a leaf in it."""
 
-    __slots__ = ("_abandoned", "_closed", "_frozen", "_home", "_number", "_spawning", "outlives", "tree")
+    __slots__ = ("_closed", "_frozen", "_home", "_number", "_spawning", "outlives", "tree")
 
     mechanism = "cgroup_v2"
 
@@ -323,7 +339,6 @@ class GroupContainer:
         self._number = 0
         self._closed = False
         self._frozen = False
-        self._abandoned: list[Child] = []
         self.outlives = outlives
         self.tree = home.new_left() if outlives else home.new("g")
 
@@ -335,26 +350,20 @@ class GroupContainer:
             if self._frozen:
                 # A vfork-like clone returns when the child execs, and a child born frozen never does.
                 raise Refused("the group is suspended")
-            self._reap_abandoned()
+            reap_ended()
+            if not self.outlives:
+                self._home.guarded()
             self._number += 1
             leaf = MemberLeaf(f"{self.tree.path}/c{self._number}")
             try:
-                return _spawn_in(self._home, leaf, plan)
+                return _spawn_in(leaf, plan)
             except BaseException:
                 leaf.destroy()
                 raise
 
     def abandon(self, child: Child) -> None:
         """Reap the child at the next occasion after its end."""
-        self._abandoned.append(child)
-
-    def _reap_abandoned(self) -> None:
-        waiting, self._abandoned = self._abandoned, []
-        for child in waiting:
-            if child.status() is None:
-                self._abandoned.append(child)
-            else:
-                child.reap()
+        leave_behind(child)
 
     def slay(self) -> None:
         """Kill every member, also a frozen one, and wait within reason until they are gone."""
@@ -363,7 +372,7 @@ class GroupContainer:
             if self._frozen:
                 self._set_frozen(False)
         cgroupfs.wait_empty(self.tree.path)
-        self._reap_abandoned()
+        reap_ended()
 
     def freeze(self) -> None:
         """Stop every member from running. Idempotent."""
@@ -421,7 +430,7 @@ class GroupContainer:
         self.tree.destroy()
         if self.outlives:
             cgroupfs.remove(os.path.dirname(self.tree.path))
-        self._reap_abandoned()
+        reap_ended()
 
 
 class MemberLeaf(Cgroup):

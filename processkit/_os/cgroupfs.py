@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 # A killed process that hangs in the kernel (state D) keeps its cgroup populated; nobody waits for it longer.
 KILL_PATIENCE = 10.0
+FREEZE_PATIENCE = 2.0
 MOST_PASSES = 200
 
 
@@ -153,25 +154,35 @@ def _freeze_and_sweep(directory: str) -> None:
 
 
 def freeze(directory: str, on: bool) -> bool:
-    """Stop or let go the whole subtree; False where this kernel cannot (before 5.2)."""
+    """Stop the whole subtree and wait until it stands still, or let it go; False where this kernel cannot (before 5.2).
+
+    A process that hangs in the kernel stops when it comes back; nobody waits for that.
+    """
     try:
         write_file(directory, "cgroup.freeze", b"1" if on else b"0")
     except OSError:
         return False
+    if on:
+        _wait_for(directory, "frozen", 1, FREEZE_PATIENCE)
     return True
 
 
 def wait_empty(directory: str, patience: float = KILL_PATIENCE) -> bool:
-    """Wait until nobody is left in the subtree, woken by the kernel; False when the patience ran out first."""
+    """Wait until nobody is left in the subtree; False when the patience ran out first."""
+    return _wait_for(directory, "populated", 0, patience)
+
+
+def _wait_for(directory: str, key: str, value: int, patience: float) -> bool:
+    """Wait until cgroup.events says so, woken by the kernel (POLLPRI); a directory that is gone says everything."""
     try:
         events = open_file(directory, "cgroup.events", os.O_RDONLY)
     except OSError:
-        return not populated(directory)
+        return not os.path.isdir(directory)
     try:
         poller = select.poll()
         poller.register(events, select.POLLPRI)
         deadline = time.monotonic() + patience
-        while flat_keyed(os.pread(events, 4096, 0)).get("populated"):
+        while flat_keyed(os.pread(events, 4096, 0)).get(key) != value:
             left = deadline - time.monotonic()
             if left <= 0:
                 return False

@@ -61,6 +61,28 @@ def pipe_above() -> tuple[int, int]:
     return read, write
 
 
+# Standard descriptors that were closed when we looked, and that we filled so that nothing of ours gets their numbers.
+_filled: set[int] = set()
+
+
+def fill_standard() -> None:
+    """Occupy closed standard descriptors with the null device, close-on-exec: a child that inherits one finds it closed."""
+    for number in (0, 1, 2):
+        try:
+            os.get_inheritable(number)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+            if opened != number:
+                os.close(opened)
+                continue
+            _filled.add(number)
+
+
+def is_filled(number: int) -> bool:
+    """Whether standard descriptor `number` was closed before we filled it."""
+    return number in _filled
+
+
 _null = -1
 
 

@@ -41,8 +41,8 @@ import_module('pk._os.warden').main(sys.argv[2:])
 _SH = """trap '' INT TERM HUP QUIT; g=
 while read -r v p s; do case $v in group) g="$g $p:$s";; drop) n=; for x in $g; do [ "${x%%:*}" = "$p" ] || n="$n $x"; done; g=$n;; esac; done
 start() { [ -r "/proc/$1/stat" ] && { read -r l <"/proc/$1/stat"; l=${l##*) }; set -- $l; shift 19; echo "$1"; }; }
-for x in $g; do s=$(start "${x%%:*}"); [ -n "$s" ] && [ "${x#*:}" != 0 ] && [ "$s" != "${x#*:}" ] || kill -KILL -- "-${x%%:*}" 2>/dev/null; done
-[ -z "$1" ] || for i in 1 2 3 4 5 6 7 8 9 10; do [ -d "$1" ] || break; echo 1 >"$1/cgroup.kill" 2>/dev/null || for p in $(find "$1" -name cgroup.procs -exec cat {} +); do kill -KILL "$p"; done
+for x in $g; do s=$(start "${x%%:*}"); [ -n "$s" ] && [ "${x#*:}" != 0 ] && [ "$s" != "${x#*:}" ] || kill -s KILL -- "-${x%%:*}" 2>/dev/null; done
+[ -z "$1" ] || for i in 1 2 3 4 5 6 7 8 9 10; do [ -d "$1" ] || break; echo 1 >"$1/cgroup.kill" 2>/dev/null || for p in $(find "$1" -name cgroup.procs -exec cat {} +); do kill -s KILL "$p"; done
 find "$1" -depth -type d -exec rmdir {} + 2>/dev/null; [ -d "$1" ] || break; sleep 0.1 2>/dev/null || sleep 1; done
 """
 
@@ -152,8 +152,8 @@ class Guardian:
         if pidfd >= 0:
             try:
                 os.kill(self._pid, SIGKILL)  # its pid is its own: the pidfd was opened right after its birth
-            except ProcessLookupError:
-                pass
+            except (ProcessLookupError, PermissionError):
+                pass  # gone, or we gave up the right: end-of-file ends it as well
         self.forget()
 
     def forget(self) -> None:

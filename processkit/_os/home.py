@@ -51,15 +51,18 @@ def home_name() -> str:
     return f"{PREFIX}{pid_namespace()}-{me}-{start_time(me) or 0}"
 
 
-def make_home(base: str) -> str:
-    """Create this process's home in `base`; returns its path."""
+def home_path(base: str) -> str:
+    """Where this process's home in `base` is, or will be."""
+    return f"{base}/{home_name()}"
+
+
+def make_home(base: str) -> None:
+    """Create this process's home in `base`."""
     sweep_dead(base)
-    home = f"{base}/{home_name()}"
     try:
-        os.mkdir(home, 0o755)
+        os.mkdir(home_path(base), 0o755)
     except FileExistsError:
         pass  # ours from before: the name holds our own start time
-    return home
 
 
 def make_left(base: str) -> str:

@@ -7,10 +7,12 @@ import atexit
 import os
 import sys
 
+from .descriptors import fill_standard
 from .forking import after_fork_in_child
 from .guardian import Guardian, kind
 from .home import why_unusable
 from .launchers import predicted_name
+from .leftbehind import reap_ended
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
@@ -60,6 +62,7 @@ def _hold() -> None:
             after_fork_in_child(_forget)
             atexit.register(_release)
             _hooked = True
+        fill_standard()
         base = _base()
         if base is None:
             _guardian = Guardian("")
@@ -71,6 +74,7 @@ def _hold() -> None:
 
 def private_container() -> Container:
     """A container for one run."""
+    reap_ended()
     if _home is None and _guardian is None:
         _hold()
     if _home is not None:

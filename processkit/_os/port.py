@@ -31,6 +31,15 @@ class File:
         self.append = append
 
 
+class Data:
+    """A stdin that holds these bytes without anybody writing them: for a child that nobody attends to."""
+
+    __slots__ = ("content",)
+
+    def __init__(self, content: bytes) -> None:
+        self.content = content
+
+
 class Attributes:
     """What the child is besides its program. `None` (or empty): as its parent."""
 
@@ -66,7 +75,7 @@ class Plan:
         argv: list[bytes],
         env: Environment,
         cwd: bytes | None,
-        stdin: str | File,
+        stdin: str | File | Data,
         stdout: str | File,
         stderr: str | File,
         attributes: Attributes,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import _thread
 import os
 import sys
+import time
 from array import array
 
 from . import proctree
@@ -19,6 +20,7 @@ from .errors import Refused
 from .guardian import Guardian
 from .identity import peak_memory
 from .launching import reap
+from .leftbehind import leave_behind, reap_ended
 from .port import Child, Plan, Usage
 from .procfs import is_same, read_stat, start_time
 from .signals import SIGCONT, SIGSTOP
@@ -89,6 +91,15 @@ class Groups:
         with self._lock:
             self._waiting.add(pid)
         self.prune()
+
+    def wait_stopped(self, patience: float = 2.0) -> None:
+        """Wait until every member stands still; one that hangs in the kernel is not waited for longer."""
+        deadline = time.monotonic() + patience
+        groups, roots = self._scope()
+        while any(stat.state not in "Tt" for stat in proctree.reachable(groups, roots).values()):
+            if time.monotonic() > deadline:
+                return
+            time.sleep(0.001)
 
     def prune(self) -> None:
         """Reap the leaders whose group has ended, and take the groups back from the guardian first."""
@@ -162,7 +173,7 @@ def _spawn_in(guardian: Guardian, tree: Groups, plan: Plan, guarded: bool) -> Li
 class GroupsContainer:
     """A container of process groups: one for a private tree, one a child for a group."""
 
-    __slots__ = ("_abandoned", "_closed", "_frozen", "_guardian", "_private", "_spawning", "outlives", "tree")
+    __slots__ = ("_closed", "_frozen", "_guardian", "_private", "_spawning", "outlives", "tree")
 
     mechanism = "process_group"
 
@@ -173,7 +184,6 @@ class GroupsContainer:
         self._spawning = _thread.allocate_lock()
         self._closed = False
         self._frozen = False
-        self._abandoned: list[Child] = []
         self.outlives = outlives
         self.tree = Groups(guardian)
 
@@ -184,21 +194,13 @@ class GroupsContainer:
                 raise Refused("the group is already closed")
             if self._frozen:
                 raise Refused("the group is suspended")
-            self._reap_abandoned()
+            reap_ended()
             tree = self.tree if self._private else OneGroup(self._guardian, self.tree)
             return _spawn_in(self._guardian, tree, plan, not self.outlives)
 
     def abandon(self, child: Child) -> None:
         """Reap the child at the next occasion after its end."""
-        self._abandoned.append(child)
-
-    def _reap_abandoned(self) -> None:
-        waiting, self._abandoned = self._abandoned, []
-        for child in waiting:
-            if child.status() is None:
-                self._abandoned.append(child)
-            else:
-                child.reap()
+        leave_behind(child)
 
     def slay(self) -> None:
         """Kill every member, also a stopped one, and wait within reason until they are gone."""
@@ -206,13 +208,14 @@ class GroupsContainer:
             self.tree.kill()
             self._frozen = False
         proctree.wait_gone(self.tree)
-        self._reap_abandoned()
+        reap_ended()
 
     def freeze(self) -> None:
         """SIGSTOP for everybody who is found. Idempotent."""
         with self._spawning:
             self._frozen = True
             self.tree.send(SIGSTOP)
+            self.tree.wait_stopped()
 
     def thaw(self) -> None:
         """SIGCONT for everybody who is found. Idempotent."""
@@ -252,5 +255,5 @@ class GroupsContainer:
         elif not self.tree.empty():
             self.tree.kill()
             proctree.wait_gone(self.tree)
-        self._reap_abandoned()
+        reap_ended()
         self.tree.prune()

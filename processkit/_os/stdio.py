@@ -7,9 +7,9 @@ import stat
 import sys
 from errno import EISDIR
 
-from .descriptors import never_waits, null_device, open_above, pipe_above
+from .descriptors import above_standard, never_waits, null_device, open_above, pipe_above
 from .errors import StreamError
-from .port import INHERIT, NULL, PIPE, File, Plan
+from .port import INHERIT, NULL, PIPE, Data, File, Plan
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
@@ -37,7 +37,7 @@ class Streams:
             self.close()
             raise
 
-    def _open(self, number: int, kind: str | File) -> None:
+    def _open(self, number: int, kind: str | File | Data) -> None:
         if kind == PIPE:
             read, write = pipe_above()
             mine, theirs = (read, write) if number else (write, read)
@@ -50,8 +50,8 @@ class Streams:
         elif kind == INHERIT:
             return
         else:
-            assert isinstance(kind, File)
-            theirs = _open_file(kind, number)
+            assert not isinstance(kind, str)
+            theirs = _memory_file(kind.content) if isinstance(kind, Data) else _open_file(kind, number)
             self._theirs.append(theirs)
         self.child[number] = theirs
 
@@ -71,6 +71,20 @@ class Streams:
         for descriptor in self.release_ours():
             if descriptor >= 0:
                 os.close(descriptor)
+
+
+def _memory_file(content: bytes) -> int:
+    """A file without a name that holds `content`, read from its beginning. memfd_create(2)"""
+    descriptor = above_standard(os.memfd_create("processkit-stdin", os.MFD_CLOEXEC))
+    try:
+        rest = memoryview(content)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+        os.lseek(descriptor, 0, os.SEEK_SET)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
 
 
 def _open_file(file: File, number: int) -> int:
