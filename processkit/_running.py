@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from ._core.capture import Capture
 
 SIGTERM = 15
+# How often a tree that was asked or killed, and that nobody waits for, is looked at.
+LOOK_AGAIN = 0.05
 
 
 def start_in(container: Container, settings: Settings, plan: Plan, owns: bool) -> RunningProcess:
@@ -356,7 +358,10 @@ class RunningProcess:
                 return None
             self._stopping.tick(time.monotonic())
             self._act()
-            return self._stopping.wake
+            wake = self._stopping.wake
+            if self._stopping.state == RUNNING or wake is None:
+                return wake
+            return min(wake, time.monotonic() + LOOK_AGAIN)  # it may be over any moment
 
     def _act(self) -> None:
         """Execute what was decided while no driver is there; one that comes finds the rest of the state."""

@@ -348,7 +348,8 @@ def test_a_privilege_that_we_lack_is_denied(in_child_env):
     if os.getuid() != 0:
         pytest.skip("only root can give its privileges up")
     script = """
-        import os, resource
+        # Imported before the change of user, for the new one may not read this interpreter's library.
+        import asyncio, collections.abc, os, resource
         from processkit import Command, PermissionDenied
         command = Command("/bin/sh", ["-c", "echo x"])
         assert command.run() == "x"

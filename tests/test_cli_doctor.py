@@ -50,7 +50,7 @@ def refusing(monkeypatch):
         real = processkit.ProcessGroup
 
         class Group(real):
-            def __init__(self, **caps) -> None:
+            def __init__(self, survive_owner: bool = False, **caps) -> None:
                 for name in caps or ["plain"]:
                     if name in errors:
                         raise errors[name]

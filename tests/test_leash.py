@@ -223,6 +223,23 @@ sys.stdin.read(1)
     wait_until(lambda: not any(alive(pid) for pid in pids))
 
 
+def test_a_group_that_is_to_survive_is_not_swept_away_while_it_is_empty(mechanism, in_child_env):
+    use = "from processkit import *; Command('/bin/true').run(); ProcessGroup().shutdown()"
+
+    def another_owner():
+        """Makes its home beside ours, and sweeps what is left there."""
+        subprocess.run([sys.executable, "-c", use], env={**in_child_env, "PROCESSKIT_MECHANISM": mechanism}, check=True)
+
+    group = ProcessGroup(survive_owner=True, shutdown_grace=0)
+    try:
+        for _ in range(2):
+            another_owner()
+            assert group.run(sh("echo x")) == "x"
+        assert group.members() == []
+    finally:
+        group.shutdown()
+
+
 # Detached.
 
 

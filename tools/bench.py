@@ -42,7 +42,9 @@ def report(name: str, ours: float, theirs: float, goal: float, unit: str = "ms",
     ratio = ours / theirs
     met = ratio <= goal
     verdict = "ok" if met else "MISSED"
-    print(f"{name:34} ours {ours * scale:9.3f} {unit}  theirs {theirs * scale:9.3f} {unit}  ratio {ratio:5.2f}  goal {goal:4.2f}  {verdict}")
+    print(
+        f"{name:34} ours {ours * scale:9.3f} {unit}  theirs {theirs * scale:9.3f} {unit}  ratio {ratio:5.2f}  goal {goal:4.2f}  {verdict}"
+    )
     return met
 
 
@@ -106,7 +108,9 @@ def aio() -> bool:
 def flood() -> bool:
     """128 MiB through a pipe into memory."""
     argv = ["head", "-c", str(FLOOD), "/dev/zero"]
-    times = medians(7, lambda: Command(argv[0], argv[1:]).output_bytes(), lambda: subprocess.run(argv, capture_output=True, check=False))
+    times = medians(
+        7, lambda: Command(argv[0], argv[1:]).output_bytes(), lambda: subprocess.run(argv, capture_output=True, check=False)
+    )
     return report("128 MiB captured", *times, 1.0)
 
 
@@ -133,7 +137,9 @@ def _peak(verb: str) -> int:
 
 def memory() -> bool:
     """Peak memory of a capture beside what it captured."""
-    met = [report(f"peak memory, {verb}", _peak(verb), FLOOD + (8 << 20), 1.1, "MiB", 2**-20) for verb in ("output_bytes", "output")]
+    met = [
+        report(f"peak memory, {verb}", _peak(verb), FLOOD + (8 << 20), 1.1, "MiB", 2**-20) for verb in ("output_bytes", "output")
+    ]
     return all(met)
 
 
@@ -147,7 +153,9 @@ def imports() -> bool:
     bare, ours = medians(25, interpreter("pass"), interpreter("import processkit"))
     over = (ours - bare) * 1e3
     met = over <= 12
-    print(f"{'import processkit':34} {over:.1f} ms over a bare interpreter of {bare * 1e3:.1f} ms, goal 12  {'ok' if met else 'MISSED'}")
+    print(
+        f"{'import processkit':34} {over:.1f} ms over a bare interpreter of {bare * 1e3:.1f} ms, goal 12  {'ok' if met else 'MISSED'}"
+    )
     return met
 
 

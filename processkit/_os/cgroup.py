@@ -165,7 +165,7 @@ def _send(pid: int, pidfd: int, signal: int) -> None:
 class Home:
     """This process's directory of containers, its guardian, and the leaves that wait for their next user."""
 
-    __slots__ = ("_base", "_guardian", "_lock", "_made", "_number", "_spare", "path")
+    __slots__ = ("_base", "_guardian", "_left", "_lock", "_made", "_number", "_spare", "path")
 
     def __init__(self, base: str) -> None:
         self._base = base
@@ -175,6 +175,8 @@ class Home:
         self.path = home_path(base)
         self._guardian = Guardian(self.path)
         self._made = False
+        # Directories of processes that were let go; each is removed once it is empty.
+        self._left: list[str] = []
 
     @property
     def guardian_kind(self) -> str:
@@ -222,6 +224,8 @@ class Home:
     def new(self, prefix: str) -> Cgroup:
         """A fresh cgroup in the home, which is made again if somebody removed it."""
         with self._lock:
+            if self._left:
+                self.sweep_left()
             self._make()
             self._number += 1
             name = f"{self.path}/{prefix}{self._number}"
@@ -235,9 +239,18 @@ class Home:
         """A cgroup outside the home, for processes that outlive this one on purpose."""
         return Cgroup(f"{make_left(self._base)}/g")
 
+    def leave(self, path: str) -> None:
+        """The processes in `path`, outside the home, are nobody's from now on."""
+        self._left.append(path)
+
+    def sweep_left(self) -> None:
+        """Remove the directories of processes that were let go and have ended."""
+        self._left = [path for path in self._left if cgroupfs.populated(path) or not cgroupfs.remove(path)]
+
     def let_go(self, path: str) -> None:
         """Move everybody in `path` out of the home, so that they outlive it; again until nobody new is found."""
         left = make_left(self._base)
+        self._left.append(left)
         for _ in range(MOST_SIGNAL_PASSES):
             pids = cgroupfs.processes(path)
             if not pids:
@@ -257,6 +270,7 @@ class Home:
 
     def close(self) -> None:
         """At exit: kill and remove all, then end the guardian; if something hangs, the guardian keeps at it."""
+        self.sweep_left()
         for leaf in self._spare:
             leaf.close_descriptors()
         self._spare.clear()
@@ -425,6 +439,7 @@ class GroupContainer:
         if leave and not self.tree.empty():
             if self.outlives:
                 self.tree.close_descriptors()
+                self._home.leave(os.path.dirname(self.tree.path))
                 return
             self._home.let_go(self.tree.path)
         self.tree.destroy()

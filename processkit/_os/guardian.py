@@ -158,10 +158,11 @@ class Guardian:
 
     def forget(self) -> None:
         """Close our descriptors; the guardian finds end-of-file and does its work. Idempotent."""
-        for descriptor in (self._pipe, self._pidfd):
+        descriptors = (self._pipe, self._pidfd)
+        self._pipe = self._pidfd = -1
+        for descriptor in descriptors:
             if descriptor >= 0:
                 os.close(descriptor)
-        self._pipe = self._pidfd = -1
 
     def _say(self, message: bytes) -> None:
         if self._pipe < 0:

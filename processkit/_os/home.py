@@ -47,8 +47,13 @@ def why_unusable() -> tuple[str | None, str]:
 
 def home_name() -> str:
     """Name of this process's home."""
+    return PREFIX + _owner()
+
+
+def _owner() -> str:
+    """Who this process is, among all that share the cgroup."""
     me = os.getpid()
-    return f"{PREFIX}{pid_namespace()}-{me}-{start_time(me) or 0}"
+    return f"{pid_namespace()}-{me}-{start_time(me) or 0}"
 
 
 def home_path(base: str) -> str:
@@ -69,7 +74,7 @@ def make_left(base: str) -> str:
     """Create a directory for processes that outlive this one on purpose."""
     number = 0
     while True:
-        path = f"{base}/{LEFT_PREFIX}{pid_namespace()}-{os.getpid()}-{number}"
+        path = f"{base}/{LEFT_PREFIX}{_owner()}-{number}"
         try:
             os.mkdir(path, 0o755)
         except FileExistsError:
@@ -87,15 +92,22 @@ def sweep_dead(base: str) -> None:
         return
     for name in names:
         path = f"{base}/{name}"
-        if name.startswith(LEFT_PREFIX):
-            if not cgroupfs.populated(path):
-                cgroupfs.remove(path)
+        left = name.startswith(LEFT_PREFIX)
+        fields = name[len(LEFT_PREFIX if left else PREFIX) :].split("-")
+        if not _is_dead(fields[:3], namespace):
             continue
-        fields = name[len(PREFIX) :].split("-")
-        if len(fields) == 3 and all(field.isdigit() for field in fields) and fields[0] == namespace != "0":
-            pid, start = int(fields[1]), int(fields[2])
-            if start and not is_same(pid, start) and _sees_itself() and os.access(path, os.W_OK):
-                cgroupfs.destroy(path, 1.0)
+        if not left:
+            cgroupfs.destroy(path, 1.0)
+        elif not cgroupfs.populated(path):
+            cgroupfs.remove(path)
+
+
+def _is_dead(owner: list[str], namespace: str) -> bool:
+    """Whether the owner in a directory's name is certainly dead; what cannot be judged is not."""
+    if len(owner) != 3 or not all(field.isdigit() for field in owner) or owner[0] != namespace or namespace == "0":
+        return False
+    pid, start = int(owner[1]), int(owner[2])
+    return start > 0 and not is_same(pid, start) and _sees_itself()
 
 
 def _sees_itself() -> bool:

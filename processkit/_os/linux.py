@@ -100,6 +100,7 @@ def leash_container() -> Container:
     """No container: one direct child that the kernel kills when we die."""
     from .leash import LeashContainer
 
+    fill_standard()
     return LeashContainer()
 
 
@@ -115,6 +116,7 @@ def spawn_detached(plan: Plan) -> int:
     from .birth import Placement
     from .spawning import spawn_orphan
 
+    fill_standard()
     placement = Placement()
     placement.orphan = True
     placement.registration = array("i", [0, -1])

@@ -31,13 +31,14 @@ if sys.platform != "linux":
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from .._core.proctext import Stat
     from .child import LinuxChild
 
 
 class Groups:
     """Process groups and single adopted processes: a Tree."""
 
-    __slots__ = ("_guardian", "_lock", "_waiting", "adopted", "lent_terminal", "pgids")
+    __slots__ = ("_guardian", "_let_go", "_lock", "_waiting", "adopted", "lent_terminal", "pgids")
 
     def __init__(self, guardian: Guardian) -> None:
         self._guardian = guardian
@@ -45,19 +46,32 @@ class Groups:
         self.pgids: set[int] = set()
         #: A child has our terminal; it comes back with the child's release.
         self.lent_terminal = False
-        #: pid → start time of processes that joined later.
+        # Nobody kills these groups any more, so nobody needs their numbers kept.
+        self._let_go = False
+        #: pid → start time of processes that joined later, or that were found outside the groups they came from.
         self.adopted: dict[int, int] = {}
         # Ended leaders whose zombie keeps the number of a group that still has members.
         self._waiting: set[int] = set()
 
     def _scope(self) -> tuple[set[int], set[int]]:
+        """Our groups, and those beside them that joined or were seen once and still live."""
         with self._lock:
-            return set(self.pgids), {pid for pid, start in self.adopted.items() if is_same(pid, start)}
+            self.adopted = {pid: start for pid, start in self.adopted.items() if is_same(pid, start)}
+            return set(self.pgids), set(self.adopted)
+
+    def _reach(self) -> dict[int, Stat]:
+        """Everybody who can be found; who left our groups is remembered, for the parent that leads there may die."""
+        groups, roots = self._scope()
+        if not groups and not roots:
+            return {}
+        found = proctree.reachable(groups, roots)
+        with self._lock:
+            self.adopted.update({pid: stat.start for pid, stat in found.items() if stat.pgrp not in groups})
+        return found
 
     def members(self) -> list[int]:
         """Pids of all live members that can be found."""
-        groups, roots = self._scope()
-        return sorted(proctree.reachable(groups, roots)) if groups or roots else []
+        return sorted(self._reach())
 
     def empty(self) -> bool:
         """Whether nobody is found alive."""
@@ -65,6 +79,7 @@ class Groups:
 
     def send(self, number: int) -> int:
         """Signal everybody who is found, again until a pass finds nobody new."""
+        self._reach()
         groups, roots = self._scope()
         return proctree.send_all(groups, roots, number) if groups or roots else 0
 
@@ -88,6 +103,9 @@ class Groups:
         if self.lent_terminal:
             self.lent_terminal = False
             take_terminal_back()
+        if self._let_go:
+            reap(pid)
+            return
         with self._lock:
             self._waiting.add(pid)
         self.prune()
@@ -119,6 +137,7 @@ class Groups:
 
     def let_go(self) -> None:
         """Forget all groups alive: neither we nor the guardian touch them again."""
+        self._let_go = True
         with self._lock:
             pgids, self.pgids = self.pgids, set()
             waiting, self._waiting = self._waiting, set()

@@ -44,8 +44,9 @@ def spawn_child(
         if launched.pid > 0:
             pid = launched.pid
             tree.born(pid)
-            os.kill(pid, SIGKILL)  # not reaped yet, so the pid is its own
+            # The tree first: a leader that dies before its tree is listed takes the way to its descendants with it.
             tree.kill()
+            os.kill(pid, SIGKILL)  # not reaped yet, so the pid is its own
             launched.wait()
             tree.release(pid)
         raise
