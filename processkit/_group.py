@@ -352,6 +352,7 @@ class ProcessGroup:
         """Stop with the group's own grace, then close it. Idempotent."""
         if self._closed or os.getpid() != self._owner:
             return
+        self._container.seal()
         try:
             self.stop(self._grace, escalate=self._escalate)
         finally:
@@ -362,6 +363,7 @@ class ProcessGroup:
         if self._closed or os.getpid() != self._owner:
             return
         require_loop("ProcessGroup")
+        self._container.seal()
         try:
             await self.astop(self._grace, escalate=self._escalate)
         finally:

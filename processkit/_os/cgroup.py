@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 MOST_SPARE_LEAVES = 16
 MOST_SIGNAL_PASSES = 50
+OPEN_PATIENCE = 1.0
 
 # CLONE_INTO_CGROUP came with Linux 5.7; before, the child writes itself into cgroup.procs before anything else.
 _clone_into = True
@@ -342,7 +343,7 @@ class PrivateContainer:
 class GroupContainer:
     """A group: its directory is the tree, each child has a leaf in it."""
 
-    __slots__ = ("_closed", "_frozen", "_home", "_number", "_spawning", "outlives", "tree")
+    __slots__ = ("_closed", "_frozen", "_home", "_number", "_sealed", "_spawning", "outlives", "tree")
 
     mechanism = "cgroup_v2"
 
@@ -351,7 +352,7 @@ class GroupContainer:
         # Held while a child is being born: closing and freezing wait for it.
         self._spawning = _thread.allocate_lock()
         self._number = 0
-        self._closed = False
+        self._closed = self._sealed = False
         self._frozen = False
         self.outlives = outlives
         self.tree = home.new_left() if outlives else home.new("g")
@@ -359,7 +360,7 @@ class GroupContainer:
     def spawn(self, plan: Plan) -> LinuxChild:
         """Start a child inside; on an exception nothing of it is alive."""
         with self._spawning:
-            if self._closed:
+            if self._sealed:
                 raise Refused("the group is already closed")
             if self._frozen:
                 # A vfork-like clone returns when the child execs, and a child born frozen never does.
@@ -379,13 +380,19 @@ class GroupContainer:
         """Reap the child at the next occasion after its end."""
         leave_behind(child)
 
+    def seal(self) -> None:
+        """Take no more children; those that are being born are waited for. Idempotent."""
+        with self._spawning:
+            self._sealed = True
+
     def slay(self) -> None:
         """Kill every member, also a frozen one, and wait within reason until they are gone."""
         with self._spawning:
             self.tree.kill()
             if self._frozen:
                 self._set_frozen(False)
-        cgroupfs.wait_empty(self.tree.path)
+        # In a group that takes new members meanwhile, emptiness may never come.
+        cgroupfs.wait_empty(self.tree.path, cgroupfs.KILL_PATIENCE if self._sealed else OPEN_PATIENCE)
         reap_ended()
 
     def freeze(self) -> None:
@@ -435,7 +442,7 @@ class GroupContainer:
         with self._spawning:
             if self._closed:
                 return
-            self._closed = True
+            self._closed = self._sealed = True
         if leave and not self.tree.empty():
             if self.outlives:
                 self.tree.close_descriptors()

@@ -174,6 +174,9 @@ class Container(Protocol):
 class GroupContainer(Container, Protocol):
     """A container that is acted upon as a whole."""
 
+    def seal(self) -> None:
+        """Take no more children; those that are being born are waited for. Idempotent."""
+
     def slay(self) -> None:
         """Kill every member, also a frozen one, and wait within reason until they are gone. Stays usable."""
 

@@ -192,7 +192,7 @@ def _spawn_in(guardian: Guardian, tree: Groups, plan: Plan, guarded: bool) -> Li
 class GroupsContainer:
     """A container of process groups: one for a private tree, one a child for a group."""
 
-    __slots__ = ("_closed", "_frozen", "_guardian", "_private", "_spawning", "outlives", "tree")
+    __slots__ = ("_closed", "_frozen", "_guardian", "_private", "_sealed", "_spawning", "outlives", "tree")
 
     mechanism = "process_group"
 
@@ -201,7 +201,7 @@ class GroupsContainer:
         self._private = private
         # Held while a child is being born: closing waits for it.
         self._spawning = _thread.allocate_lock()
-        self._closed = False
+        self._closed = self._sealed = False
         self._frozen = False
         self.outlives = outlives
         self.tree = Groups(guardian)
@@ -209,7 +209,7 @@ class GroupsContainer:
     def spawn(self, plan: Plan) -> LinuxChild:
         """Start a child inside; on an exception nothing of it is alive."""
         with self._spawning:
-            if self._closed:
+            if self._sealed:
                 raise Refused("the group is already closed")
             if self._frozen:
                 raise Refused("the group is suspended")
@@ -221,12 +221,18 @@ class GroupsContainer:
         """Reap the child at the next occasion after its end."""
         leave_behind(child)
 
+    def seal(self) -> None:
+        """Take no more children; those that are being born are waited for. Idempotent."""
+        with self._spawning:
+            self._sealed = True
+
     def slay(self) -> None:
         """Kill every member, also a stopped one, and wait within reason until they are gone."""
         with self._spawning:
             self.tree.kill()
             self._frozen = False
-        proctree.wait_gone(self.tree)
+        # In a group that takes new members meanwhile, emptiness may never come.
+        proctree.wait_gone(self.tree, 10.0 if self._sealed else 1.0)
         reap_ended()
 
     def freeze(self) -> None:
@@ -268,7 +274,7 @@ class GroupsContainer:
         with self._spawning:
             if self._closed:
                 return
-            self._closed = True
+            self._closed = self._sealed = True
         if leave:
             self.tree.let_go()
         elif not self.tree.empty():
