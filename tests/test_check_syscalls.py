@@ -113,8 +113,8 @@ def test_a_wrong_constant_is_caught(planted, name, pattern, replacement, declare
 
 @needs_cc
 def test_a_constant_in_the_wrong_base_is_caught(planted):
-    line = planted.spoil("linux.py", r"^SIGXFSZ = 25", "SIGXFSZ = 0o25")
-    planted.caught("linux.py", line, "SIGXFSZ", "declared 21 (0x15)", "says 25 (0x19)")
+    line = planted.spoil("signals.py", r"^SIGXFSZ = 25", "SIGXFSZ = 0o25")
+    planted.caught("signals.py", line, "SIGXFSZ", "declared 21 (0x15)", "says 25 (0x19)")
 
 
 @needs_cc

@@ -515,6 +515,7 @@ def text_section(elf: bytes) -> bytes:
 # that is not spelled `name`, `name_p` or `const_name_p`.
 MODULES = {
     "linux.py": Rules("linux", LINUX, declaration_jobs, preamble="#define _GNU_SOURCE 1\n"),
+    "signals.py": Rules("linux", LINUX, declaration_jobs, preamble="#define _GNU_SOURCE 1\n"),
     "syscalls.py": Rules("linux", LINUX, number_jobs),
     "machine_code.py": Rules("linux", LINUX, code_jobs),
 }

@@ -88,19 +88,6 @@ IOPRIO_WHO_PROCESS = 1
 # <signal.h>
 SIG_SETMASK = 2
 SIG_IGN = 1
-SIGHUP = 1
-SIGINT = 2
-SIGQUIT = 3
-SIGKILL = 9
-SIGUSR1 = 10
-SIGUSR2 = 12
-SIGPIPE = 13
-SIGTERM = 15
-SIGCHLD = 17
-SIGCONT = 18
-SIGSTOP = 19
-SIGTSTP = 20
-SIGXFSZ = 25
 
 # The kernel's own signal set is 8 bytes on every architecture of `syscalls.py`, not libc's 128: sigprocmask(2).
 KERNEL_SIGSET_BYTES = 8

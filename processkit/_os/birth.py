@@ -8,12 +8,12 @@ import sys
 
 from .._abi import linux
 from .._abi.foreign import address, buffer, c_string, string_array
+from .._abi.signals import SIGKILL, SIGPIPE, SIGXFSZ
 from .descriptors import is_filled
 from .launchers import architecture
 from .launching import EBADF, raw_syscall
 from .port import PLAIN, Plan
 from .script import Script
-from .signals import SIGKILL, SIGPIPE, SIGXFSZ
 from .stdio import KEEP
 
 if sys.platform != "linux":

@@ -7,9 +7,9 @@ import select
 import sys
 import time
 
+from .._abi.signals import SIGKILL
 from .._core.proctext import cgroup2_mounts, flat_keyed, locate_cgroup, unified_cgroup
 from .procfs import read_stat
-from .signals import SIGKILL
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")

@@ -14,6 +14,7 @@ from array import array
 
 from .._abi import linux
 from .._abi.foreign import buffer, c_string, string_array
+from .._abi.signals import SIGHUP, SIGINT, SIGKILL, SIGPIPE, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2
 from .._core.guard import drop_message, group_message
 from .birth import become_ordinary
 from .descriptors import Descriptors, open_above, pipe_above
@@ -21,7 +22,6 @@ from .launchers import architecture, launcher
 from .launching import Launched, open_pidfd
 from .procfs import start_time
 from .script import Script
-from .signals import SIGHUP, SIGINT, SIGKILL, SIGPIPE, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")

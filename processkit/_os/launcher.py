@@ -12,9 +12,9 @@ from array import array
 
 from .._abi import linux, machine_code
 from .._abi.foreign import address, buffer_address, function_at
+from .._abi.signals import SIGCHLD
 from .launching import CHILD_FAILED, EINVAL, ESRCH, Architecture, Launched, LaunchError, resettable_signals
 from .script import ANY, NOT_RUN, Script
-from .signals import SIGCHLD
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")

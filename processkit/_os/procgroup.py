@@ -13,6 +13,7 @@ import sys
 import time
 from array import array
 
+from .._abi.signals import SIGCONT, SIGSTOP
 from . import proctree
 from .birth import Placement
 from .descriptors import take_terminal_back
@@ -23,7 +24,6 @@ from .launching import reap
 from .leftbehind import leave_behind, reap_ended
 from .port import Child, Plan, Usage
 from .procfs import is_same, read_stat, start_time
-from .signals import SIGCONT, SIGSTOP
 from .spawning import spawn_child
 
 if sys.platform != "linux":

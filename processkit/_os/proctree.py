@@ -9,8 +9,8 @@ import os
 import sys
 import time
 
+from .._abi.signals import SIGKILL, SIGSTOP
 from .procfs import read_stat, snapshot
-from .signals import SIGKILL, SIGSTOP
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import sys
 
+from .._abi.signals import SIGKILL
 from .birth import Placement, compile_script
 from .child import LinuxChild
 from .launchers import launcher
 from .launching import Launched
-from .signals import SIGKILL
 from .stdio import Streams
 
 if sys.platform != "linux":
