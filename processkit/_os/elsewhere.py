@@ -24,6 +24,9 @@ class Feed:
     def __init__(self, child: Child, data: bytes) -> None:
         _refuse()
 
+    def write(self) -> None:
+        _refuse()
+
 
 class Waiter:
     """Refuses."""
