@@ -95,7 +95,7 @@ def label(value: object, name: str, accepted: Mapping[str, str]) -> str:
 def _seconds(value: object, name: str) -> float:
     if not isinstance(value, (int, float)):
         convert = getattr(type(value), "__float__", None)
-        if convert is None or isinstance(value, str):
+        if convert is None or isinstance(value, (str, complex)):
             raise TypeError(f"{name} must be a number of seconds, not {type(value).__name__}")
     try:
         seconds = float(value)  # type: ignore[arg-type]

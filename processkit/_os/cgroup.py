@@ -264,7 +264,7 @@ class Home:
 
     def forget(self) -> None:
         """In a forked child: close the descriptors; the directories and the guardian are the parent's."""
-        self._guardian.forget()
+        self._guardian.after_fork()
         for leaf in self._spare:
             leaf.close_descriptors()
         self._spare.clear()

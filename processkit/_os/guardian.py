@@ -106,7 +106,8 @@ class Guardian:
         self.kind = kind()
         self._pipe = self._pid = self._pidfd = -1
         self._deaf = select.poll()
-        self._lock = _thread.allocate_lock()
+        # Reentrant: a collection inside one of these methods may run a finaliser that drops a group.
+        self._lock = _thread.RLock()
 
     @property
     def pipe(self) -> int:
@@ -131,13 +132,19 @@ class Guardian:
 
     def announce(self, pgid: int, start: int | None) -> None:
         """This process group dies with us."""
-        self._groups[pgid] = start
-        self._say(group_message(pgid, start))
+        with self._lock:
+            self._groups[pgid] = start
+            self._say(group_message(pgid, start))
 
     def drop(self, pgid: int) -> None:
         """This process group has ended, or lives on without us."""
-        if self._groups.pop(pgid, self) is not self:
-            self._say(drop_message(pgid))
+        with self._lock:
+            if self._groups.pop(pgid, self) is self or self._pipe < 0:
+                return
+            try:
+                self._say(drop_message(pgid))
+            except BrokenPipeError:
+                pass  # it was killed, and the next one is told only of what still lives
 
     def end_when_nothing_left(self) -> None:
         """At exit: end it, unless groups are still alive, which it then kills."""
@@ -158,15 +165,19 @@ class Guardian:
 
     def forget(self) -> None:
         """Close our descriptors; the guardian finds end-of-file and does its work. Idempotent."""
-        descriptors = (self._pipe, self._pidfd)
-        self._pipe = self._pidfd = -1
-        for descriptor in descriptors:
-            if descriptor >= 0:
-                os.close(descriptor)
+        with self._lock:
+            descriptors = (self._pipe, self._pidfd)
+            self._pipe = self._pidfd = -1
+            for descriptor in descriptors:
+                if descriptor >= 0:
+                    os.close(descriptor)
+
+    def after_fork(self) -> None:
+        """In a forked child: the guardian is the parent's, and so is whoever held the lock."""
+        self._lock = _thread.RLock()
+        self.forget()
 
     def _say(self, message: bytes) -> None:
-        if self._pipe < 0:
-            return
         if os.write(self._pipe, message) != len(message):
             raise OSError("write: the guardian's pipe took half a message")
 

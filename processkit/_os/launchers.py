@@ -50,6 +50,12 @@ def launcher() -> Launcher:
     return _chosen
 
 
+def after_fork() -> None:
+    """In a forked child: a thread that was choosing does not exist there."""
+    global _lock
+    _lock = _thread.allocate_lock()
+
+
 def _choose() -> Launcher:
     machine = architecture()
     if machine.name in machine_code.CODE:

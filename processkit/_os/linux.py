@@ -11,6 +11,7 @@ from .descriptors import fill_standard
 from .forking import after_fork_in_child
 from .guardian import Guardian, kind
 from .home import why_unusable
+from .launchers import after_fork as launchers_after_fork
 from .launchers import predicted_name
 from .leftbehind import reap_ended
 
@@ -139,12 +140,13 @@ def _forget() -> None:
     """In a forked child: all of it is the parent's."""
     global _home, _guardian, _lock
     _lock = _thread.RLock()
+    launchers_after_fork()
     home, _home = _home, None
     guardian, _guardian = _guardian, None
     if home is not None:
         home.forget()
     if guardian is not None:
-        guardian.forget()
+        guardian.after_fork()
 
 
 def _release() -> None:

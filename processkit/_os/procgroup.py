@@ -132,8 +132,10 @@ class Groups:
                     continue
                 self._waiting.discard(pid)
                 self.pgids.discard(pid)
-            self._guardian.drop(pid)
-            reap(pid)
+            try:
+                self._guardian.drop(pid)
+            finally:
+                reap(pid)
 
     def let_go(self) -> None:
         """Forget all groups alive: neither we nor the guardian touch them again."""
