@@ -325,7 +325,7 @@ def test_a_leaf_is_used_again_only_if_its_last_user_left_it_as_new():
     first.close()
     assert os.path.isdir(path), "nobody has touched it"
     second = system.private_container()
-    child = second.spawn(plan_for(f"mkdir $(awk -F: '/^0/{{print \"{_mount()}\" $3}}' /proc/self/cgroup)/made"))
+    child = second.spawn(plan_for(f"mkdir {_mount()}$(sed -n 's/^0:://p' /proc/self/cgroup)/made"))
     eventually(lambda: child.status() is not None)
     child.reap()
     used = second.tree.path
