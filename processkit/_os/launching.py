@@ -11,7 +11,7 @@ from .errors import LaunchError
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
 
-EPERM, ENOENT, ESRCH, EINTR, E2BIG, EBADF, EAGAIN, ENOMEM, EINVAL, ENOSYS = 1, 2, 3, 4, 7, 9, 11, 12, 22, 38
+EPERM, ENOENT, ESRCH, E2BIG, EBADF, EAGAIN, EINVAL, ENOSYS = 1, 2, 3, 7, 9, 11, 22, 38
 CHILD_FAILED = 127
 
 __all__ = ["Architecture", "LaunchError", "Launched", "reap", "resettable_signals"]
