@@ -6,7 +6,7 @@ from ._errors import failure, unsupported
 from ._os import leash_container, private_container
 from ._os.port import PIPE, Data, Plan
 from ._planning import make_plan, translated
-from ._running import RunningProcess, start_in
+from ._running import RunningProcess, capture_in, start_in
 from ._settings import Settings
 from ._verbs import require_loop
 
@@ -34,10 +34,11 @@ def _require_piped(settings: Settings) -> None:
         raise failure(f"{settings.program}: stdout is not piped, so it cannot be captured", settings.program)
 
 
-def start_private(settings: Settings) -> RunningProcess:
-    """Start in a tree of its own, for a caller that consumes the handle at once."""
+def _attended(settings: Settings) -> Plan:
+    """A plan for a caller that waits for the end at once."""
     plan = make_plan(settings)
-    return start_in(_own_container(settings, plan), settings, plan, owns=True)
+    plan.linger = plan.stdin != PIPE
+    return plan
 
 
 def plan_unattended(settings: Settings) -> Plan:
@@ -60,13 +61,15 @@ def one_shot(settings: Settings, need_stdout: bool) -> ProcessResult:
     """Start, wait, capture text."""
     if need_stdout:
         _require_piped(settings)
-    return start_private(settings)._capture()
+    plan = _attended(settings)
+    return capture_in(_own_container(settings, plan), settings, plan)
 
 
 def one_shot_bytes(settings: Settings) -> BytesResult:
     """Start, wait, capture bytes."""
     _require_piped(settings)
-    return start_private(settings).output_bytes()
+    plan = _attended(settings)
+    return start_in(_own_container(settings, plan), settings, plan, owns=True).output_bytes()
 
 
 async def astart_private(settings: Settings, plan: Plan | None = None) -> RunningProcess:

@@ -15,12 +15,22 @@ DEBUG, WARNING = 10, 30
 NAME = "processkit"
 
 
+_own: Any = None
+
+
 def listener(logger: Any) -> Any:
     """`logger`, else the package's own, else None: nobody imported `logging`."""
-    if logger is None:
+    global _own
+    if logger is None and _own is None:
         logging = sys.modules.get("logging")
-        return None if logging is None else logging.getLogger(NAME)
-    return logger
+        _own = None if logging is None else logging.getLogger(NAME)
+    return _own if logger is None else logger
+
+
+def listens(logger: Any, level: int) -> bool:
+    """Whether a record of `level` would be seen by somebody."""
+    found = listener(logger)
+    return found is not None and bool(found.isEnabledFor(level))
 
 
 def log(logger: Any, level: int, event: str, **fields: object) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from ._errors import PermissionDenied, ProcessError, ProcessNotFound, failure, unsupported
 from ._os import LaunchError, NotExecutable, NotFound, Refused, StreamError, environment, find_program, in_foreground
@@ -18,35 +19,41 @@ if TYPE_CHECKING:
 _NICE = {"idle": 19, "below_normal": 10, "normal": 0, "above_normal": -5, "high": -10}
 # The kernel's own bound (CONFIG_NR_CPUS) is at most 8192; what it has is its to say.
 MOST_CPUS = 8192
+# os.fsencode, which asks for them at every call.
+ENCODING, ERRORS = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
 ENOENT, E2BIG, ENOEXEC, EACCES, EPERM = 2, 7, 8, 13, 1
+# ENOENT, ENOTDIR, ENAMETOOLONG, ELOOP: what was there when it was looked for has gone since. execve(2)
+NO_SUCH_PROGRAM = (2, 20, 36, 40)
 
 
 def make_plan(settings: Settings) -> Plan:
     """The launch that `settings` ask for, resolved now; raises what the user got wrong."""
     program = settings.program
-    stdin = _stdin_kind(settings)
-    attributes = _attributes(settings)
+    plain = settings.plain
+    stdin = NULL if plain else _stdin_kind(settings)
+    attributes = PLAIN if plain else _attributes(settings)
     try:
         env = _environment(settings)
-        argv = [os.fsencode(word) for word in (settings.arg0 if settings.arg0 is not None else program, *settings.args)]
+        argv = [word.encode(ENCODING, ERRORS) for word in (program if settings.arg0 is None else settings.arg0, *settings.args)]
         cwd = None if settings.cwd is None else os.fsencode(settings.cwd)
     except UnicodeEncodeError as error:
         raise failure(f"{program}: program, args or cwd cannot be encoded for this system", program) from error
-    if "\0" in program or b"\0" in b"".join(argv) or (cwd is not None and b"\0" in cwd):
+    if b"\0" in b"".join(argv) or "\0" in program or (cwd is not None and b"\0" in cwd):
         parameter = "program" if "\0" in program else "cwd" if cwd is not None and b"\0" in cwd else "args"
         shown = program.replace("\0", "\\0")
         raise failure(f"{shown}: {parameter} contains a NUL byte, which no program can be given", program)
-    _check_paths(settings)
+    if not plain:
+        _check_paths(settings)
     path = resolve(program, settings.prefer_local, env.path)
     return Plan(
         program=program,
-        path=os.fsencode(path),
+        path=argv[0] if path is program and settings.arg0 is None else os.fsencode(path),
         argv=argv,
         env=env,
         cwd=cwd,
         stdin=stdin,
-        stdout=_file_or_kind(settings.stdout),
-        stderr=_file_or_kind(settings.stderr),
+        stdout=PIPE if plain else _file_or_kind(settings.stdout),
+        stderr=PIPE if plain else _file_or_kind(settings.stderr),
         attributes=attributes,
         terminal=settings.inherit_stdin and in_foreground(),
     )
@@ -183,7 +190,7 @@ def _launch_failure(error: LaunchError, program: str) -> ProcessError:
     if error.call == "chdir":
         return failure(f"{program}: cwd cannot be entered: {error}", program)
     if error.call == "execve":
-        if code == ENOENT:
+        if code in NO_SUCH_PROGRAM:
             return not_found(program, None)
         if code == EACCES:
             return denied(program, f"{program} cannot be executed: permission denied")

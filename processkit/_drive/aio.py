@@ -10,50 +10,71 @@ from .run import Run
 
 
 class _Driver:
-    """Feeds a run from loop callbacks; `finished` resolves when it is over, or with what a callback raised."""
+    """Feeds a run from loop callbacks, until it is over or one of them raises."""
 
-    __slots__ = ("_loop", "_run", "_timer", "_waiter", "finished")
+    __slots__ = ("_error", "_loop", "_run", "_timer", "_waiter", "_waiting", "over")
 
     def __init__(self, run: Run) -> None:
         self._loop = asyncio.get_running_loop()
         self._run = run
         self._timer: asyncio.TimerHandle | None = None
-        self.finished: asyncio.Future[None] = self._loop.create_future()
+        self._waiting: asyncio.Future[None] | None = None
+        self._error: BaseException | None = None
+        self.over = False
         self._waiter = LoopWaiter(self._loop, run.child, run.feed, self._report)
-        self._guarded(lambda: run.attach(self._waiter))
+        try:
+            run.attach(self._waiter)
+        except BaseException as error:
+            self._error = error
+        self._settle()
 
     def _report(self, what: int, data: bytes) -> None:
-        self._guarded(lambda: self._run.report(what, data))
+        if not self.over:
+            try:
+                self._run.report(what, data)
+            except BaseException as error:
+                self._error = error
+            self._settle()
 
     def _tick(self) -> None:
         self._timer = None
-        self._guarded(self._run.tick)
+        if not self.over:
+            try:
+                self._run.tick()
+            except BaseException as error:
+                self._error = error
+            self._settle()
 
-    def stop(self) -> None:
-        """Kill the tree."""
-        self._guarded(lambda: self._run.stop(None))
-
-    def _guarded(self, step: object) -> None:
-        if self.finished.done():
-            return
-        try:
-            step()  # type: ignore[operator]
-        except BaseException as error:
-            self.finished.set_exception(error)
-            return
-        if self._run.done:
-            self.finished.set_result(None)
-        else:
-            self._arm()
-
-    def _arm(self) -> None:
-        """Set the timer to the run's next moment."""
+    def _settle(self) -> None:
+        """Tell whoever waits that it is over, or set the timer to the run's next moment."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._run.done or self._error is not None:
+            self.over = True
+            if self._waiting is not None and not self._waiting.done():
+                self._waiting.set_result(None)
+            return
         left = self._run.seconds_left()
         if left is not None:
             self._timer = self._loop.call_later(left, self._tick)
+
+    async def wait(self) -> None:
+        """Return when it is over; what a callback raised is raised here. A cancellation ends the waiting, not the run."""
+        if not self.over:
+            self._waiting = self._loop.create_future()
+            await self._waiting
+        if self._error is not None:
+            raise self._error
+
+    def stop(self) -> None:
+        """Kill the tree."""
+        if not self.over:
+            try:
+                self._run.stop(None)
+            except BaseException as error:
+                self._error = error
+            self._settle()
 
     def close(self) -> None:
         """Unregister everything from the loop."""
@@ -67,14 +88,14 @@ async def drive(run: Run) -> None:
     driver = _Driver(run)
     cancelled: asyncio.CancelledError | None = None
     try:
-        while not driver.finished.done():
+        while True:
             try:
-                await asyncio.shield(driver.finished)
+                await driver.wait()
+                break
             except asyncio.CancelledError as error:
-                if cancelled is None and not driver.finished.done():
+                if cancelled is None:
                     driver.stop()
                 cancelled = error
-        driver.finished.result()
     finally:
         driver.close()
     if cancelled is not None:

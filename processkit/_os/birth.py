@@ -23,6 +23,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from array import array
 
+    from .environ import Environment
+
 _IO_CLASSES = {"real_time": linux.IOPRIO_CLASS_RT, "best_effort": linux.IOPRIO_CLASS_BE, "idle": linux.IOPRIO_CLASS_IDLE}
 _RLIMITS = {
     "cpu": "RLIMIT_CPU",
@@ -41,7 +43,9 @@ _NOTHING_AT = address(_NOTHING)
 class Placement:
     """How the child gets into its container; each field is one way, and none is a child that stays with its parent."""
 
-    __slots__ = ("cgroup_fd", "orphan", "own_group", "owner_bound", "procs_fd", "register_fd", "registration", "take_terminal")
+    __slots__ = (
+        "cgroup_fd", "linger", "orphan", "own_group", "owner_bound", "procs_fd", "register_fd", "registration", "take_terminal",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         #: CLONE_INTO_CGROUP: the directory's descriptor.
@@ -57,8 +61,31 @@ class Placement:
         self.take_terminal = False
         #: Killed by the kernel when the thread that clones it ends.
         self.owner_bound = False
+        #: The launch may wait a little for the end of a short-lived child: nobody has to hear of it before.
+        self.linger = False
         #: To be nobody's child, outside every container, in a session of its own.
         self.orphan = False
+
+
+def script_for(plan: Plan, streams: list[int], placement: Placement) -> Script:
+    """The script of this birth: the last one with other descriptors, where it would say the same."""
+    global _last
+    if plan.attributes is not PLAIN or placement.registration is not None or placement.procs_fd >= 0 or placement.owner_bound:
+        return compile_script(plan, streams, placement)
+    last = _last
+    key = (plan.path, plan.argv, plan.cwd, placement.own_group, os.getpid())
+    if last is not None and last[0] == key and last[1] is plan.env:
+        script, descriptors = last[2], [*streams, placement.cgroup_fd]
+        if descriptors == last[3]:
+            return script
+        if [source == KEEP for source in streams] == [index < 0 for index in script.sources]:
+            return script.with_descriptors(streams, placement.cgroup_fd)
+    _last = last = key, plan.env, compile_script(plan, streams, placement), [*streams, placement.cgroup_fd]
+    return last[2]
+
+
+# Programs are often run again and again.
+_last: tuple[tuple[object, ...], Environment, Script, list[int]] | None = None
 
 
 def compile_script(plan: Plan, streams: list[int], placement: Placement) -> Script:
@@ -144,6 +171,7 @@ def _set_streams(script: Script, streams: list[int]) -> None:
             # Ours may be marked close-on-exec, or be closed: then the child's is closed too.
             script.call("fcntl", number, linux.F_SETFD, 0, low=-EBADF)
         else:
+            script.sources[number] = len(script.words) + 1
             script.call("dup3", source, number, 0)
 
 

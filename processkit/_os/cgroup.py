@@ -44,12 +44,14 @@ _clone_into = True
 class Cgroup:
     """A directory and the tree of processes in it. It owns the directory and its descriptors until `close`."""
 
-    __slots__ = ("_directory", "_events", "_notice", "path", "touched")
+    __slots__ = ("_directory", "_events", "_notice", "path", "settled", "touched")
 
     def __init__(self, path: str) -> None:
         self.path = path
         #: Killed, signalled or frozen: not as new any more.
         self.touched = False
+        #: Seen empty, and nobody was born in it since.
+        self.settled = False
         self._notice: Any = None
         self._directory = self._events = -1
         os.mkdir(path, 0o755)
@@ -65,17 +67,19 @@ class Cgroup:
             self._directory = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         return self._directory
 
-    def born(self, pid: int) -> None:
-        """Nothing to do: it was cloned into the cgroup."""
+    def born(self, pid: int) -> None:  # noqa: ARG002
+        """It was cloned into the cgroup."""
+        self.settled = False
 
     def empty(self) -> bool:
         """Whether nobody is in it. Since Linux 6.19 that may come a moment after the last one's death is seen."""
         if self._events < 0:
             return not cgroupfs.populated(self.path)
         try:
-            return b"populated 0" in os.pread(self._events, 256, 0)
+            self.settled = b"populated 0" in os.pread(self._events, 256, 0)
         except OSError:
-            return True  # ENODEV: the directory was removed, as only an empty one can be
+            self.settled = True  # ENODEV: the directory was removed, as only an empty one can be
+        return self.settled
 
     def members(self) -> list[int]:
         """Pids of the live, in this cgroup and in those that its members made below it."""
@@ -123,13 +127,15 @@ class Cgroup:
             self._notice = notice
         return int(self._notice.fileno())
 
-    def release(self, pid: int) -> None:
+    def release(self, pid: int) -> int:
         """Reap: whatever else lives in the cgroup does not need the number."""
-        reap(pid)
+        return reap(pid)
 
     def is_as_new(self) -> bool:
         """Whether the next user cannot tell it from a fresh one: nobody in it, nothing made below it, never acted upon."""
-        return not self.touched and os.fstat(self.directory()).st_nlink <= 2 and (self.empty() or not self.members())
+        if self.touched or os.fstat(self.directory()).st_nlink > 2:
+            return False
+        return self.settled or self.empty() or not self.members()
 
     def destroy(self) -> bool:
         """Kill what is left and remove the directory; False when something in it hangs in the kernel."""
@@ -207,17 +213,17 @@ class Home:
         """A cgroup that nobody has used, as far as its user can tell."""
         with self._lock:
             for index, leaf in enumerate(self._spare):
-                if leaf.empty():
+                if leaf.settled or leaf.empty():
                     del self._spare[index]
                     return leaf
         return self.new("r")
 
     def give_back(self, leaf: Cgroup) -> None:
         """Take a private tree's leaf back: kept for the next one if it is as new, else destroyed."""
-        leaf.forget_news()
         with self._lock:
             spare = len(self._spare) < MOST_SPARE_LEAVES and leaf.is_as_new()
             if spare:
+                leaf.forget_news()
                 self._spare.append(leaf)
         if not spare:
             leaf.destroy()
@@ -285,6 +291,7 @@ def _placement(cgroup: Cgroup, plan: Plan) -> Placement:
     placement = Placement()
     # A background process group cannot read from the terminal (SIGTTIN), and the cgroup holds the tree without one.
     placement.own_group = not plan.terminal
+    placement.linger = plan.linger
     if _clone_into:
         placement.cgroup_fd = cgroup.directory()
     return placement
@@ -294,8 +301,9 @@ def _spawn_in(cgroup: Cgroup, plan: Plan) -> LinuxChild:
     """A child born in `cgroup`, on any kernel."""
     global _clone_into
     if _clone_into and launcher().name == "clone3":
+        placement = _placement(cgroup, plan)
         try:
-            return spawn_child(plan, _placement(cgroup, plan), cgroup)
+            return spawn_child(plan, placement, cgroup)
         except LaunchError as error:
             if error.call != "clone3" or error.errno not in (E2BIG, EINVAL):
                 raise
@@ -460,11 +468,12 @@ class MemberLeaf(Cgroup):
 
     __slots__ = ()
 
-    def release(self, pid: int) -> None:
+    def release(self, pid: int) -> int:
         """Reap, and remove the leaf unless descendants are still in it; then the group's end removes it."""
-        reap(pid)
+        status = reap(pid)
         self.close_descriptors()
         cgroupfs.remove(self.path)
+        return status
 
 
 def _number_in(path: str, name: str) -> int | None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import _thread
 import os
+import select
 import sys
 
 from .descriptors import pipe_above
-from .launching import Launched
+from .launching import Launched, peek
 from .procfs import start_time
-from .waiting import any_ended
+from .waiting import any_ended, read_all
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
@@ -19,26 +20,27 @@ if TYPE_CHECKING:
     from .port import Tree
     from .stdio import Streams
 
-#: Status of a child that somebody else reaped (SIGCHLD ignored, a stray waitpid(-1)): it ended, nobody knows how.
-STATUS_UNKNOWN = -1
+POLLIN, POLLHUP = select.POLLIN, select.POLLHUP
 
 
 class LinuxChild:
     """One process of ours. It owns the pidfd and our ends of the pipes until `reap`."""
 
-    __slots__ = ("_lock", "_reaped", "_start", "_status", "_streams", "ended", "pid", "tree")
+    __slots__ = ("_lock", "_reaped", "_start", "_status", "_streams", "ended", "events_at_end", "pid", "tree")
 
     def __init__(self, launched: Launched, streams: Streams, tree: Tree) -> None:
         self.pid = launched.pid
         self.tree = tree
-        self._streams = [-1, -1, -1]
+        #: What poll(2) said of stdout and stderr after its end, if a spawn that lingered saw that.
+        self.events_at_end = launched.events
+        self._streams = streams.ours
         self._lock = _thread.allocate_lock()
         self._status: int | None = None
         self._reaped = False
         self._start: int | None = None
         # Handed over last: until here a failure leaves both to whoever holds `launched`.
         self.ended = launched.pidfd if launched.pidfd >= 0 else _watch(launched.pid)
-        self._streams = streams.release_ours()
+        streams.ours = []
         launched.pid = launched.pidfd = -1
 
     def start(self) -> int | None:
@@ -48,12 +50,24 @@ class LinuxChild:
         return self._start
 
     def status(self) -> int | None:
-        """waitpid's status once the process has ended, without reaping it; None before."""
+        """The wait status once the process has ended, without reaping it; None before."""
         if self._status is None:
             with self._lock:
                 if self._status is None and not self._reaped:
-                    self._status = _peek(self.pid)
+                    self._status = peek(self.pid)
         return self._status
+
+    def left_at_end(self) -> list[bytes] | None:
+        """What it left in its pipes, where a spawn that lingered saw the end of all of it; else None, and nothing was read."""
+        events = self.events_at_end
+        if events is None:
+            return None
+        out, err = self._streams[1], self._streams[2]
+        # A hang-up is the end of a pipe: nobody else holds its other end.
+        held = (out >= 0 and not events[0] & POLLHUP) or (err >= 0 and not events[1] & POLLHUP)
+        if held or not self.tree.empty():
+            return None
+        return [read_all(out) if events[0] & POLLIN else b"", read_all(err) if events[1] & POLLIN else b""]
 
     def wait_killed(self, patience: float = 10.0) -> None:
         """Wait until the process that was just killed has ended; one that hangs in the kernel is given up on."""
@@ -76,10 +90,14 @@ class LinuxChild:
             if self._reaped:
                 return
             self._reaped = True
-            self.tree.release(self.pid)
-            self.close_streams()
-            os.close(self.ended)
+            status = self.tree.release(self.pid)
+            if self._status is None:
+                self._status = status
+            descriptors, self._streams = [*self._streams, self.ended], [-1, -1, -1]
             self.ended = -1
+            for descriptor in descriptors:
+                if descriptor >= 0:
+                    os.close(descriptor)
 
     def stream(self, number: int) -> int:
         """Our end of stream 0, 1 or 2; -1 where it is no pipe, or closed."""
@@ -90,24 +108,6 @@ class LinuxChild:
         descriptor, self._streams[number] = self._streams[number], -1
         if descriptor >= 0:
             os.close(descriptor)
-
-    def close_streams(self) -> None:
-        """Close all our ends. Idempotent."""
-        for number in (0, 1, 2):
-            self.close_stream(number)
-
-
-def _peek(pid: int) -> int | None:
-    """The wait status of an ended child, which stays a zombie and so keeps its pid. waitid(2), WNOWAIT"""
-    try:
-        info = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
-    except ChildProcessError:
-        return STATUS_UNKNOWN
-    if info is None:
-        return None
-    if info.si_code == os.CLD_EXITED:
-        return info.si_status << 8
-    return info.si_status | (0x80 if info.si_code == os.CLD_DUMPED else 0)
 
 
 def _watch(pid: int) -> int:

@@ -150,7 +150,7 @@ def _calls(script: Script, keep: int) -> list[_Call]:
     calls = []
     for index, name in enumerate(script.names):
         words = script.words[index * WORDS : (index + 1) * WORDS]
-        call = _Call(name, words[1:7], words[LOWEST], words[HIGHEST])
+        call = _Call(name, list(words[1:7]), words[LOWEST], words[HIGHEST])
         if index != script.close_from:
             calls.append(call)
             continue

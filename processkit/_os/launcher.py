@@ -11,7 +11,7 @@ import sys
 from array import array
 
 from .._abi import linux, machine_code
-from .._abi.foreign import address, buffer_address, function_at
+from .._abi.foreign import buffer_address, function_at
 from .._abi.signals import SIGCHLD
 from .launching import CHILD_FAILED, EINVAL, ESRCH, Architecture, Launched, LaunchError, resettable_signals
 from .script import ANY, NOT_RUN, Script
@@ -19,8 +19,28 @@ from .script import ANY, NOT_RUN, Script
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
 
-_SIZE, _RESULT, _OTHERWISE = machine_code.WORDS, machine_code.RESULT, machine_code.OTHERWISE
+_SIZE, _RESULT, _LOWEST, _OTHERWISE = machine_code.WORDS, machine_code.RESULT, machine_code.LOWEST, machine_code.OTHERWISE
+POLLIN = 1
+# A child that ends within this is seen to end by the launch itself. Longer than a tick of the usual 250 Hz: a timer that is due
+# before the next tick has to be programmed, which costs a virtual machine more than ten microseconds.
+LINGER_NANOSECONDS = 5_000_000
 _NOTHING = array("B", bytes(linux.KERNEL_SIGACTION_BYTES))
+
+# The words in front of the records: the mask to restore; a struct pollfd, where the kernel stores the pidfd and ppoll(2) looks
+# for it; a struct timespec; two more struct pollfd; a struct timespec of 0; a struct clone_args.
+_OLD_MASK, _WATCHED, _PATIENCE, _PIPES, _NO_PATIENCE, _CLONE_ARGS = 0, 1, 2, 4, 6, 8
+_RECORDS = _CLONE_ARGS + linux.CLONE_ARGS_SIZE_VER2 // 8
+_CLONE = _RECORDS + _SIZE
+_FLAGS, _PIDFD, _CHILD_TID, _EXIT_SIGNAL, _CGROUP = (
+    getattr(linux.clone_args, name).offset // 8 for name in ("flags", "pidfd", "child_tid", "exit_signal", "cgroup")
+)
+
+_PIDFD_FLAG, _CGROUP_FLAG = linux.CLONE_PIDFD, linux.CLONE_INTO_CGROUP
+
+
+def _record(number: int, *arguments: int, lowest: int = -ANY, highest: int = ANY) -> array[int]:
+    """One call; unless told otherwise whatever it returns is fine."""
+    return array("q", (number, *arguments, *(0,) * (6 - len(arguments)), NOT_RUN, lowest, highest, 0))
 
 
 def _map_code(code: bytes) -> tuple[mmap.mmap, int]:
@@ -45,9 +65,15 @@ def code_pages_allowed() -> bool:
 
 
 class NativeLauncher:
-    """One page of machine code for the life of the process, and the way it clones."""
+    """One page of machine code for the life of the process, and the way it clones.
 
-    __slots__ = ("_architecture", "_full_mask", "_page", "_run", "_use_clone3", "name")
+    What runs is one array: a few words that the kernel reads and writes (`_OLD_MASK` to `_CLONE_ARGS`), then the records: block
+    all signals, clone; of the child, its script and its two ends; of the parent, its mask, its closing, its lingering.
+    """
+
+    __slots__ = (
+        "_architecture", "_closing", "_flags", "_full_mask", "_head", "_lingering", "_page", "_run", "_tail", "_use_clone3", "name",
+    )  # fmt: skip
 
     def __init__(self, architecture: Architecture, use_clone3: bool) -> None:
         self.name = "clone3" if use_clone3 else "clone"
@@ -55,91 +81,111 @@ class NativeLauncher:
         self._use_clone3 = use_clone3
         self._page, start = _map_code(machine_code.CODE[architecture.name])
         self._run = function_at(start)
+        self._flags = linux.CLONE_VM | linux.CLONE_VFORK | (linux.CLONE_CLEAR_SIGHAND if use_clone3 else 0)
         self._full_mask = array("Q", [0xFFFFFFFFFFFFFFFF])
+        numbers = architecture.numbers
+        mask = (numbers["rt_sigprocmask"], linux.SIG_SETMASK)
+        data = array("q", bytes(8 * _RECORDS))
+        data[_WATCHED], data[_PATIENCE + 1] = POLLIN << 32 | 0xFFFFFFFF, LINGER_NANOSECONDS
+        data[_CLONE_ARGS + _EXIT_SIGNAL] = SIGCHLD
+        block = _record(*mask, self._full_mask.buffer_info()[0], 0, linux.KERNEL_SIGSET_BYTES, lowest=0, highest=0)
+        clone = _record(numbers["clone3"], 0, linux.CLONE_ARGS_SIZE_VER2, lowest=0, highest=0)
+        self._head = data + block + clone
+        # How a child ends that does not become its program: having failed, and having given birth to an orphan.
+        failed = _record(numbers["getpid"], lowest=0, highest=ANY) + _record(numbers["exit"], CHILD_FAILED, lowest=0, highest=0)
+        self._tail = failed + _record(numbers["exit"], lowest=0, highest=0) + _record(*mask, 0, 0, linux.KERNEL_SIGSET_BYTES)
+        self._closing = _record(numbers["close"])
+        self._lingering = (
+            _record(numbers["ppoll"], 0, 1, 0, 0, linux.KERNEL_SIGSET_BYTES, lowest=1)
+            + _record(numbers["ppoll"], 0, 2, 0, 0, linux.KERNEL_SIGSET_BYTES)
+        )  # fmt: skip
 
     def launch(self, script: Script, launched: Launched) -> None:
-        """Store the child's pid and pidfd in `launched`; on LaunchError nothing of it is alive and both are -1."""
-        pidfd = array("i", [-1])
-        old_mask = array("Q", [0])
-        words = self._mask_words(self._full_mask, old_mask, 0)
-        clone, *keep = self._clone_words(script, pidfd.buffer_info()[0])
-        words += clone
+        """Store the child's pid and pidfd in `launched`; on LaunchError nothing of it is alive and both are -1.
+
+        `launched.closing` is closed and emptied, unless not even the clone was tried.
+        """
+        memory = array("q", self._head)
         if script.orphan:
-            # The child clones once more and leaves; what goes on is nobody's child but init's.
-            clone, *more = self._clone_words(script, 0)
-            words += clone
-            keep += more
+            memory.extend(memory[_CLONE:])  # the child clones once more and leaves; what goes on is nobody's child but init's
         if not self._use_clone3:
-            words += self._handler_resets()
-        words += script.words
-        failed = len(words)
-        numbers = self._architecture.numbers
-        words += [numbers["getpid"], 0, 0, 0, 0, 0, 0, NOT_RUN, 0, ANY, 0]
-        words += [numbers["exit"], CHILD_FAILED, 0, 0, 0, 0, 0, NOT_RUN, 0, 0, 0]
-        leave = len(words)
-        words += [numbers["exit"], 0, 0, 0, 0, 0, 0, NOT_RUN, 0, 0, 0]
-        restore = len(words)
-        words += self._mask_words(old_mask, None, 1)
-        memory = array("q", words)
+            memory.extend(self._handler_resets())
+        memory.extend(script.words)
+        failed = len(memory)
+        memory.extend(self._tail)
+        restore = len(memory) - _SIZE
+        for descriptor in launched.closing:
+            memory.extend(self._closing)
+            memory[-_SIZE + 1] = descriptor
+        if launched.linger is not None:
+            memory.extend(self._lingering)
+            for index, descriptor in enumerate(launched.linger, _PIPES):
+                memory[index] = POLLIN << 32 | descriptor & 0xFFFFFFFF
+        memory[-_SIZE + _LOWEST] = ANY  # the last one goes nowhere
         base = memory.buffer_info()[0]
-        memory[_SIZE + _OTHERWISE] = base + 8 * restore
-        for index in range(2 * _SIZE + _OTHERWISE, failed, _SIZE):
-            memory[index] = base + 8 * failed
+        memory[_RECORDS + 3] = memory[restore + 2] = base + 8 * _OLD_MASK
+        if launched.linger is not None:
+            memory[1 - 2 * _SIZE], memory[3 - 2 * _SIZE] = base + 8 * _WATCHED, base + 8 * _PATIENCE
+            memory[1 - _SIZE], memory[3 - _SIZE] = base + 8 * _PIPES, base + 8 * _NO_PATIENCE
+        self._fill_clone(script, memory, base)
+        memory[_CLONE + _OTHERWISE] = base + 8 * restore
+        first = _CLONE + _SIZE * (2 if script.orphan else 1)
+        memory[first + _OTHERWISE : failed : _SIZE] = array("q", [base + 8 * failed]) * ((failed - first) // _SIZE)
         if script.orphan:
-            memory[2 * _SIZE + _OTHERWISE] = base + 8 * leave
+            memory[first - _SIZE + _OTHERWISE] = base + 8 * (restore - _SIZE)
         try:
-            self._run(base)
+            self._run(base + 8 * _RECORDS)
         finally:
             # Read here, so that what a signal handler of ours raises right after the call loses no child.
-            if memory[_SIZE + _RESULT] != NOT_RUN:
-                launched.pid = memory[_SIZE + _RESULT]
-                launched.pidfd = pidfd[0]
-        if memory[_SIZE + _RESULT] == NOT_RUN:
-            raise LaunchError.of("rt_sigprocmask", -memory[_RESULT])
+            pid = memory[_CLONE + _RESULT]
+            if pid != NOT_RUN:
+                launched.closing.clear()
+                if pid > 0:
+                    launched.pid = pid
+                    pidfd = memory[_WATCHED] & 0xFFFFFFFF
+                    launched.pidfd = -1 if pidfd == 0xFFFFFFFF else pidfd
         if launched.pid < 0:
-            code, launched.pid = -launched.pid, -1
-            raise LaunchError.of(self.name, code)
+            if pid == NOT_RUN:
+                raise LaunchError.of("rt_sigprocmask", -memory[_RECORDS + _RESULT])
+            raise LaunchError.of(self.name, -pid)
         if memory[failed + _RESULT] != NOT_RUN:
             launched.discard()
             raise _stopped_at(script, memory, failed)
+        if launched.linger is not None and memory[_RESULT - 2 * _SIZE] == 1:
+            launched.events = memory[_PIPES] >> 48, memory[_PIPES + 1] >> 48
 
-    def _mask_words(self, new: array[int], old: array[int] | None, lowest: int) -> list[int]:
-        """rt_sigprocmask(2) of this thread; the kernel stores the old mask where `old` says."""
-        store = old.buffer_info()[0] if old is not None else 0
-        number = self._architecture.numbers["rt_sigprocmask"]
-        set_bytes = linux.KERNEL_SIGSET_BYTES
-        return [number, linux.SIG_SETMASK, new.buffer_info()[0], store, set_bytes, 0, 0, NOT_RUN, lowest, 0, 0]
-
-    def _clone_words(self, script: Script, pidfd: int) -> tuple[list[int], object]:
-        """The record of the clone, and the memory it points into. Only the child gets 0 and walks on."""
-        flags = linux.CLONE_VM | linux.CLONE_VFORK
-        if pidfd:
-            flags |= linux.CLONE_PIDFD
-        child_tid = 0
+    def _fill_clone(self, script: Script, memory: array[int], base: int) -> None:
+        """What the clone is told, and the second one of an orphan. Only the child gets 0 and walks on."""
+        flags = self._flags
+        watched = child_tid = 0
         if script.registration is not None:
             flags |= linux.CLONE_CHILD_SETTID
             child_tid = script.registration.buffer_info()[0] + script.registration.itemsize
-        numbers = self._architecture.numbers
+        if not script.orphan:
+            flags |= _PIDFD_FLAG
+            watched = base + 8 * _WATCHED
         if not self._use_clone3:
             # clone(2): x86-64 takes the child's tid pointer before the tls, aarch64 behind it.
-            order = [child_tid, 0] if self._architecture.name == "x86_64" else [0, child_tid]
-            return [numbers["clone"], flags | SIGCHLD, 0, pidfd, *order, 0, NOT_RUN, 0, 0, 0], None
-        flags |= linux.CLONE_CLEAR_SIGHAND
+            order = (child_tid, 0) if self._architecture.name == "x86_64" else (0, child_tid)
+            record = array("q", (self._architecture.numbers["clone"], flags | SIGCHLD, 0, watched, *order))
+            for start in (_CLONE, _CLONE + _SIZE)[: 1 + script.orphan]:
+                memory[start : start + len(record)] = record
+            return
         if script.into_cgroup >= 0:
-            flags |= linux.CLONE_INTO_CGROUP
-        arguments = linux.clone_args(
-            flags=flags, pidfd=pidfd, child_tid=child_tid, exit_signal=SIGCHLD, cgroup=max(script.into_cgroup, 0)
-        )
-        size = linux.CLONE_ARGS_SIZE_VER2
-        return [numbers["clone3"], address(arguments), size, 0, 0, 0, 0, NOT_RUN, 0, 0, 0], arguments
+            flags |= _CGROUP_FLAG
+            memory[_CLONE_ARGS + _CGROUP] = script.into_cgroup
+        memory[_CLONE_ARGS + _FLAGS] = flags
+        memory[_CLONE_ARGS + _PIDFD] = watched
+        memory[_CLONE_ARGS + _CHILD_TID] = child_tid
+        memory[_CLONE + 1] = memory[_CLONE + script.orphan * _SIZE + 1] = base + 8 * _CLONE_ARGS
 
-    def _handler_resets(self) -> list[int]:
+    def _handler_resets(self) -> array[int]:
         """What CLONE_CLEAR_SIGHAND does in clone3: no handler of ours may run in a child that shares our memory."""
         number = self._architecture.numbers["rt_sigaction"]
         nothing = _NOTHING.buffer_info()[0]
-        words: list[int] = []
+        words = array("q")
         for signal in resettable_signals():
-            words += [number, signal, nothing, 0, linux.KERNEL_SIGSET_BYTES, 0, 0, NOT_RUN, -EINVAL, 0, 0]
+            words += _record(number, signal, nothing, 0, linux.KERNEL_SIGSET_BYTES, lowest=-EINVAL, highest=0)
         return words
 
 

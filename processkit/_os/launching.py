@@ -20,22 +20,48 @@ __all__ = ["Architecture", "LaunchError", "Launched", "reap", "resettable_signal
 REFUSALS = (ENOSYS, EPERM, EINVAL, E2BIG)
 
 
-def reap(pid: int) -> None:
-    """Take an ended child's zombie away; one that still hangs in the kernel is left to init."""
+#: Status of a child that somebody else reaped (SIGCHLD ignored, a stray waitpid(-1)): it ended, nobody knows how.
+STATUS_UNKNOWN = -1
+_LOOK = os.WEXITED | os.WNOWAIT | os.WNOHANG
+
+
+def peek(pid: int) -> int | None:
+    """The wait status of an ended child, which stays a zombie and so keeps its pid; None while it runs. waitid(2), WNOWAIT"""
     try:
-        os.waitpid(pid, os.WNOHANG)
+        info = os.waitid(os.P_PID, pid, _LOOK)
     except ChildProcessError:
-        pass  # SIGCHLD is ignored in this process and the kernel reaped it: wait(2)
+        return STATUS_UNKNOWN
+    if info is None:
+        return None
+    if info.si_code == os.CLD_EXITED:
+        return info.si_status << 8
+    return info.si_status | (0x80 if info.si_code == os.CLD_DUMPED else 0)
+
+
+def reap(pid: int) -> int:
+    """Take an ended child's zombie away, for its wait status; one that still hangs in the kernel is left to init."""
+    try:
+        found, status = os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return STATUS_UNKNOWN  # SIGCHLD is ignored in this process and the kernel reaped it: wait(2)
+    return status if found else STATUS_UNKNOWN
 
 
 class Launched:
-    """Where a launch stores what it made, so that an exception at any moment still finds it. -1: nothing there."""
+    """One launch: what is to be done beside it, and where it stores what it made, so that an exception at any moment finds it."""
 
-    __slots__ = ("pid", "pidfd")
+    __slots__ = ("closing", "events", "linger", "pid", "pidfd")
 
-    def __init__(self) -> None:
+    def __init__(self, closing: list[int] | None = None, linger: tuple[int, int] | None = None) -> None:
+        #: Descriptors of ours that only the child needs: the launch may close and remove them.
+        self.closing: list[int] = [] if closing is None else closing
+        #: The launch may wait some milliseconds for the end of a child that lives no longer, and then poll these two.
+        self.linger = linger
+        #: -1: there is none.
         self.pid = -1
         self.pidfd = -1
+        #: The child was seen to end; then there was this to be read from the two: poll(2).
+        self.events: tuple[int, int] | None = None
 
     def wait(self) -> None:
         """Wait for the end of a child that has been killed, without reaping it, and close its pidfd."""

@@ -13,10 +13,11 @@ from collections import deque
 from .birth import Placement
 from .child import LinuxChild
 from .forking import after_fork_in_child
+from .launchers import launcher
 from .launching import Launched, reap
 from .port import Child, Plan
 from .script import Script
-from .spawning import launch_here, spawn_child
+from .spawning import spawn_child
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
@@ -65,7 +66,7 @@ class _Cloner:
             while self._jobs:
                 job = self._jobs.popleft()
                 try:
-                    launch_here(job.script, job.launched)
+                    launcher().launch(job.script, job.launched)
                 except BaseException as error:
                     job.error = error
                 job.done.release()
@@ -121,9 +122,9 @@ class LeashedTree:
         """Its own end is what the driver watches anyway."""
         return -1
 
-    def release(self, pid: int) -> None:
+    def release(self, pid: int) -> int:
         """Reap it."""
-        reap(pid)
+        return reap(pid)
 
 
 class LeashContainer:

@@ -12,10 +12,15 @@ if sys.platform != "linux":
     raise ImportError("this room is for Linux")
 
 
+MOST_KNOWN = 256
+# Absolute paths that were executable files once. They are not probed again before a launch: execve(2) says the same, later.
+_known: set[str] = set()
+
+
 def find_program(program: str, first: tuple[str, ...], path: str | None) -> str:
     """The absolute path of `program`: itself when it is a path, else found in `first` and then in `path` (PATH's text)."""
     if os.sep in program:
-        return probe(program)
+        return program if program in _known else probe(program)
     directories = [*first, *(path.split(os.pathsep) if path else ())]
     denied = None
     if program not in ("", ".", ".."):
@@ -43,6 +48,9 @@ def probe(path: str) -> str:
     if not stat.S_ISREG(mode) or not os.access(path, os.X_OK):
         raise NotExecutable(path)
     if os.path.isabs(path):
+        if len(_known) >= MOST_KNOWN:
+            _known.clear()
+        _known.add(path)
         return path
     try:
         return os.path.join(os.getcwd(), path)

@@ -66,7 +66,7 @@ PLAIN = Attributes()
 class Plan:
     """Everything a launch needs, resolved and checked; nothing is owned yet."""
 
-    __slots__ = ("argv", "attributes", "cwd", "env", "path", "program", "stderr", "stdin", "stdout", "terminal")
+    __slots__ = ("argv", "attributes", "cwd", "env", "linger", "path", "program", "stderr", "stdin", "stdout", "terminal")
 
     def __init__(
         self,
@@ -92,6 +92,8 @@ class Plan:
         self.attributes = attributes
         #: The child shares our terminal in the foreground: it must not become a background process group.
         self.terminal = terminal
+        #: Nobody acts on the child before it ends, so the spawn may take some milliseconds longer and see its end.
+        self.linger = False
 
 
 class Tree(Protocol):
@@ -115,8 +117,8 @@ class Tree(Protocol):
     def changed(self) -> int:
         """A descriptor that is readable when `empty` may have changed, or -1: ask again after a while."""
 
-    def release(self, pid: int) -> None:
-        """Reap the ended child `pid`, as soon as nobody else needs its number to stay taken."""
+    def release(self, pid: int) -> int:
+        """Reap the ended child `pid`, as soon as nobody else needs its number to stay taken; its wait status, -1: nobody knows."""
 
 
 class Child(Protocol):
@@ -140,6 +142,16 @@ class Child(Protocol):
     def close_stream(self, number: int) -> None:
         """Close our end. Idempotent."""
 
+    @property
+    def events_at_end(self) -> object | None:
+        """Something, if a spawn that lingered saw its end."""
+
+    def left_at_end(self) -> list[bytes] | None:
+        """What it left in the pipes of stdout and stderr, if a spawn that lingered saw its end and nothing is left to wait for.
+
+        None, and nothing has been read, if it has not ended, or somebody still holds a pipe or lives in its tree.
+        """
+
     def status(self) -> int | None:
         """The wait status once the process has ended, without reaping it; None before."""
 
@@ -147,7 +159,7 @@ class Child(Protocol):
         """Wait, within reason, until the process that was just killed has ended."""
 
     def reap(self) -> None:
-        """Give the pid back and close what this object still owns. Only after `status` is known; idempotent."""
+        """Give the pid back and close what this object still owns; `status` is known from then on. Idempotent."""
 
 
 class Container(Protocol):

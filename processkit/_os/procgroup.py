@@ -20,7 +20,7 @@ from .descriptors import take_terminal_back
 from .errors import Refused
 from .guardian import Guardian
 from .identity import peak_memory
-from .launching import reap
+from .launching import STATUS_UNKNOWN, peek, reap
 from .leftbehind import leave_behind, reap_ended
 from .port import Child, Plan, Usage
 from .procfs import is_same, read_stat, start_time
@@ -98,17 +98,18 @@ class Groups:
         with self._lock:
             self.pgids.add(pid)
 
-    def release(self, pid: int) -> None:
+    def release(self, pid: int) -> int:
         """Reap the leader, or let its zombie hold the number while others of its group live."""
         if self.lent_terminal:
             self.lent_terminal = False
             take_terminal_back()
         if self._let_go:
-            reap(pid)
-            return
+            return reap(pid)
+        status = peek(pid)
         with self._lock:
             self._waiting.add(pid)
         self.prune()
+        return STATUS_UNKNOWN if status is None else status
 
     def wait_stopped(self, patience: float = 2.0) -> None:
         """Wait until every member stands still; one that hangs in the kernel is not waited for longer."""
@@ -164,10 +165,10 @@ class OneGroup(Groups):
         super().born(pid)
         self._whole.born(pid)
 
-    def release(self, pid: int) -> None:
+    def release(self, pid: int) -> int:
         """The whole group decides when the number is free."""
         self._whole.lent_terminal = self.lent_terminal
-        self._whole.release(pid)
+        return self._whole.release(pid)
 
 
 def _spawn_in(guardian: Guardian, tree: Groups, plan: Plan, guarded: bool) -> LinuxChild:
@@ -179,6 +180,7 @@ def _spawn_in(guardian: Guardian, tree: Groups, plan: Plan, guarded: bool) -> Li
             placement.register_fd = guardian.pipe
     placement.registration = array("i", [int.from_bytes(b"new ", sys.byteorder), 0])
     placement.take_terminal = tree.lent_terminal = plan.terminal
+    placement.linger = plan.linger and placement.register_fd >= 0
     child = spawn_child(plan, placement, tree)
     if guarded:
         try:

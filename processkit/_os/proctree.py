@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 # A tree that forks faster than we walk is stopped member by member; this bounds what a bug of ours could do.
 MOST_PASSES = 200
+# Stopped or traced: proc_pid_stat(5). One that hangs in the kernel, or may not be signalled, is not waited for longer.
+STANDING = ("T", "t")
+STOP_PATIENCE = 0.5
 
 
 def reachable(groups: set[int], roots: set[int], table: dict[int, Stat] | None = None) -> dict[int, Stat]:
@@ -71,16 +74,21 @@ def kill_all(groups: set[int], roots: set[int]) -> None:
 
     1. Killing a parent first would hand its children to init, and those in another group would be lost.
     2. So every pass stops what it finds new, until one finds nobody new.
-    3. Then all are killed; SIGKILL takes stopped processes too.
+    3. Who is in the midst of fork(2) has its child before it stops: only a pass that finds all standing still has seen all.
+    4. Then all are killed; SIGKILL takes stopped processes too.
     """
     stopped: dict[tuple[int, int], Stat] = {}
+    deadline = time.monotonic() + STOP_PATIENCE
     for _ in range(MOST_PASSES):
-        fresh = [stat for stat in reachable(groups, roots).values() if (stat.pid, stat.start) not in stopped]
-        if not fresh:
-            break
+        found = reachable(groups, roots).values()
+        fresh = [stat for stat in found if (stat.pid, stat.start) not in stopped]
         for stat in fresh:
             stopped[stat.pid, stat.start] = stat
             _send(stat, SIGSTOP)
+        if not fresh:
+            if time.monotonic() > deadline or all(stat.state in STANDING for stat in found):
+                break
+            time.sleep(0.0005)
     for stat in stopped.values():
         _send(stat, SIGKILL)
     for group in groups:

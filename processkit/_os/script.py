@@ -6,12 +6,13 @@ laid out as the machine code wants them: see machine_code.py.
 
 from __future__ import annotations
 
+from array import array
+
 from .._abi.foreign import address
 from .._abi.machine_code import HIGHEST, LOWEST, WORDS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from array import array
     from typing import Any
 
 ANY = (1 << 62) - 1
@@ -22,12 +23,12 @@ _PADDING = tuple((0,) * (6 - count) for count in range(7))
 class Script:
     """The calls in their order, and the memory they point into, which lives as long as the script."""
 
-    __slots__ = ("close_from", "into_cgroup", "memory", "names", "numbers", "orphan", "registration", "words")
+    __slots__ = ("close_from", "into_cgroup", "memory", "names", "numbers", "orphan", "registration", "sources", "words")
 
     def __init__(self, numbers: dict[str, int]) -> None:
         self.numbers = numbers
         #: The records, one behind the other, and the name of each one's call.
-        self.words: list[int] = []
+        self.words = array("q")
         self.names: list[str] = []
         self.memory: list[Any] = []
         #: Descriptor of the cgroup that the clone itself joins; -1: the child stays where its parent is.
@@ -38,16 +39,30 @@ class Script:
         self.orphan = False
         #: Index of the record that closes every descriptor but the standard three, for runners that need one more.
         self.close_from = -1
+        #: Where in `words` the descriptors are that become the standard streams; -1: a stream is not set.
+        self.sources = [-1, -1, -1]
 
     def call(self, name: str, *arguments: int, low: int = 0, high: int = ANY) -> None:
         """Append a call that must return `low`..`high`, or the child ends unexecuted and reports it."""
         self.names.append(name)
-        self.words += (self.numbers[name], *arguments, *_PADDING[len(arguments)], NOT_RUN, low, high, 0)
+        self.words.extend((self.numbers[name], *arguments, *_PADDING[len(arguments)], NOT_RUN, low, high, 0))
 
     def extend(self, more: Script) -> None:
         """Append the calls of another script."""
         self.names += more.names
-        self.words += more.words
+        self.words.extend(more.words)
+
+    def with_descriptors(self, streams: list[int], cgroup: int) -> Script:
+        """The same with other streams, in another cgroup. It shares everything else with this one, and neither changes any more."""
+        copy = Script.__new__(Script)
+        copy.numbers, copy.names, copy.memory = self.numbers, self.names, self.memory
+        copy.registration, copy.orphan, copy.close_from, copy.sources = None, False, self.close_from, self.sources
+        copy.into_cgroup = cgroup
+        copy.words = words = self.words[:]
+        for index, descriptor in zip(self.sources, streams):
+            if index >= 0:
+                words[index] = descriptor
+        return copy
 
     def keep(self, memory: Any) -> int:
         """Hold on to ctypes memory; returns its address for a call's argument."""

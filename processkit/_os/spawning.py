@@ -6,7 +6,7 @@ import os
 import sys
 
 from .._abi.signals import SIGKILL
-from .birth import Placement, compile_script
+from .birth import Placement, compile_script, script_for
 from .child import LinuxChild
 from .launchers import launcher
 from .launching import Launched
@@ -23,22 +23,18 @@ if TYPE_CHECKING:
     from .script import Script
 
 
-def launch_here(script: Script, launched: Launched) -> None:
-    """Clone on the calling thread."""
-    launcher().launch(script, launched)
-
-
 def spawn_child(
-    plan: Plan, placement: Placement, tree: Tree, launch: Callable[[Script, Launched], None] = launch_here
+    plan: Plan, placement: Placement, tree: Tree, launch: Callable[[Script, Launched], None] | None = None
 ) -> LinuxChild:
-    """A child of `plan` inside `tree`, or an exception and nothing of it: no process, no descriptor."""
+    """A child of `plan` inside `tree`, cloned by `launch` or on this thread, or an exception and nothing of it."""
     sys.audit("subprocess.Popen", plan.path, plan.argv, plan.cwd, plan.env.entries)
     streams = Streams(plan)
-    launched = Launched()
+    launched = Launched(streams.theirs, (streams.ours[1], streams.ours[2]) if placement.linger else None)
     try:
-        launch(compile_script(plan, streams.child, placement), launched)
+        (launch or launcher().launch)(script_for(plan, streams.child, placement), launched)
         tree.born(launched.pid)
-        streams.close_theirs()
+        if streams.theirs:
+            streams.close_theirs()
         return LinuxChild(launched, streams, tree)
     except BaseException:
         if launched.pid > 0:

@@ -20,55 +20,51 @@ KEEP = -1
 class Streams:
     """The child's ends (closed as soon as the spawn returned or raised) and ours (handed to the child object)."""
 
-    __slots__ = ("_theirs", "child", "ours")
+    __slots__ = ("child", "ours", "theirs")
 
     def __init__(self, plan: Plan) -> None:
         #: What becomes descriptor 0, 1, 2 in the child; KEEP: what ours is.
         self.child = [KEEP, KEEP, KEEP]
         #: Our ends, -1 where the stream is no pipe.
         self.ours = [-1, -1, -1]
-        # Those of the child's ends that are ours to close.
-        self._theirs: list[int] = []
+        #: Those of the child's ends that are ours to close.
+        self.theirs: list[int] = []
         try:
-            self._open(0, plan.stdin)
-            self._open(1, plan.stdout)
-            self._open(2, plan.stderr)
+            for number, kind in enumerate((plan.stdin, plan.stdout, plan.stderr)):
+                if kind == PIPE:
+                    self._pipe(number)
+                elif kind != INHERIT:
+                    self.child[number] = null_device() if kind == NULL else self._open(number, kind)
         except BaseException:
             self.close()
             raise
 
-    def _open(self, number: int, kind: str | File | Data) -> None:
-        if kind == PIPE:
-            read, write = pipe_above()
-            mine, theirs = (read, write) if number else (write, read)
-            self.ours[number] = mine
-            self._theirs.append(theirs)
-            if number == 0:
-                never_waits(mine)  # a write may not wait for a reader; a read only follows a poll
-        elif kind == NULL:
-            theirs = null_device()
-        elif kind == INHERIT:
-            return
-        else:
-            assert not isinstance(kind, str)
-            theirs = _memory_file(kind.content) if isinstance(kind, Data) else _open_file(kind, number)
-            self._theirs.append(theirs)
+    def _pipe(self, number: int) -> None:
+        read, write = pipe_above()
+        mine, theirs = (read, write) if number else (write, read)
+        self.ours[number] = mine
+        self.theirs.append(theirs)
         self.child[number] = theirs
+        if number == 0:
+            never_waits(mine)  # a write may not wait for a reader; a read only follows a poll
+
+    def _open(self, number: int, kind: str | File | Data) -> int:
+        assert not isinstance(kind, str)
+        theirs = _memory_file(kind.content) if isinstance(kind, Data) else _open_file(kind, number)
+        self.theirs.append(theirs)
+        return theirs
 
     def close_theirs(self) -> None:
         """After the spawn, whatever came of it: the child has its copies. Idempotent."""
-        while self._theirs:
-            os.close(self._theirs.pop())
-
-    def release_ours(self) -> list[int]:
-        """Hand our ends to their new owner."""
-        ours, self.ours = self.ours, [-1, -1, -1]
-        return ours
+        while self.theirs:
+            os.close(self.theirs.pop())
 
     def close(self) -> None:
-        """Close both sides. Idempotent."""
-        self.close_theirs()
-        for descriptor in self.release_ours():
+        """Close both sides, ours unless somebody else owns them now. Idempotent."""
+        if self.theirs:
+            self.close_theirs()
+        ours, self.ours = self.ours, []
+        for descriptor in ours:
             if descriptor >= 0:
                 os.close(descriptor)
 

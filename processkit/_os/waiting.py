@@ -79,10 +79,20 @@ def read_now(descriptor: int) -> bytes | None:
     return os.read(descriptor, READ_SIZE) if poller.poll(0) else None
 
 
+def read_all(descriptor: int) -> bytes:
+    """To the end of a pipe that nobody writes to any more."""
+    parts: list[bytes] = []
+    while True:
+        part = os.read(descriptor, READ_SIZE)
+        if not part:
+            return b"".join(parts)
+        parts.append(part)
+
+
 class Waiter:
     """Blocks until something happens to one child."""
 
-    __slots__ = ("_child", "_feed", "_flooding", "_poller", "_quick", "_what")
+    __slots__ = ("_child", "_feed", "_flooding", "_poller", "_what")
 
     def __init__(self, child: Child, feed: Feed | None) -> None:
         self._child = child
@@ -90,27 +100,11 @@ class Waiter:
         self._poller = select.poll()
         self._what: dict[int, int] = {}
         self._flooding: set[int] = set()
-        # A child that is fed nothing gets a millisecond to end before we listen to its pipes.
-        self._quick = child.stream(STDIN) < 0
         self._watch(child.ended, ENDED)
-        if not self._quick:
-            self._watch_streams()
-
-    def _watch_streams(self) -> None:
-        self._watch(self._child.stream(STDOUT), STDOUT)
-        self._watch(self._child.stream(STDERR), STDERR)
-        if self._feed is not None:
-            self._watch(self._child.stream(STDIN), STDIN, select.POLLOUT)
-
-    def _await_quick_end(self) -> None:
-        """Wait for the end alone, then listen to the pipes as well.
-
-        A child that lives shorter than a millisecond costs one wake-up instead of one for its output, one for the end of each
-        pipe and one for its own end; what it says meanwhile waits in the pipes.
-        """
-        self._quick = False
-        self._poller.poll(1)
-        self._watch_streams()
+        self._watch(child.stream(STDOUT), STDOUT)
+        self._watch(child.stream(STDERR), STDERR)
+        if feed is not None:
+            self._watch(child.stream(STDIN), STDIN, select.POLLOUT)
 
     def _watch(self, descriptor: int, what: int, mask: int = select.POLLIN) -> None:
         if descriptor >= 0:
@@ -133,8 +127,6 @@ class Waiter:
 
     def wait(self, seconds: float | None, report: Callable[[int, bytes], None]) -> None:
         """Block for at most `seconds`; report what happened."""
-        if self._quick:
-            self._await_quick_end()
         # poll(2) counts whole milliseconds: rounded up, or the last one would be spent spinning.
         timeout = None if seconds is None else max(0, -int(-seconds * 1000 // 1))
         for descriptor, happened in self._poller.poll(timeout):
@@ -167,68 +159,80 @@ class Waiter:
 
 
 class LoopWaiter:
-    """Has a running event loop report what happens to one child."""
+    """Has a running event loop report what happens to one child.
 
-    __slots__ = ("_child", "_feed", "_flooding", "_loop", "_readers", "_report", "_writer")
+    The loop knows one descriptor of it, an epoll(7) that holds all others: what a loop does for each is dearer than epoll's own.
+    """
+
+    __slots__ = ("_child", "_epoll", "_feed", "_flooding", "_loop", "_report", "_what")
 
     def __init__(self, loop: AbstractEventLoop, child: Child, feed: Feed | None, report: Callable[[int, bytes], None]) -> None:
         self._loop = loop
         self._child = child
         self._feed = feed
         self._report = report
-        self._readers: set[int] = set()
         self._flooding: set[int] = set()
-        self._writer = -1
-        self._watch(child.stream(STDOUT), STDOUT)
-        self._watch(child.stream(STDERR), STDERR)
-        self._watch(child.ended, ENDED)
-        if feed is not None and child.stream(STDIN) >= 0:
-            self._writer = child.stream(STDIN)
-            loop.add_writer(self._writer, self._write)
+        self._what: dict[int, int] = {}
+        self._epoll = select.epoll()
+        try:
+            self._watch(child.stream(STDOUT), STDOUT)
+            self._watch(child.stream(STDERR), STDERR)
+            self._watch(child.ended, ENDED)
+            if feed is not None:
+                self._watch(child.stream(STDIN), STDIN, select.EPOLLOUT)
+            loop.add_reader(self._epoll.fileno(), self._ready)
+        except BaseException:
+            self._epoll.close()
+            raise
 
-    def _watch(self, descriptor: int, what: int) -> None:
+    def _watch(self, descriptor: int, what: int, mask: int = select.EPOLLIN) -> None:
         if descriptor >= 0:
-            self._loop.add_reader(descriptor, self._ready, descriptor, what)
-            self._readers.add(descriptor)
+            self._epoll.register(descriptor, mask)
+            self._what[descriptor] = what
 
     def watch_tree(self) -> bool:
         """Report TREE when the tree may have become empty; False where nothing can tell."""
         descriptor = self._child.tree.changed()
-        if descriptor >= 0 and descriptor not in self._readers:
+        if descriptor >= 0 and descriptor not in self._what:
             self._watch(descriptor, TREE)
         return descriptor >= 0
 
     def unwatch(self, descriptor: int) -> None:
         """Stop watching a descriptor, before it is closed."""
-        if descriptor in self._readers:
-            self._readers.discard(descriptor)
-            self._loop.remove_reader(descriptor)
+        if self._what.pop(descriptor, None) is not None:
+            self._epoll.unregister(descriptor)
 
-    def _ready(self, descriptor: int, what: int) -> None:
-        if what in (ENDED, TREE):
-            if what == ENDED:
+    def _ready(self) -> None:
+        for descriptor, happened in self._epoll.poll(0):
+            what = self._what.get(descriptor)
+            if what is None:
+                continue
+            if what == STDIN:
+                self._write(descriptor)
+            elif what == ENDED:
                 self.unwatch(descriptor)
-            self._report(what, b"")
-            return
-        data = read_ready(descriptor, self._flooding)
-        if not data:
-            self.unwatch(descriptor)
-        self._report(what, data)
+                self._report(ENDED, b"")
+            elif what == TREE:
+                self._report(TREE, b"")
+            else:
+                data = b"" if happened == select.EPOLLHUP else read_ready(descriptor, self._flooding)
+                if not data:
+                    self.unwatch(descriptor)
+                self._report(what, data)
 
-    def _write(self) -> None:
+    def _write(self, descriptor: int) -> None:
         assert self._feed is not None
+        self.unwatch(descriptor)
         self._feed.write()
-        if self._child.stream(STDIN) < 0:
-            self._loop.remove_writer(self._writer)
-            self._writer = -1
+        if self._child.stream(STDIN) >= 0:
+            self._watch(descriptor, STDIN, select.EPOLLOUT)
 
     def close(self) -> None:
-        """Unregister all; before the descriptors are closed."""
-        for descriptor in list(self._readers):
-            self.unwatch(descriptor)
-        if self._writer >= 0:
-            self._loop.remove_writer(self._writer)
-            self._writer = -1
+        """Unregister from the loop; before the descriptors are closed. Idempotent."""
+        if not self._epoll.closed:
+            self._loop.remove_reader(self._epoll.fileno())
+            self._epoll.close()
+            self._what.clear()
 
 
 def any_ended(descriptors: list[int], seconds: float | None) -> None:
