@@ -422,14 +422,8 @@ class _Stop:
 
     def wait(self, seconds: float) -> None:
         """Sleep until the tree may have become empty, at most `seconds`."""
-        descriptor = self.container.tree.changed()
-        if descriptor >= 0:
-            from ._os import any_ended
-
-            left = self._grace - (time.monotonic() - self._started)
-            any_ended([descriptor], max(left, 0.0))
-        else:
-            time.sleep(min(seconds, LAST_LOOK))
+        left = self._grace - (time.monotonic() - self._started)
+        self.container.tree.wait_change(max(left, 0.0), min(seconds, LAST_LOOK))
 
     def look(self) -> float | None:
         """Whether it is over; else how long to wait before looking again."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
 
 from ._errors import PermissionDenied, ProcessError, ProcessNotFound, failure, unsupported
-from ._os import LaunchError, NotExecutable, NotFound, Refused, StreamError, environment, find_program, in_foreground
+from ._os import NotExecutable, NotFound, environment, find_program, in_foreground
+from ._os.errors import BAD_FORMAT, NO_DIRECTORY, NO_PROGRAM, NOT_ALLOWED, TOO_LONG, LaunchError, Refused, StreamError
 from ._os.port import PLAIN, Attributes, File, Plan
 from ._settings import INHERIT, NULL, PIPE, Redirect, Settings
 
@@ -19,11 +19,7 @@ if TYPE_CHECKING:
 _NICE = {"idle": 19, "below_normal": 10, "normal": 0, "above_normal": -5, "high": -10}
 # The kernel's own bound (CONFIG_NR_CPUS) is at most 8192; what it has is its to say.
 MOST_CPUS = 8192
-# os.fsencode, which asks for them at every call.
-ENCODING, ERRORS = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
-ENOENT, E2BIG, ENOEXEC, EACCES, EPERM = 2, 7, 8, 13, 1
-# ENOENT, ENOTDIR, ENAMETOOLONG, ELOOP: what was there when it was looked for has gone since. execve(2)
-NO_SUCH_PROGRAM = (2, 20, 36, 40)
+ENOENT, EACCES = 2, 13
 
 
 def make_plan(settings: Settings) -> Plan:
@@ -34,12 +30,15 @@ def make_plan(settings: Settings) -> Plan:
     attributes = PLAIN if plain else _attributes(settings)
     try:
         env = _environment(settings)
-        argv = [word.encode(ENCODING, ERRORS) for word in (program if settings.arg0 is None else settings.arg0, *settings.args)]
-        cwd = None if settings.cwd is None else os.fsencode(settings.cwd)
+        argv = [program if settings.arg0 is None else settings.arg0, *settings.args]
+        cwd = settings.cwd
+        words = "".join(argv) if cwd is None else "".join((*argv, cwd))
+        if not words.isascii():
+            os.fsencode(words)
     except UnicodeEncodeError as error:
         raise failure(f"{program}: program, args or cwd cannot be encoded for this system", program) from error
-    if b"\0" in b"".join(argv) or "\0" in program or (cwd is not None and b"\0" in cwd):
-        parameter = "program" if "\0" in program else "cwd" if cwd is not None and b"\0" in cwd else "args"
+    if "\0" in words or "\0" in program:
+        parameter = "program" if "\0" in program else "cwd" if cwd is not None and "\0" in cwd else "args"
         shown = program.replace("\0", "\\0")
         raise failure(f"{shown}: {parameter} contains a NUL byte, which no program can be given", program)
     if not plain:
@@ -47,7 +46,7 @@ def make_plan(settings: Settings) -> Plan:
     path = resolve(program, settings.prefer_local, env.path)
     return Plan(
         program=program,
-        path=argv[0] if path is program and settings.arg0 is None else os.fsencode(path),
+        path=path,
         argv=argv,
         env=env,
         cwd=cwd,
@@ -186,18 +185,14 @@ def translated(error: BaseException, plan: Plan) -> BaseException:
 
 
 def _launch_failure(error: LaunchError, program: str) -> ProcessError:
-    code = error.errno
-    if error.call == "chdir":
+    if error.means == NO_DIRECTORY:
         return failure(f"{program}: cwd cannot be entered: {error}", program)
-    if error.call == "execve":
-        if code in NO_SUCH_PROGRAM:
-            return not_found(program, None)
-        if code == EACCES:
-            return denied(program, f"{program} cannot be executed: permission denied")
-        if code == E2BIG:
-            return failure(f"{program}: args and env together are too long: {error}", program)
-        if code == ENOEXEC:
-            return failure(f"{program} is not in a format that this machine executes: {error}", program)
-    if code in (EPERM, EACCES):
-        return denied(program, f"{program} could not be started: {error}", code)
+    if error.means == NO_PROGRAM:
+        return not_found(program, None)
+    if error.means == TOO_LONG:
+        return failure(f"{program}: args and env together are too long: {error}", program)
+    if error.means == BAD_FORMAT:
+        return failure(f"{program} is not in a format that this machine executes: {error}", program)
+    if error.means == NOT_ALLOWED:
+        return denied(program, f"{program} could not be started: permission denied: {error}", error.errno or EACCES)
     return failure(f"{program} could not be started: {error}", program)

@@ -38,7 +38,11 @@ def outcome_of(status: int | None, timed_out: bool) -> Outcome:
     if status is None or status < 0:
         return Outcome(None, None, False)
     signal = status & 0x7F
-    return Outcome(None, signal, False) if signal else Outcome(status >> 8, None, False)
+    code = status >> 8
+    if signal:
+        return Outcome(None, signal, False)
+    # Windows has 32 bits of it: what a crash leaves there (0xC0000005) is a negative number, as success codes are.
+    return Outcome(code if code < 2**31 else code - 2**32, None, False)
 
 
 class Finished(Value):

@@ -45,12 +45,12 @@ def _first(handles: Sequence[RunningProcess], deadline: float | None) -> tuple[i
 
 async def _afirst(handles: Sequence[RunningProcess], deadline: float | None) -> tuple[int, Outcome] | None:
     """The same beside a running loop."""
-    from ._drive.aio import wait_readable
+    from ._drive.aio import wait_ended
 
     found = _ended(handles)
     if found is None:
         left = None if deadline is None else max(0.0, deadline - time.monotonic())
-        await wait_readable([handle._ended_descriptor() for handle in handles], left)
+        await wait_ended([handle._ended_descriptor() for handle in handles], left)
         found = _ended(handles)
     return found
 

@@ -23,8 +23,8 @@ TREE_SIZE = 5
 def plan_for(script, stdout="pipe"):
     return Plan(
         program="sh",
-        path=b"/bin/sh",
-        argv=[b"sh", b"-c", script.encode()],
+        path="/bin/sh",
+        argv=["sh", "-c", script],
         env=environment(False, (), {}),
         cwd=None,
         stdin="null",
@@ -103,7 +103,7 @@ def test_a_child_is_inside_before_its_first_instruction(mechanism, group):
     child.reap()
 
 
-@pytest.mark.parametrize("program", [b"/nowhere/at/all", b"/etc/passwd"])
+@pytest.mark.parametrize("program", ["/nowhere/at/all", "/etc/passwd"])
 def test_a_spawn_that_fails_leaves_nothing_alive(container, program):
     plan = plan_for(SLEEP)
     plan.path = program

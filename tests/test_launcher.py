@@ -44,8 +44,8 @@ def launcher(request):
 def plan_for(*argv, **changes):
     plan = Plan(
         program=argv[0],
-        path=os.fsencode(argv[0]),
-        argv=[os.fsencode(word) for word in argv],
+        path=argv[0],
+        argv=list(argv),
         env=environment(False, (), {}),
         cwd=changes.pop("cwd", None),
         stdin="null",
@@ -114,10 +114,10 @@ def test_a_program_that_cannot_be_executed_is_an_error_of_execve_and_no_child_re
 
 def test_each_call_of_a_script_that_fails_is_an_error_under_its_own_name(launcher):
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, [])
-    for index, name in enumerate(script_for(plan_for("/bin/true", cwd=b"/", umask=0o22, nice=0, affinity=None)).names):
+    for index, name in enumerate(script_for(plan_for("/bin/true", cwd="/", umask=0o22, nice=0, affinity=None)).names):
         if name == "rt_sigprocmask":
             continue
-        script = script_for(plan_for("/bin/true", cwd=b"/", umask=0o22, nice=0))
+        script = script_for(plan_for("/bin/true", cwd="/", umask=0o22, nice=0))
         # A result that cannot be: what the call does is done, and refused.
         script.words[index * machine_code.WORDS + machine_code.LOWEST] = 1 << 50
         launched = Launched()
@@ -285,7 +285,7 @@ def test_an_orphan_that_cannot_start_its_program_is_an_error_too(launcher):
 
 
 def test_attributes_reach_the_program(launcher):
-    plan = plan_for("/bin/sh", "-c", "umask; ulimit -n; pwd; echo $$; cut -d' ' -f5,6,19 /proc/$$/stat", cwd=b"/tmp", umask=0o27)
+    plan = plan_for("/bin/sh", "-c", "umask; ulimit -n; pwd; echo $$; cut -d' ' -f5,6,19 /proc/$$/stat", cwd="/tmp", umask=0o27)
     plan.attributes.rlimits = {"no_file": (77, 88)}
     plan.attributes.nice = 5
     plan.attributes.new_session = True
@@ -355,7 +355,7 @@ def test_the_audit_event_of_the_standard_library_is_raised():
     sys.addaudithook(hook)
     processkit.Command("/bin/echo", ["a"]).output()
     active.clear()
-    assert [(path, argv) for path, argv, _, _ in seen] == [(b"/bin/echo", [b"/bin/echo", b"a"])]
+    assert [(path, argv) for path, argv, _, _ in seen] == [("/bin/echo", ["/bin/echo", "a"])]
 
 
 def test_many_threads_start_children_at_once_and_each_gets_its_own():

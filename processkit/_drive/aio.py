@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 
-from .._os import LoopWaiter
+from .._os import LoopEnds, LoopWaiter
 from .run import Run
 
 
@@ -102,8 +101,8 @@ async def drive(run: Run) -> None:
         raise cancelled
 
 
-async def wait_readable(descriptors: list[int], seconds: float | None) -> None:
-    """Return when one of the descriptors is readable, or after `seconds`."""
+async def wait_ended(ended: list[int], seconds: float | None) -> None:
+    """Return when one of the processes whose `ended` these are has ended, or after `seconds`."""
     loop = asyncio.get_running_loop()
     ready: asyncio.Future[None] = loop.create_future()
 
@@ -111,16 +110,11 @@ async def wait_readable(descriptors: list[int], seconds: float | None) -> None:
         if not ready.done():
             ready.set_result(None)
 
-    # A copy for each: the loop may have the original registered already, and a descriptor has only one reader.
-    copies = [os.dup(descriptor) for descriptor in descriptors]
     timer = None if seconds is None else loop.call_later(seconds, tell)
+    ends = LoopEnds(loop, ended, tell)
     try:
-        for copy in copies:
-            loop.add_reader(copy, tell)
         await ready
     finally:
         if timer is not None:
             timer.cancel()
-        for copy in copies:
-            loop.remove_reader(copy)
-            os.close(copy)
+        ends.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from .errors import LaunchError, NotExecutable, NotFound, Refused, StreamError
+from .errors import NotExecutable, NotFound
 from .forking import after_fork_in_child
 
 if sys.platform == "linux":
@@ -23,7 +23,7 @@ if sys.platform == "linux":
         spawn_detached,
     )
     from .lookup import find_program
-    from .waiting import ENDED, STDERR, STDIN, STDOUT, TREE, Feed, LoopWaiter, Waiter, any_ended, read_now
+    from .waiting import ENDED, STDERR, STDIN, STDOUT, TREE, Feed, LoopEnds, LoopWaiter, Waiter, any_ended, read_now
 else:
     from .elsewhere import (
         ENDED,
@@ -32,6 +32,7 @@ else:
         STDOUT,
         TREE,
         Feed,
+        LoopEnds,
         LoopWaiter,
         Waiter,
         announce_hook,
@@ -62,12 +63,10 @@ __all__ = [
     "STDOUT",
     "TREE",
     "Feed",
-    "LaunchError",
+    "LoopEnds",
     "LoopWaiter",
     "NotExecutable",
     "NotFound",
-    "Refused",
-    "StreamError",
     "Waiter",
     "after_fork_in_child",
     "announce_hook",

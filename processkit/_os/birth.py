@@ -96,7 +96,7 @@ def compile_script(plan: Plan, streams: list[int], placement: Placement) -> Scri
         _set_attributes(script, plan)
     _set_streams(script, streams)
     if plan.cwd is not None:
-        script.call("chdir", script.keep(c_string(plan.cwd)))
+        script.call("chdir", script.keep(c_string(os.fsencode(plan.cwd))))
     if plan.attributes is not PLAIN:
         _drop_privileges(script, plan)
     if placement.owner_bound:
@@ -107,9 +107,9 @@ def compile_script(plan: Plan, streams: list[int], placement: Placement) -> Scri
         script.call("getppid", low=os.getpid(), high=os.getpid())
     script.orphan = placement.orphan
     become_ordinary(script)
-    arguments = script.keep(string_array(plan.argv))
+    arguments = script.keep(string_array([os.fsencode(word) for word in plan.argv]))
     environment = script.keep(plan.env.block)
-    script.call("execve", script.keep(c_string(plan.path)), arguments, environment)
+    script.call("execve", script.keep(c_string(os.fsencode(plan.path))), arguments, environment)
     return script
 
 

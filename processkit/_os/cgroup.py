@@ -23,6 +23,7 @@ from .launching import E2BIG, EINVAL, ESRCH, LaunchError, raw_syscall, reap
 from .leftbehind import leave_behind, reap_ended
 from .port import Child, Plan, Usage
 from .spawning import spawn_child
+from .waiting import any_ended
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
@@ -126,6 +127,10 @@ class Cgroup:
             notice.register(self._events, select.EPOLLPRI)
             self._notice = notice
         return int(self._notice.fileno())
+
+    def wait_change(self, seconds: float, pause: float) -> None:  # noqa: ARG002
+        """Block until cgroup.events has news, at most `seconds`."""
+        any_ended([self.changed()], seconds)
 
     def release(self, pid: int) -> int:
         """Reap: whatever else lives in the cgroup does not need the number."""

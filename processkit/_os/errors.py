@@ -5,16 +5,31 @@ from __future__ import annotations
 import os
 
 
+# What a launch that failed means to whoever asked for it.
+NO_PROGRAM, NO_DIRECTORY, NOT_ALLOWED, TOO_LONG, BAD_FORMAT, FAILED = "program", "directory", "allowed", "long", "format", "failed"
+
+# errno of execve(2). ENOTDIR, ENAMETOOLONG, ELOOP: what was there when it was looked for has gone since.
+_EXECVE = {2: NO_PROGRAM, 20: NO_PROGRAM, 36: NO_PROGRAM, 40: NO_PROGRAM, 13: NOT_ALLOWED, 7: TOO_LONG, 8: BAD_FORMAT}
+EPERM, EACCES = 1, 13
+
+
 class LaunchError(OSError):
-    """A call of the launch failed: `call` is its name, errno as the system gave it."""
+    """A call of the launch failed: `call` is its name, errno as the system gave it, `means` what that comes down to."""
 
     call = ""
+    means = FAILED
 
     @classmethod
     def of(cls, call: str, code: int) -> LaunchError:
-        """The error of `call` with errno `code`."""
+        """The error of a POSIX `call` with errno `code`."""
         error = cls(code, f"{call}: {os.strerror(code)}")
         error.call = call
+        if call == "chdir":
+            error.means = NO_DIRECTORY
+        elif call == "execve":
+            error.means = _EXECVE.get(code, FAILED)
+        elif code in (EPERM, EACCES):
+            error.means = NOT_ALLOWED
         return error
 
 

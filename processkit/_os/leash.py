@@ -18,6 +18,7 @@ from .launching import Launched, reap
 from .port import Child, Plan
 from .script import Script
 from .spawning import spawn_child
+from .waiting import any_ended
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
@@ -121,6 +122,11 @@ class LeashedTree:
     def changed(self) -> int:
         """Its own end is what the driver watches anyway."""
         return -1
+
+    def wait_change(self, seconds: float, pause: float) -> None:  # noqa: ARG002
+        """Block until it has ended, at most `seconds`."""
+        if self._child is not None:
+            any_ended([self._child.ended], seconds)
 
     def release(self, pid: int) -> int:
         """Reap it."""

@@ -71,10 +71,10 @@ class Plan:
     def __init__(
         self,
         program: str,
-        path: bytes,
-        argv: list[bytes],
+        path: str,
+        argv: list[str],
         env: Environment,
-        cwd: bytes | None,
+        cwd: str | None,
         stdin: str | File | Data,
         stdout: str | File,
         stderr: str | File,
@@ -116,6 +116,9 @@ class Tree(Protocol):
 
     def changed(self) -> int:
         """A descriptor that is readable when `empty` may have changed, or -1: ask again after a while."""
+
+    def wait_change(self, seconds: float, pause: float) -> None:
+        """Block until `empty` may have changed, at most `seconds`; where nothing tells, for `pause`."""
 
     def release(self, pid: int) -> int:
         """Reap the ended child `pid`, as soon as nobody else needs its number to stay taken; its wait status, -1: nobody knows."""

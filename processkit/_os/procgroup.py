@@ -93,6 +93,10 @@ class Groups:
         """Nothing tells when a process group becomes empty."""
         return -1
 
+    def wait_change(self, seconds: float, pause: float) -> None:
+        """Sleep for `pause`."""
+        time.sleep(min(seconds, pause))
+
     def born(self, pid: int) -> None:
         """The child leads a group of its own, which is ours from now on."""
         with self._lock:

@@ -235,6 +235,31 @@ class LoopWaiter:
             self._what.clear()
 
 
+class LoopEnds:
+    """Has a running event loop call `tell` whenever one of the processes whose `ended` these are has ended."""
+
+    __slots__ = ("_copies", "_loop")
+
+    def __init__(self, loop: AbstractEventLoop, ended: list[int], tell: Callable[[], None]) -> None:
+        self._loop = loop
+        # A copy for each: the loop may have the original registered already, and a descriptor has only one reader.
+        self._copies: list[int] = []
+        try:
+            for descriptor in ended:
+                self._copies.append(os.dup(descriptor))
+                loop.add_reader(self._copies[-1], tell)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Unregister all. Idempotent."""
+        while self._copies:
+            copy = self._copies.pop()
+            self._loop.remove_reader(copy)
+            os.close(copy)
+
+
 def any_ended(descriptors: list[int], seconds: float | None) -> None:
     """Block until one of the children whose `ended` these are has ended, for at most `seconds`."""
     poller = select.poll()
