@@ -98,7 +98,7 @@ class Command:
     def env(self, key: str, value: str) -> Command:
         """Set a variable."""
         key, value = validate.text(key, "env key"), validate.text(value, "env value")
-        return self._with(env={**self._settings.env, key: value})
+        return self._with(env={**{name: old for name, old in self._settings.env.items() if name != key}, key: value})
 
     def envs(self, vars: Mapping[str, str]) -> Command:
         """Set many variables."""

@@ -152,8 +152,7 @@ class ProcessGroup:
     @property
     def soft_stop_scope(self) -> str:
         """Whom a graceful stop reaches: `whole_tree`, `opt_in_members` or `none`."""
-        self._open()
-        return "whole_tree"
+        return self._open().soft_stop_scope
 
     def __repr__(self) -> str:
         return f"ProcessGroup({'closed' if self._closed else 'open'})"
@@ -284,8 +283,11 @@ class ProcessGroup:
         tree = self._open().tree
         if number == SIGKILL:
             tree.kill()
-        else:
+            return
+        try:
             tree.send(number)
+        except NotImplementedError as error:
+            raise unsupported("signal", str(error)) from error
 
     def suspend(self) -> None:
         """Stop every member from running. Idempotent."""
@@ -417,7 +419,7 @@ class _Stop:
         """Ask; how long to wait before `look`, None when there is nothing to wait for."""
         tree = self.container.tree
         self._before = len(tree.members())
-        self._sent = tree.send(SIGTERM) if self._before else 0
+        self._sent = tree.ask(SIGTERM) if self._before else 0
         return self.look()
 
     def wait(self, seconds: float) -> None:
@@ -431,7 +433,7 @@ class _Stop:
             self._drained = True
             return None
         left = self._grace - (time.monotonic() - self._started)
-        if left <= 0:
+        if left <= 0 or not self._sent:
             return None
         self._pause = min(self._pause * 2, LAST_LOOK)
         return min(self._pause, left)
@@ -447,4 +449,7 @@ class _Stop:
             listener(self._logger), DEBUG, "graceful shutdown", signal="term", grace_ms=int(self._grace * 1000), members_before=self._before,
             members_after=after, drained=self._drained, escalated=escalated, elapsed_ms=int(elapsed * 1000),
         )  # fmt: skip
-        return ShutdownReport("sent", "term", self._before, after, self._drained, escalated, elapsed)
+        asked = bool(self._sent) or not self._before
+        return ShutdownReport(
+            "sent" if asked else "unsupported", "term" if asked else None, self._before, after, self._drained, escalated, elapsed
+        )

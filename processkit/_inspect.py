@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ._errors import ProcessError
-from ._os import guardian_kind, identify, launcher_name, mechanism
+from ._os import dies_with_owner, guardian_kind, identify, launcher_name, mechanism, soft_stop_scope
 from ._validate import unsigned
 from ._values import Value, store
 from ._version import __version__
@@ -48,8 +48,8 @@ class HostContainment(Value):
 
 
 def parent_death_scope() -> str:
-    """What dies when the owner dies abruptly: `whole_tree` wherever a guardian can be had."""
-    return "unsupported" if guardian_kind() == "none" else "whole_tree"
+    """What dies when the owner dies abruptly: `whole_tree` wherever the system or a guardian sees to it."""
+    return "whole_tree" if dies_with_owner() else "unsupported"
 
 
 def host_containment() -> HostContainment:
@@ -58,7 +58,7 @@ def host_containment() -> HostContainment:
     try:
         return HostContainment(
             mechanism=mechanism(),
-            soft_stop_scope="whole_tree",
+            soft_stop_scope=soft_stop_scope(),
             parent_death_cleanup="none" if scope == "unsupported" else scope,
             version=__version__,
             launcher=launcher_name(),

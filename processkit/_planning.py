@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from ._errors import PermissionDenied, ProcessError, ProcessNotFound, failure, unsupported
-from ._os import NotExecutable, NotFound, environment, find_program, in_foreground
+from ._os import NotExecutable, NotFound, environment, find_program, in_foreground, refused
 from ._os.errors import BAD_FORMAT, NO_DIRECTORY, NO_PROGRAM, NOT_ALLOWED, TOO_LONG, LaunchError, Refused, StreamError
 from ._os.port import PLAIN, Attributes, File, Plan
 from ._settings import INHERIT, NULL, PIPE, Redirect, Settings
@@ -14,7 +14,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ._os.environ import Environment
+    from ._os.port import Environment
 
 _NICE = {"idle": 19, "below_normal": 10, "normal": 0, "above_normal": -5, "high": -10}
 # The kernel's own bound (CONFIG_NR_CPUS) is at most 8192; what it has is its to say.
@@ -44,7 +44,7 @@ def make_plan(settings: Settings) -> Plan:
     if not plain:
         _check_paths(settings)
     path = resolve(program, settings.prefer_local, env.path)
-    return Plan(
+    plan = Plan(
         program=program,
         path=path,
         argv=argv,
@@ -56,6 +56,14 @@ def make_plan(settings: Settings) -> Plan:
         attributes=attributes,
         terminal=settings.inherit_stdin and in_foreground(),
     )
+    if plain:
+        return plan
+    if settings.graceful_break or settings.create_no_window:
+        plan.console = "none" if settings.create_no_window else "break"
+    operation = refused(plan)
+    if operation is not None:
+        raise unsupported(operation, "this system has no such thing")
+    return plan
 
 
 def _check_paths(settings: Settings) -> None:

@@ -137,6 +137,8 @@ class Rules(NamedTuple):
     types_header: str = "sys/types.h"
     types: tuple[tuple[str, str], ...] = ()
     convention: str = ""
+    # Exported, but declared by no header that there is; an entry that a header has after all is a mistake.
+    undeclared: tuple[str, ...] = ()
 
 
 class Compiler:
@@ -185,6 +187,7 @@ class Module:
         self.path = path
         self.rules = rules
         self.mistakes: list[Mistake] = []
+        self.undeclared: list[str] = []
         self._foreign = os.path.join(os.path.dirname(path), "foreign.py")
         self._imported: dict[str, ast.expr] = {}
         self._aliases: dict[str, str] = {}
@@ -273,9 +276,15 @@ class Module:
         rules = {word.arg: word.value for word in getattr(call, "keywords", ())}
         if not isinstance(rules.get("fails"), (ast.Name, ast.Attribute)):
             self._wrong(node.lineno, node.name, "declared without a rule for its failure (fails=)")
+        if node.name in self.rules.undeclared:
+            absent = Check(node.lineno, "prototype", node.name, f"extern int {node.name};", "value", "0", "0")
+            self._add(node.lineno, node.name, [absent])
+            self.undeclared.append(node.name)
+            return
         annotations = [node.returns, *(argument.annotation for argument in ast.walk(node.args) if isinstance(argument, ast.arg))]
         names = [getattr(annotation, "id", "of an expression") for annotation in annotations]
-        for unknown in [name for name in names if name not in self._aliases]:
+        names[:1] = ["void"] if ast.unparse(annotations[0] or node) == "None" else names[:1]
+        for unknown in [name for name in names if name not in self._aliases and name != "void"]:
             self._wrong(node.lineno, node.name, f"declared with the type {unknown}, which nothing declares")
         make = partial(prototype_check, convention=self.rules.convention, variadic="variadic" in rules)
         self._add(node.lineno, node.name, [make(node.lineno, node.name, *map(self._c_type, names))])
@@ -452,7 +461,7 @@ def merged(results: Iterable[Result]) -> Result:
 def declaration_jobs(path: str, rules: Rules, compiler: Compiler) -> Iterator[Callable[[], Result]]:
     """The jobs of a module of constants, types, structures and prototypes."""
     module = Module(path, rules)
-    yield partial(Result, mistakes=tuple(module.mistakes))
+    yield partial(Result, mistakes=tuple(module.mistakes), lacking=tuple(module.undeclared))
     for unit in module.units():
         yield partial(check_unit, compiler, unit)
 
@@ -513,11 +522,23 @@ def text_section(elf: bytes) -> bytes:
 
 # A new module is one entry here. `preamble` goes before each of its headers; `types` pairs an annotation with its C type where
 # that is not spelled `name`, `name_p` or `const_name_p`.
+WINDOWS = ("x86_64-windows-gnu", "aarch64-windows-gnu", "x86-windows-gnu")
+WINDOWS_PREAMBLE = (
+    "#define _WIN32_WINNT 0x0A00\n#define NTDDI_VERSION 0x0A000010\n#define PSAPI_VERSION 2\n#include <windows.h>\n"
+)
 MODULES = {
     "linux.py": Rules("linux", LINUX, declaration_jobs, preamble="#define _GNU_SOURCE 1\n"),
     "signals.py": Rules("linux", LINUX, declaration_jobs, preamble="#define _GNU_SOURCE 1\n"),
     "syscalls.py": Rules("linux", LINUX, number_jobs),
     "machine_code.py": Rules("linux", LINUX, code_jobs),
+    "windows.py": Rules(
+        "windows",
+        WINDOWS,
+        declaration_jobs,
+        preamble=WINDOWS_PREAMBLE,
+        convention="__stdcall",
+        undeclared=("NtSuspendProcess", "NtResumeProcess"),
+    ),
 }
 
 

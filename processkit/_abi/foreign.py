@@ -29,6 +29,33 @@ def minus_one(result: int | None) -> bool:
     return result in (-1, ctypes.c_void_p(-1).value)
 
 
+def zero(result: int | None) -> bool:
+    """Windows: 0, FALSE or NULL is failure, the cause is in GetLastError."""
+    return not result
+
+
+def negative(result: int) -> bool:
+    """Windows NT: a negative NTSTATUS is failure and its own cause."""
+    return result < 0
+
+
+#: INVALID_HANDLE_VALUE, as a `void *` comes back.
+ALL_BITS = ctypes.c_void_p(-1).value
+
+
+def invalid_handle(result: int | None) -> bool:
+    """Windows: INVALID_HANDLE_VALUE or NULL is failure, the cause is in GetLastError."""
+    return result in (None, ALL_BITS)
+
+
+def never(result: object) -> bool:
+    """It cannot fail, or the caller reads the result."""
+    return False
+
+
+POSIX, WIN32, NT = "posix", "win32", "nt"
+
+
 class Prototype:
     """One foreign function. Calling it returns the C result or raises OSError under the function's own name."""
 
@@ -48,26 +75,26 @@ class Prototype:
         call = self._call or self._bind()
         result = call(*arguments)
         if self.fails(result):
-            code = ctypes.get_errno()
-            raise OSError(code, f"{self.name}: {os.strerror(code)}")
+            raise self.library.error(self.name, result)
         return result
 
     def _bind(self) -> Any:
         function = self.library.open()[self.name]
         types = self.library.types
         function.argtypes = [types[text] for text in self.parameters.values()]
-        function.restype = types[self.result]
+        function.restype = None if self.result == "None" else types[self.result]
         self._call = function
         return function
 
 
 class Library:
-    """A shared object that is opened by the first call into it."""
+    """A shared object that is opened by the first call into it; `kind` says how its functions are called and report."""
 
-    __slots__ = ("_handle", "path", "prototypes", "types")
+    __slots__ = ("_handle", "kind", "path", "prototypes", "types")
 
-    def __init__(self, path: str | None, types: dict[str, Any]) -> None:
+    def __init__(self, path: str | None, types: dict[str, Any], kind: str = POSIX) -> None:
         self.path = path
+        self.kind = kind
         self.types = types
         self.prototypes: dict[str, Prototype] = {}
         self._handle: Any = None
@@ -75,8 +102,20 @@ class Library:
     def open(self) -> Any:
         """The ctypes handle; the same one every time."""
         if self._handle is None:
-            self._handle = ctypes.CDLL(self.path, use_errno=True)
+            if self.kind == POSIX:
+                self._handle = ctypes.CDLL(self.path, use_errno=True)
+            else:
+                self._handle = ctypes.WinDLL(self.path, use_last_error=True)  # type: ignore[attr-defined,unused-ignore]
         return self._handle
+
+    def error(self, name: str, result: Any) -> OSError:
+        """The error of the call `name` that has just failed with `result`."""
+        if self.kind == POSIX:
+            code = ctypes.get_errno()
+            return OSError(code, f"{name}: {os.strerror(code)}")
+        if self.kind == NT:
+            return OSError(0, f"{name}: NTSTATUS {result & 0xFFFFFFFF:#x}", None, self.open().RtlNtStatusToDosError(result))
+        return windows_error(name, ctypes.get_last_error())  # type: ignore[attr-defined,unused-ignore]
 
     def prototype(
         self, *, fails: Callable[[Any], bool], variadic: bool = False
@@ -89,6 +128,17 @@ class Library:
             return declared
 
         return declare
+
+
+def last_error() -> int:
+    """What GetLastError said after the last call of a Windows library on this thread."""
+    return ctypes.get_last_error()  # type: ignore[attr-defined,no-any-return,unused-ignore]
+
+
+def windows_error(name: str, code: int) -> OSError:
+    """The error of the call `name` with the Windows error `code`; Python makes an errno and a subclass of it."""
+    text = ctypes.FormatError(code).strip()  # type: ignore[attr-defined,unused-ignore]
+    return OSError(0, f"{name}: {text}", None, code)
 
 
 def function_at(address: int) -> Callable[[int], int]:
@@ -114,6 +164,43 @@ def buffer(data: bytes) -> Any:
 def c_string(data: bytes) -> Any:
     """A NUL-terminated copy of `data`."""
     return ctypes.create_string_buffer(data)
+
+
+def reference(data: Any) -> Any:
+    """A pointer to a ctypes object, for the length of a call."""
+    return ctypes.byref(data)
+
+
+def size_of(data: Any) -> int:
+    """The size of a ctypes object or type in bytes."""
+    return ctypes.sizeof(data)
+
+
+def memory(size: int) -> Any:
+    """`size` bytes of zeros."""
+    return ctypes.create_string_buffer(size)
+
+
+def bytes_at(address: int, size: int) -> bytes:
+    """A copy of what lies at `address`."""
+    return ctypes.string_at(address, size)
+
+
+def wide_buffer(size: int) -> Any:
+    """Room for `size` wide characters."""
+    return ctypes.create_unicode_buffer(size)
+
+
+def wide_text(text: str) -> Any:
+    """A mutable copy of `text`; what follows its first NUL is kept."""
+    made = ctypes.create_unicode_buffer(len(text) + 1)
+    made[:] = [*text, "\0"]
+    return made
+
+
+def array_of(kind: Any, values: list[int]) -> Any:
+    """A C array of `values`."""
+    return (kind * len(values))(*values)
 
 
 def string_array(strings: list[bytes]) -> Any:

@@ -135,6 +135,11 @@ class Stopping:
             self._patience = now + KILL_PATIENCE
         self._look()
 
+    def nobody_asked(self, now: float) -> None:
+        """The answer to SIGNAL: there was nobody to ask, or no way to, so there is nothing to wait for."""
+        if self.state == ASKED:
+            self.stop(now, None)
+
     def _look(self) -> None:
         if self._shared and self.state == RUNNING and self._exited and not self._open:
             self._go(LEAVE)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from .._core.stopping import DONE, KILL, LOOK, REST, SIGNAL, Stopping
-from .._os import ENDED, STDERR, STDOUT, TREE, read_now
+from .._os import ENDED, STDERR, STDOUT, TREE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     class Watcher(Protocol):
         def watch_tree(self) -> bool: ...
         def unwatch(self, descriptor: int) -> None: ...
+        def read_now(self, descriptor: int) -> bytes | None: ...
 
 
 #: Where nothing tells when a tree becomes empty, it is asked again after this long, and then ever less often.
@@ -32,7 +33,8 @@ def act_on_tree(child: Child, stopping: Stopping, soft_signal: int) -> None:
         if action in stopping.actions:
             stopping.actions.remove(action)
             if action == SIGNAL:
-                child.tree.send(soft_signal)
+                if not child.tree.ask(soft_signal):
+                    stopping.nobody_asked(time.monotonic())
             else:
                 child.tree.kill()
 
@@ -103,7 +105,8 @@ class Run:
         while actions:
             action = actions.pop(0)
             if action == SIGNAL:
-                self.child.tree.send(self.soft_signal)
+                if not self.child.tree.ask(self.soft_signal):
+                    self.stopping.nobody_asked(time.monotonic())
             elif action == KILL:
                 if self.stopping.found_left:
                     self.leaked = len(self.child.tree.members())
@@ -136,15 +139,14 @@ class Run:
         """What is in the pipes at this moment; who still holds them is out of reach, and will find them closed."""
         for stream in (STDOUT, STDERR):
             descriptor = self.child.stream(stream)
-            if descriptor < 0:
+            if descriptor < 0 or self._watcher is None:
                 continue
             most = MOST_REST
             while most > 0:
-                data = read_now(descriptor)
+                data = self._watcher.read_now(descriptor)
                 if not data:
                     break
                 self.sinks[stream].feed(data)
                 most -= len(data)
-            if self._watcher is not None:
-                self._watcher.unwatch(descriptor)
+            self._watcher.unwatch(descriptor)
             self._close(stream)

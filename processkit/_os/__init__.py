@@ -13,6 +13,7 @@ if sys.platform == "linux":
     from .guardian import announce_hook, guardian_invocation, run_hook
     from .identity import cpu_seconds, identify, peak_memory
     from .linux import (
+        dies_with_owner,
         group_container,
         guardian_kind,
         launcher_name,
@@ -20,10 +21,34 @@ if sys.platform == "linux":
         leash_strength,
         mechanism,
         private_container,
+        refused,
+        soft_stop_scope,
         spawn_detached,
     )
     from .lookup import find_program
-    from .waiting import ENDED, STDERR, STDIN, STDOUT, TREE, Feed, LoopEnds, LoopWaiter, Waiter, any_ended, read_now
+    from .waiting import ENDED, STDERR, STDIN, STDOUT, TREE, Feed, LoopEnds, LoopWaiter, Waiter, any_ended
+elif sys.platform == "win32":
+    from .jobobject import leash_container
+    from .windows import (
+        announce_hook,
+        dies_with_owner,
+        group_container,
+        guardian_invocation,
+        guardian_kind,
+        in_foreground,
+        launcher_name,
+        leash_strength,
+        mechanism,
+        private_container,
+        refused,
+        run_hook,
+        soft_stop_scope,
+        spawn_detached,
+    )
+    from .winenviron import environment
+    from .winidentity import cpu_seconds, identify, peak_memory
+    from .winlookup import find_program
+    from .winwaiting import ENDED, STDERR, STDIN, STDOUT, TREE, Feed, LoopEnds, LoopWaiter, Waiter, any_ended
 else:
     from .elsewhere import (
         ENDED,
@@ -38,6 +63,7 @@ else:
         announce_hook,
         any_ended,
         cpu_seconds,
+        dies_with_owner,
         environment,
         find_program,
         group_container,
@@ -51,8 +77,9 @@ else:
         mechanism,
         peak_memory,
         private_container,
-        read_now,
+        refused,
         run_hook,
+        soft_stop_scope,
         spawn_detached,
     )
 
@@ -72,6 +99,7 @@ __all__ = [
     "announce_hook",
     "any_ended",
     "cpu_seconds",
+    "dies_with_owner",
     "environment",
     "find_program",
     "group_container",
@@ -85,7 +113,8 @@ __all__ = [
     "mechanism",
     "peak_memory",
     "private_container",
-    "read_now",
+    "refused",
     "run_hook",
+    "soft_stop_scope",
     "spawn_detached",
 ]

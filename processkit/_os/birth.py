@@ -12,7 +12,7 @@ from .._abi.signals import SIGKILL, SIGPIPE, SIGXFSZ
 from .descriptors import is_filled
 from .launchers import architecture
 from .launching import EBADF, raw_syscall
-from .port import PLAIN, Plan
+from .port import PLAIN, Environment, Plan
 from .script import Script
 from .stdio import KEEP
 
@@ -22,8 +22,6 @@ if sys.platform != "linux":
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from array import array
-
-    from .environ import Environment
 
 _IO_CLASSES = {"real_time": linux.IOPRIO_CLASS_RT, "best_effort": linux.IOPRIO_CLASS_BE, "idle": linux.IOPRIO_CLASS_IDLE}
 _RLIMITS = {

@@ -112,6 +112,10 @@ class Cgroup:
             if pidfd >= 0:
                 os.close(pidfd)
 
+    def ask(self, signal: int) -> int:
+        """Send it."""
+        return self.send(signal)
+
     def kill(self) -> None:
         """Kill everybody, those included that are being forked."""
         self.touched = True
@@ -359,6 +363,7 @@ class GroupContainer:
     __slots__ = ("_closed", "_frozen", "_home", "_number", "_sealed", "_spawning", "outlives", "tree")
 
     mechanism = "cgroup_v2"
+    soft_stop_scope = "whole_tree"
 
     def __init__(self, home: Home, outlives: bool) -> None:
         self._home = home

@@ -40,6 +40,9 @@ class Waiter:
     def unwatch(self, descriptor: int) -> None:
         _refuse()
 
+    def read_now(self, descriptor: int) -> bytes | None:
+        _refuse()
+
     def wait(self, seconds: float | None, report: Callable[[int, bytes], None]) -> None:
         _refuse()
 
@@ -54,11 +57,17 @@ class LoopWaiter(Waiter):
         _refuse()
 
 
+class LoopEnds:
+    """Refuses."""
+
+    def __init__(self, loop: AbstractEventLoop, ended: list[int], tell: Callable[[], None]) -> None:
+        _refuse()
+
+    def close(self) -> None:
+        _refuse()
+
+
 def any_ended(descriptors: list[int], seconds: float | None) -> None:
-    _refuse()
-
-
-def read_now(descriptor: int) -> bytes | None:
     _refuse()
 
 
@@ -96,6 +105,18 @@ def spawn_detached(plan: Plan) -> int:
 
 def mechanism() -> str:
     _refuse()
+
+
+def refused(plan: Plan) -> str | None:
+    return None
+
+
+def dies_with_owner() -> bool:
+    return False
+
+
+def soft_stop_scope() -> str:
+    return "none"
 
 
 def guardian_kind() -> str:

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import os
 
-
 # What a launch that failed means to whoever asked for it.
-NO_PROGRAM, NO_DIRECTORY, NOT_ALLOWED, TOO_LONG, BAD_FORMAT, FAILED = "program", "directory", "allowed", "long", "format", "failed"
+NO_PROGRAM, NO_DIRECTORY, NOT_ALLOWED, TOO_LONG, BAD_FORMAT, FAILED = (
+    "program",
+    "directory",
+    "allowed",
+    "long",
+    "format",
+    "failed",
+)
 
 # errno of execve(2). ENOTDIR, ENAMETOOLONG, ELOOP: what was there when it was looked for has gone since.
 _EXECVE = {2: NO_PROGRAM, 20: NO_PROGRAM, 36: NO_PROGRAM, 40: NO_PROGRAM, 13: NOT_ALLOWED, 7: TOO_LONG, 8: BAD_FORMAT}

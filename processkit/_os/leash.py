@@ -115,6 +115,10 @@ class LeashedTree:
         """Signal it."""
         return int(self._child is not None and not self.empty() and self._child.send(signal))
 
+    def ask(self, signal: int) -> int:
+        """Send it."""
+        return self.send(signal)
+
     def kill(self) -> None:
         """Kill it."""
         self.send(9)

@@ -124,6 +124,21 @@ def spawn_detached(plan: Plan) -> int:
     return spawn_orphan(plan, placement)
 
 
+def refused(plan: Plan) -> str | None:  # noqa: ARG001
+    """The first thing that `plan` asks of a child and this system has not: nothing."""
+    return None
+
+
+def dies_with_owner() -> bool:
+    """Whether all that is contained ends with this process, however that ends."""
+    return guardian_kind() != "none"
+
+
+def soft_stop_scope() -> str:
+    """A signal reaches everybody."""
+    return "whole_tree"
+
+
 def guardian_kind() -> str:
     """`python`, `sh` or `none`."""
     if _home is not None:

@@ -12,9 +12,8 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Protocol
-
-    from .environ import Environment
+    from collections.abc import Sequence
+    from typing import Any, Protocol
 else:
     Protocol = object
 
@@ -38,6 +37,22 @@ class Data:
 
     def __init__(self, content: bytes) -> None:
         self.content = content
+
+
+class Environment(Protocol):
+    """A child's whole environment; never changed."""
+
+    @property
+    def entries(self) -> Sequence[Any]:
+        """`NAME=VALUE`, in the system's own kind of text."""
+
+    @property
+    def block(self) -> Any:
+        """The same as the system takes it."""
+
+    @property
+    def path(self) -> str | None:
+        """The PATH in it, None when there is none."""
 
 
 class Attributes:
@@ -66,7 +81,20 @@ PLAIN = Attributes()
 class Plan:
     """Everything a launch needs, resolved and checked; nothing is owned yet."""
 
-    __slots__ = ("argv", "attributes", "cwd", "env", "linger", "path", "program", "stderr", "stdin", "stdout", "terminal")
+    __slots__ = (
+        "argv",
+        "attributes",
+        "console",
+        "cwd",
+        "env",
+        "linger",
+        "path",
+        "program",
+        "stderr",
+        "stdin",
+        "stdout",
+        "terminal",
+    )
 
     def __init__(
         self,
@@ -92,6 +120,8 @@ class Plan:
         self.attributes = attributes
         #: The child shares our terminal in the foreground: it must not become a background process group.
         self.terminal = terminal
+        #: Windows: a console group of its own that can be asked by CTRL_BREAK (`break`), or no console window (`none`).
+        self.console: str | None = None
         #: Nobody acts on the child before it ends, so the spawn may take some milliseconds longer and see its end.
         self.linger = False
 
@@ -109,7 +139,10 @@ class Tree(Protocol):
         """Whether no live member is left."""
 
     def send(self, signal: int) -> int:
-        """Send `signal` to every member, also to those born meanwhile; how many were reached."""
+        """Send `signal` to every member, also to those born meanwhile; how many were reached. NotImplementedError: it cannot."""
+
+    def ask(self, signal: int) -> int:
+        """Ask every member to end, by `signal` where there are signals; how many were reached, 0: nobody can be asked."""
 
     def kill(self) -> None:
         """Kill every member, including those that are being forked. `empty` may lag for a moment."""
@@ -188,6 +221,10 @@ class Container(Protocol):
 
 class GroupContainer(Container, Protocol):
     """A container that is acted upon as a whole."""
+
+    @property
+    def soft_stop_scope(self) -> str:
+        """Whom `ask` reaches: `whole_tree`, `opt_in_members` or `none`."""
 
     def seal(self) -> None:
         """Take no more children; those that are being born are waited for. Idempotent."""

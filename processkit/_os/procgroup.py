@@ -83,6 +83,10 @@ class Groups:
         groups, roots = self._scope()
         return proctree.send_all(groups, roots, number) if groups or roots else 0
 
+    def ask(self, signal: int) -> int:
+        """Send it."""
+        return self.send(signal)
+
     def kill(self) -> None:
         """Stop, list and kill all that is found."""
         groups, roots = self._scope()
@@ -203,6 +207,7 @@ class GroupsContainer:
     __slots__ = ("_closed", "_frozen", "_guardian", "_private", "_sealed", "_spawning", "outlives", "tree")
 
     mechanism = "process_group"
+    soft_stop_scope = "whole_tree"
 
     def __init__(self, guardian: Guardian, private: bool, outlives: bool = False) -> None:
         self._guardian = guardian

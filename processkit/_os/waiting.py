@@ -147,6 +147,10 @@ class Waiter:
                     self.unwatch(descriptor)
                 report(what, data)
 
+    def read_now(self, descriptor: int) -> bytes | None:
+        """What the pipe holds, b"" at its end, None when there is nothing at this moment."""
+        return read_now(descriptor)
+
     def _write(self, descriptor: int) -> None:
         assert self._feed is not None
         self.unwatch(descriptor)
@@ -219,6 +223,10 @@ class LoopWaiter:
                 if not data:
                     self.unwatch(descriptor)
                 self._report(what, data)
+
+    def read_now(self, descriptor: int) -> bytes | None:
+        """What the pipe holds, b"" at its end, None when there is nothing at this moment."""
+        return read_now(descriptor)
 
     def _write(self, descriptor: int) -> None:
         assert self._feed is not None

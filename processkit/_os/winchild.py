@@ -1,0 +1,70 @@
+"""A child on Windows: noticed by its process handle, which also keeps its pid from being given to another."""
+
+from __future__ import annotations
+
+import _thread
+import sys
+
+from .._abi import windows
+from .._abi.foreign import reference
+from .job import KILLED, SIGKILL, Job
+from .winhandles import close, is_signalled, wait_for
+from .winstdio import Streams
+
+if sys.platform != "win32":
+    raise ImportError("this room is for Windows")
+
+
+class WindowsChild:
+    """One process of ours. It owns the process handle and our ends of the pipes until `reap`."""
+
+    __slots__ = ("_lock", "_status", "_streams", "ended", "events_at_end", "pid", "tree")
+
+    def __init__(self, process: int, pid: int, streams: Streams, tree: Job) -> None:
+        self.pid = pid
+        self.ended = process
+        self.tree = tree
+        #: No spawn lingers here.
+        self.events_at_end = None
+        self._lock = _thread.allocate_lock()
+        self._status: int | None = None
+        self._streams = streams.ours
+        streams.ours = []
+
+    def status(self) -> int | None:
+        """As wait(2) would have it: the exit code above the lowest byte, or SIGKILL for who ended because we killed."""
+        with self._lock:
+            if self._status is None and self.ended >= 0 and is_signalled(self.ended):
+                code = windows.DWORD()
+                windows.GetExitCodeProcess(self.ended, reference(code))
+                self._status = SIGKILL if self.tree.killed and code.value == KILLED else int(code.value) << 8
+            return self._status
+
+    def left_at_end(self) -> list[bytes] | None:
+        """None: no spawn lingers here."""
+        return None
+
+    def wait_killed(self, patience: float = 10.0) -> None:
+        """Wait until the process that was just killed has ended."""
+        wait_for([self.ended], patience)
+
+    def reap(self) -> None:
+        """Close what is still open. Idempotent."""
+        self.status()
+        with self._lock:
+            handles, self._streams = [*self._streams, self.ended], [-1, -1, -1]
+            self.ended = -1
+        for handle in handles:
+            if handle >= 0:
+                close(handle)
+        self.tree.release(self.pid)
+
+    def stream(self, number: int) -> int:
+        """Our end of stream 0, 1 or 2; -1 where it is no pipe, or closed."""
+        return self._streams[number]
+
+    def close_stream(self, number: int) -> None:
+        """Close our end; a child that reads finds end-of-file, one that writes an error. Idempotent."""
+        handle, self._streams[number] = self._streams[number], -1
+        if handle >= 0:
+            close(handle)

@@ -1,0 +1,487 @@
+"""One wait for everything that a run is waiting for, on Windows: its pipes, its child's end and its tree, on one completion port.
+
+`Waiter` blocks on the port of the child's job; `LoopWaiter` has the Proactor of a running event loop do the same, or, where the
+loop has none, a thread that blocks. All report the same events to the same place: (what, bytes).
+"""
+
+from __future__ import annotations
+
+import _thread
+import sys
+import time
+
+from .._abi import windows
+from .._abi.foreign import address, bytes_at, last_error, memory, reference, windows_error
+from .job import JOB, Job
+from .winhandles import MOST_WAITED, SLICE, is_signalled, wait_for
+from .winstdio import PIPE_SIZE
+
+if sys.platform != "win32":
+    raise ImportError("this room is for Windows")
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+    from typing import Any, Callable
+
+    from .port import Child
+
+    Report = Callable[[int, bytes], None]
+
+STDIN, STDOUT, STDERR, ENDED, TREE = 0, 1, 2, 3, 4
+#: A message of a job may get lost ("not guaranteed": JOBOBJECT_ASSOCIATE_COMPLETION_PORT), so who waits looks for himself, too.
+LOOK = 1.0
+#: A job tells of an exit a moment before the process handle does.
+EXIT_PATIENCE = 5.0
+GONE = (windows.ERROR_BROKEN_PIPE, windows.ERROR_NO_DATA, windows.ERROR_HANDLE_EOF, windows.ERROR_INVALID_HANDLE)
+
+
+class Feed:
+    """Bytes on their way into a child's stdin. A child that does not want them is no error: it only ends the feed."""
+
+    __slots__ = ("_child", "_rest")
+
+    def __init__(self, child: Child, data: bytes) -> None:
+        self._child = child
+        self._rest = memoryview(data)
+        if not data:
+            child.close_stream(STDIN)
+
+    def next(self) -> bytes:
+        """What is to be written next; b"" once the stream is closed."""
+        return bytes(self._rest[:PIPE_SIZE])
+
+    def written(self, count: int) -> None:
+        """So much went out; the stream is closed when that was all."""
+        self._rest = self._rest[count:]
+        if not self._rest:
+            self.end()
+
+    def end(self) -> None:
+        """Nobody reads any more, or nothing is left to say."""
+        self._rest = memoryview(b"")
+        self._child.close_stream(STDIN)
+
+    def write(self) -> None:
+        """Write all; for what a pipe holds without a reader."""
+        while self._rest:
+            transfer = Transfer(self._child.stream(STDIN), STDIN)
+            if not transfer.write(self.next()):
+                self.end()
+                return
+            ok, count = transfer.finish()
+            if ok:
+                self.written(count)
+            else:
+                self.end()
+
+
+class Transfer:
+    """One overlapped read or write, and the memory that the system uses until it is over."""
+
+    __slots__ = ("_overlapped", "_room", "handle", "pending", "what", "where")
+
+    def __init__(self, handle: int, what: int) -> None:
+        self.handle = handle
+        self.what = what
+        self.pending = False
+        self._overlapped = windows.OVERLAPPED()
+        self._room = memory(PIPE_SIZE)
+        #: The address by which its completion is told.
+        self.where = address(self._overlapped)
+
+    def read(self) -> bool:
+        """Begin to read; False at the end of the stream."""
+        return self._begun(windows.ReadFile(self.handle, reference(self._room), PIPE_SIZE, None, reference(self._overlapped)))
+
+    def write(self, data: bytes) -> bool:
+        """Begin to write; False when nobody reads any more."""
+        self._room[: len(data)] = data
+        return self._begun(windows.WriteFile(self.handle, reference(self._room), len(data), None, reference(self._overlapped)))
+
+    def _begun(self, done: int) -> bool:
+        code = 0 if done else last_error()
+        if code in GONE:
+            return False
+        if code not in (0, windows.ERROR_IO_PENDING):
+            raise windows_error("WriteFile" if self.what == STDIN else "ReadFile", code)
+        self.pending = True
+        return True
+
+    def data(self, count: int) -> bytes:
+        """What was read."""
+        return bytes_at(address(self._room), count)
+
+    def finish(self) -> tuple[bool, int]:
+        """Wait for it: (success, bytes)."""
+        count = windows.DWORD()
+        done = windows.GetOverlappedResult(self.handle, reference(self._overlapped), reference(count), True)
+        self.pending = False
+        return bool(done), int(count.value)
+
+    def stop(self) -> bytes:
+        """Cancel it and wait until the system has let go of the memory; what it had read by then."""
+        if not self.pending:
+            return b""
+        windows.CancelIoEx(self.handle, reference(self._overlapped))
+        done, count = self.finish()
+        return self.data(count) if done and self.what != STDIN else b""
+
+
+def available(handle: int) -> int:
+    """How many bytes a pipe holds."""
+    count = windows.DWORD()
+    return int(count.value) if windows.PeekNamedPipe(handle, None, 0, None, reference(count), None) else 0
+
+
+class Waiter:
+    """Blocks until something happens to one child."""
+
+    __slots__ = ("_child", "_closed", "_ended", "_feed", "_looked", "_transfers", "_tree")
+
+    def __init__(self, child: Child, feed: Feed | None) -> None:
+        self._child = child
+        self._feed = feed
+        assert isinstance(child.tree, Job)
+        self._tree = child.tree
+        self._ended = False
+        self._closed = False
+        self._looked = time.monotonic()
+        self._transfers: dict[int, Transfer] = {}
+        for what in (STDIN, STDOUT, STDERR):
+            handle = child.stream(what)
+            if handle >= 0 and (what != STDIN or feed is not None):
+                self._tree.port.watch(handle, what)
+                self._transfers[what] = Transfer(handle, what)
+
+    def watch_tree(self) -> bool:
+        """False: the job's message is reported as TREE, but since it may get lost, and comes early, the tree is looked at too."""
+        return False
+
+    def unwatch(self, handle: int) -> None:
+        """Stop watching a stream, before it is closed."""
+        for what, transfer in list(self._transfers.items()):
+            if transfer.handle == handle:
+                transfer.stop()
+                del self._transfers[what]
+
+    def read_now(self, handle: int) -> bytes | None:
+        """What the pipe holds, None when there is nothing at this moment."""
+        for transfer in self._transfers.values():
+            if transfer.handle == handle and transfer.pending:
+                return transfer.stop() or None
+        if not available(handle):
+            return None
+        transfer = Transfer(handle, STDOUT)
+        if not transfer.read():
+            return None
+        done, count = transfer.finish()
+        return transfer.data(count) if done else None
+
+    def wait(self, seconds: float | None, report: Report, slice_: float = SLICE) -> None:
+        """Block for at most `seconds`, and never so long that Ctrl+C were not heard; report what happened."""
+        if self._begin(report):
+            return
+        left = slice_ if seconds is None else min(seconds, slice_)
+        found = self._tree.port.take(left)
+        while found is not None and not self._closed:
+            self._told(report, *found)
+            found = self._tree.port.take(0.0)
+        now = time.monotonic()
+        if not self._ended and now - self._looked > LOOK:
+            self._looked = now
+            self._look(report)
+
+    def _begin(self, report: Report) -> bool:
+        """Begin every transfer that is not under way; whether one of them was at its end, which is reported."""
+        ended = False
+        for what, transfer in list(self._transfers.items()):
+            if transfer.pending:
+                continue
+            if transfer.write(self._feed.next()) if what == STDIN and self._feed is not None else transfer.read():
+                continue
+            ended = True
+            self._over(what, report)
+        return ended
+
+    def _over(self, what: int, report: Report) -> None:
+        self._transfers.pop(what, None)
+        if what != STDIN:
+            report(what, b"")
+        elif self._feed is not None:
+            self._feed.end()
+
+    def _told(self, report: Report, key: int, count: int, where: int, code: int) -> None:
+        if key == JOB:
+            self._message(count, where, report)
+            return
+        transfer = self._transfers.get(key)
+        if transfer is None or transfer.where != where or not transfer.pending:
+            return  # of a stream that is not watched any more
+        transfer.pending = False
+        if code == windows.ERROR_OPERATION_ABORTED:
+            return  # the thread that began it has ended, and the system with it: it is begun again
+        if code:
+            self._over(key, report)
+        elif key == STDIN:
+            assert self._feed is not None
+            self._feed.written(count)
+            if self._child.stream(STDIN) < 0:
+                del self._transfers[key]
+        elif count:
+            report(key, transfer.data(count))
+
+    def _message(self, message: int, pid: int, report: Report) -> None:
+        exits = (windows.JOB_OBJECT_MSG_EXIT_PROCESS, windows.JOB_OBJECT_MSG_ABNORMAL_EXIT_PROCESS)
+        if message in exits and pid == self._child.pid and not self._ended:
+            wait_for([self._child.ended], EXIT_PATIENCE)
+            self._look(report)
+        elif message == windows.JOB_OBJECT_MSG_ACTIVE_PROCESS_ZERO:
+            self._look(report)
+            report(TREE, b"")
+
+    def _look(self, report: Report) -> None:
+        if not self._ended and self._child.status() is not None:
+            self._ended = True
+            report(ENDED, b"")
+
+    def close(self) -> None:
+        """Stop all that is under way; before the handles are closed. Idempotent."""
+        self._closed = True
+        for transfer in self._transfers.values():
+            transfer.stop()
+        self._transfers.clear()
+
+
+class LoopWaiter:
+    """Has a running event loop report what happens to one child."""
+
+    __slots__ = ("_how",)
+
+    def __init__(self, loop: AbstractEventLoop, child: Child, feed: Feed | None, report: Report) -> None:
+        proactor = getattr(loop, "_proactor", None)
+        self._how: _OnProactor | _OnThread
+        self._how = _OnThread(loop, child, feed, report) if proactor is None else _OnProactor(proactor, child, feed, report)
+
+    def watch_tree(self) -> bool:
+        """False: nothing tells a loop."""
+        return False
+
+    def unwatch(self, handle: int) -> None:
+        """Stop watching a stream, before it is closed."""
+        self._how.unwatch(handle)
+
+    def read_now(self, handle: int) -> bytes | None:
+        """What the pipe holds, None when there is nothing at this moment."""
+        return self._how.read_now(handle)
+
+    def close(self) -> None:
+        """Stop all that is under way; before the handles are closed. Idempotent."""
+        self._how.close()
+
+
+class _Pipe:
+    """What the Proactor takes for a pipe."""
+
+    __slots__ = ("__weakref__", "_handle")
+
+    def __init__(self, handle: int) -> None:
+        self._handle = handle
+
+    def fileno(self) -> int:
+        """The handle."""
+        return self._handle
+
+
+class _OnProactor:
+    """The loop's own completion port serves the pipes, and its registered wait the process."""
+
+    __slots__ = ("_child", "_feed", "_proactor", "_report", "_under_way")
+
+    def __init__(self, proactor: Any, child: Child, feed: Feed | None, report: Report) -> None:
+        self._proactor = proactor
+        self._child = child
+        self._feed = feed
+        self._report = report
+        # what → (the pipe, the loop's future)
+        self._under_way: dict[int, tuple[_Pipe | None, Any]] = {}
+        self._start(ENDED, None, proactor.wait_for_handle(child.ended))
+        for what in (STDOUT, STDERR):
+            if child.stream(what) >= 0:
+                self._read(what, _Pipe(child.stream(what)))
+        if feed is not None and child.stream(STDIN) >= 0:
+            self._write(_Pipe(child.stream(STDIN)))
+
+    def _start(self, what: int, pipe: _Pipe | None, future: Any) -> None:
+        self._under_way[what] = pipe, future
+        future.add_done_callback(lambda done: self._done(what, pipe, done))
+
+    def _read(self, what: int, pipe: _Pipe) -> None:
+        self._start(what, pipe, self._proactor.recv(pipe, PIPE_SIZE))
+
+    def _write(self, pipe: _Pipe) -> None:
+        assert self._feed is not None
+        try:
+            self._start(STDIN, pipe, self._proactor.send(pipe, self._feed.next()))
+        except OSError:
+            self._feed.end()
+
+    def _done(self, what: int, pipe: _Pipe | None, future: Any) -> None:
+        if self._under_way.get(what, (None, None))[1] is not future:
+            if not future.cancelled():
+                future.exception()  # of a stream that is not watched any more
+            return
+        del self._under_way[what]
+        if future.cancelled():
+            return
+        error = future.exception()
+        if what == ENDED:
+            self._report(ENDED, b"")
+        elif pipe is not None and what == STDIN:
+            self._wrote(pipe, error, future)
+        elif pipe is not None:
+            data = b"" if error is not None else future.result()
+            if data:
+                self._read(what, pipe)
+            self._report(what, data)
+
+    def _wrote(self, pipe: _Pipe, error: BaseException | None, future: Any) -> None:
+        assert self._feed is not None
+        if error is not None:
+            self._feed.end()
+            return
+        self._feed.written(future.result())
+        if self._child.stream(STDIN) >= 0:
+            self._write(pipe)
+
+    def unwatch(self, handle: int) -> None:
+        for what, (pipe, future) in list(self._under_way.items()):
+            if pipe is not None and pipe.fileno() == handle:
+                del self._under_way[what]
+                future.cancel()
+
+    def read_now(self, handle: int) -> bytes | None:
+        for what, (pipe, future) in list(self._under_way.items()):
+            if pipe is not None and pipe.fileno() == handle:
+                del self._under_way[what]
+                return self._completed(future)
+        return None
+
+    @staticmethod
+    def _completed(future: Any) -> bytes | None:
+        """The data of a read that is complete, whether the loop knows it or not; else it is cancelled."""
+        try:
+            if future.done():
+                return future.result() or None
+            operation = future._ov
+            data = None if operation.pending else operation.getresult()
+        except OSError:
+            return None
+        future.cancel()
+        return data or None
+
+    def close(self) -> None:
+        under_way, self._under_way = self._under_way, {}
+        for _, future in under_way.values():
+            future.cancel()
+
+
+class _OnThread:
+    """A loop that knows nothing but sockets: a thread blocks in its stead, and lives as long as the run."""
+
+    __slots__ = ("_closed", "_ended", "_loop", "_report", "_tree", "_waiter")
+
+    def __init__(self, loop: AbstractEventLoop, child: Child, feed: Feed | None, report: Report) -> None:
+        self._loop = loop
+        self._report = report
+        self._closed = False
+        assert isinstance(child.tree, Job)
+        self._tree = child.tree
+        self._waiter = Waiter(child, feed)
+        self._ended = _thread.allocate_lock()
+        self._ended.acquire()
+        _thread.start_new_thread(self._live, ())
+
+    def _live(self) -> None:
+        try:
+            while not self._closed:
+                self._waiter.wait(None, self._post, LOOK)
+        finally:
+            self._ended.release()
+
+    def _post(self, what: int, data: bytes) -> None:
+        try:
+            self._loop.call_soon_threadsafe(self._deliver, what, data)
+        except RuntimeError:
+            self._closed = True  # the loop was closed: nobody wants to know any more
+
+    def _deliver(self, what: int, data: bytes) -> None:
+        if not self._closed:
+            self._report(what, data)
+
+    def _stop(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._tree.port.wake()
+        if self._ended.acquire():
+            self._ended.release()
+
+    def unwatch(self, handle: int) -> None:
+        """The run is about to close a stream; at its end the thread does not touch it any more."""
+
+    def read_now(self, handle: int) -> bytes | None:
+        """The thread must be gone before somebody else reads."""
+        self._stop()
+        return self._waiter.read_now(handle)
+
+    def close(self) -> None:
+        self._stop()
+        self._waiter.close()
+
+
+class LoopEnds:
+    """Has a running event loop call `tell` when one of the processes whose `ended` these are has ended."""
+
+    __slots__ = ("_futures", "_loop", "_over")
+
+    def __init__(self, loop: AbstractEventLoop, ended: list[int], tell: Callable[[], None]) -> None:
+        self._loop = loop
+        self._over = False
+        self._futures: list[Any] = []
+        proactor = getattr(loop, "_proactor", None)
+        if proactor is None:
+            _thread.start_new_thread(self._wait, (list(ended), tell))
+            return
+        for handle in ended:
+            future = proactor.wait_for_handle(handle)
+            future.add_done_callback(lambda done: None if done.cancelled() else tell())
+            self._futures.append(future)
+
+    def _wait(self, ended: list[int], tell: Callable[[], None]) -> None:
+        while not self._over:
+            if any_of(ended, SLICE):
+                try:
+                    self._loop.call_soon_threadsafe(tell)
+                except RuntimeError:
+                    pass  # the loop was closed
+                return
+
+    def close(self) -> None:
+        """Stop waiting. Idempotent."""
+        self._over = True
+        while self._futures:
+            self._futures.pop().cancel()
+
+
+def any_of(ended: list[int], seconds: float) -> bool:
+    """Whether one of the processes has ended within `seconds`; of more than one call can wait for, the rest is looked at."""
+    return wait_for(ended[:MOST_WAITED], seconds) or any(map(is_signalled, ended[MOST_WAITED:]))
+
+
+def any_ended(ended: list[int], seconds: float | None) -> None:
+    """Block until one of the children whose `ended` these are has ended, for at most `seconds`."""
+    deadline = None if seconds is None else time.monotonic() + seconds
+    while True:
+        left = SLICE if deadline is None else min(SLICE, max(0.0, deadline - time.monotonic()))
+        if any_of(ended, left) or (deadline is not None and time.monotonic() >= deadline):
+            return
