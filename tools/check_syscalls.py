@@ -2,15 +2,13 @@
 
     python tools/check_syscalls.py [--target T ...] [--list] [--require-all] [--abi DIR]
 
-Constants, structures and prototypes belong to the header that the comment line above them names (`# <linux/prctl.h>`), and
-each header's block becomes one C unit of assertions. A unit that compiles is right. One that does not is taken apart: every
-check is compiled alone, and what the header says instead is read out of an object file, so that no compiler's wording decides
-anything. Structures are compared with a mirror made of the C types that the ctypes fields stand for, because a layout computed
-on this machine is not the layout of another.
+Declarations belong to the header that the comment line above them names (`# <linux/prctl.h>`), and each header's block becomes
+one C unit of assertions. A unit that compiles is right. Of one that does not every check is compiled alone, and what the header
+says instead is read out of an object file, so that no compiler's wording decides anything. Structures are compared with a mirror
+of the C types that the ctypes fields stand for: a layout computed on this machine is not the layout of another.
 
-The compilers are `cc` with this machine's headers (target `native`; what these are too old to know is skipped aloud) and
-`zig cc`, which brings the headers of every target: PyPI's `ziglang`, in the interpreter that runs this file or in the one
-that PROCESSKIT_ZIG_PYTHON names.
+The compilers are `cc` with this machine's headers (target `native`; what these are too old to know is skipped aloud) and `zig cc`
+with the headers of every target: PyPI's `ziglang`, in the interpreter that runs this file or that PROCESSKIT_ZIG_PYTHON names.
 """
 
 from __future__ import annotations
@@ -50,8 +48,7 @@ SIZED = {"PIDFD_GET_INFO": "pidfd_info"}
 
 # Names that no header defines, and how they are held all the same: a header, the condition on `{value}`, what to report.
 OWN_NAMES = {
-    # The argument `sigsetsize`. The kernel's headers show its sigset_t, but on 32 bits still the one before the rt_ calls;
-    # libc's number of signals holds everywhere.
+    # `sigsetsize`. The kernel's sigset_t is on 32 bits still the one before the rt_ calls; libc's number of signals holds everywhere.
     "KERNEL_SIGSET_BYTES": (
         ("asm/signal.h", "sizeof(long) == 4 || sizeof(sigset_t) == {value}", "sizeof(sigset_t)"),
         ("signal.h", "_NSIG / 8 == {value}", "_NSIG / 8"),
@@ -137,8 +134,7 @@ class Rules(NamedTuple):
     types_header: str = "sys/types.h"
     types: tuple[tuple[str, str], ...] = ()
     convention: str = ""
-    # Exported, but declared by no header that there is; an entry that a header has after all is a mistake.
-    undeclared: tuple[str, ...] = ()
+    undeclared: tuple[str, ...] = ()  # exported, but in no header that there is: one that has it after all is a mistake
 
 
 class Compiler:
@@ -157,16 +153,12 @@ class Compiler:
     def run(self, text: str, suffix: str = ".c") -> tuple[bytes | None, str]:
         """The object file that `text` compiles to, or None; and the compiler's messages."""
         stem = os.path.join(self._directory, f"{self.target}-{next(self._numbers)}")
-        with open(stem + suffix, "w", encoding="utf-8") as file:
-            file.write(text)
+        Path(stem + suffix).write_text(text, encoding="utf-8")
         options = ["-std=gnu11", "-Werror=incompatible-pointer-types"] if suffix == ".c" else []
-        environment = {**os.environ, "LC_ALL": "C", "ZIG_LOCAL_CACHE_DIR": self._directory}
         command = [*self._command, *options, "-c", stem + suffix, "-o", stem + ".o"]
+        environment = {**os.environ, "LC_ALL": "C", "ZIG_LOCAL_CACHE_DIR": self._directory}
         done = output_of(command, cwd=self._directory, env=environment, errors="replace", timeout=300)
-        if done.returncode:
-            return None, done.stderr
-        with open(stem + ".o", "rb") as file:
-            return file.read(), done.stderr
+        return None if done.returncode else Path(stem + ".o").read_bytes(), done.stderr
 
     def value(self, preamble: str, expression: str) -> int | None:
         """What the constant expression is on the target, or None if it is no constant there."""
@@ -187,7 +179,6 @@ class Module:
         self.path = path
         self.rules = rules
         self.mistakes: list[Mistake] = []
-        self.undeclared: list[str] = []
         self._foreign = os.path.join(os.path.dirname(path), "foreign.py")
         self._imported: dict[str, ast.expr] = {}
         self._aliases: dict[str, str] = {}
@@ -261,8 +252,7 @@ class Module:
         theirs, (ours, signed) = self._c_type(name), CTYPES[ctypes_name(value)]
         row = partial(Check, value.lineno, "type", name, needs=(Need(name, f"{theirs} need;"),))
         yield row(*same("size", f"sizeof({ours})", f"sizeof({theirs})"))
-        if signed:
-            yield row(*same("sign", f"({ours})-1 < 0", f"({theirs})-1 < 0"))
+        yield from [row(*same("sign", f"({ours})-1 < 0", f"({theirs})-1 < 0"))] * signed
 
     def _c_type(self, name: str) -> str:
         spelled = re.sub(r"^(const_)?(.+)_p$", lambda match: f"{'const ' if match[1] else ''}{match[2]} *", name)
@@ -276,17 +266,13 @@ class Module:
         rules = {word.arg: word.value for word in getattr(call, "keywords", ())}
         if not isinstance(rules.get("fails"), (ast.Name, ast.Attribute)):
             self._wrong(node.lineno, node.name, "declared without a rule for its failure (fails=)")
-        if node.name in self.rules.undeclared:
-            absent = Check(node.lineno, "prototype", node.name, f"extern int {node.name};", "value", "0", "0")
-            self._add(node.lineno, node.name, [absent])
-            self.undeclared.append(node.name)
-            return
         annotations = [node.returns, *(argument.annotation for argument in ast.walk(node.args) if isinstance(argument, ast.arg))]
-        names = [getattr(annotation, "id", "of an expression") for annotation in annotations]
-        names[:1] = ["void"] if ast.unparse(annotations[0] or node) == "None" else names[:1]
+        names = ["void" if getattr(a, "value", a) is None and a else getattr(a, "id", "of an expression") for a in annotations]
         for unknown in [name for name in names if name not in self._aliases and name != "void"]:
             self._wrong(node.lineno, node.name, f"declared with the type {unknown}, which nothing declares")
         make = partial(prototype_check, convention=self.rules.convention, variadic="variadic" in rules)
+        if node.name in self.rules.undeclared:
+            make = lambda line, name, *_: Check(line, "prototype", name, f"extern int {name};", "value", "0", "0")  # noqa: E731
         self._add(node.lineno, node.name, [make(node.lineno, node.name, *map(self._c_type, names))])
 
     def _structure(self, node: ast.ClassDef) -> None:
@@ -316,8 +302,6 @@ class Module:
             base, bounds, _ = self._field_type(node.left)
             count = integer(node.right, self._numbers)
             return base if count is not None else "", f"[{count}]{bounds}", False
-        if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "POINTER":
-            return "void *", "", False
         if isinstance(node, ast.Name) and node.id in self._structures:
             return self._structures[node.id], "", False
         base, signed = CTYPES.get(self._aliases.get(getattr(node, "id", ""), ctypes_name(node)), ("", False))
@@ -461,18 +445,17 @@ def merged(results: Iterable[Result]) -> Result:
 def declaration_jobs(path: str, rules: Rules, compiler: Compiler) -> Iterator[Callable[[], Result]]:
     """The jobs of a module of constants, types, structures and prototypes."""
     module = Module(path, rules)
-    yield partial(Result, mistakes=tuple(module.mistakes), lacking=tuple(module.undeclared))
+    yield partial(Result, mistakes=tuple(module.mistakes), lacking=rules.undeclared)
     for unit in module.units():
         yield partial(check_unit, compiler, unit)
 
 
 def number_jobs(path: str, rules: Rules, compiler: Compiler) -> Iterator[Callable[[], Result]]:
     """The jobs of the table of system call numbers: the target's column, `None` meaning that the macro does not exist."""
-    source = Path(path).read_text(encoding="utf-8")
-    names, (line, header) = named_values(source), headers_of(source)[0]
+    names, (line, header) = named_values(source := Path(path).read_text(encoding="utf-8")), headers_of(source)[0]
     columns, rows = ast.literal_eval(names["ARCHITECTURES"]), names["NUMBERS"]
-    unused = sorted(set(columns) - {column_of(target) for target in rules.targets})
-    wrong = [Mistake(path, names["ARCHITECTURES"].lineno, name, "no target checks this column") for name in unused]
+    unused, at = sorted(set(columns) - {column_of(target) for target in rules.targets}), names["ARCHITECTURES"].lineno
+    wrong = [Mistake(path, at, name, "no target checks this column") for name in unused]
     checks = []
     for key, value in zip(rows.keys, rows.values):  # type: ignore[attr-defined]
         name, numbers = key.value, ast.literal_eval(value)
@@ -520,25 +503,18 @@ def text_section(elf: bytes) -> bytes:
     return elf[offset : offset + length]
 
 
-# A new module is one entry here. `preamble` goes before each of its headers; `types` pairs an annotation with its C type where
-# that is not spelled `name`, `name_p` or `const_name_p`.
+# A module is one entry. `preamble` precedes each header; `types` has C types not spelled `name`, `name_p` or `const_name_p`.
 WINDOWS = ("x86_64-windows-gnu", "aarch64-windows-gnu", "x86-windows-gnu")
 WINDOWS_PREAMBLE = (
     "#define _WIN32_WINNT 0x0A00\n#define NTDDI_VERSION 0x0A000010\n#define PSAPI_VERSION 2\n#include <windows.h>\n"
 )
+NT_ONLY = ("NtSuspendProcess", "NtResumeProcess")
 MODULES = {
     "linux.py": Rules("linux", LINUX, declaration_jobs, preamble="#define _GNU_SOURCE 1\n"),
     "signals.py": Rules("linux", LINUX, declaration_jobs, preamble="#define _GNU_SOURCE 1\n"),
     "syscalls.py": Rules("linux", LINUX, number_jobs),
     "machine_code.py": Rules("linux", LINUX, code_jobs),
-    "windows.py": Rules(
-        "windows",
-        WINDOWS,
-        declaration_jobs,
-        preamble=WINDOWS_PREAMBLE,
-        convention="__stdcall",
-        undeclared=("NtSuspendProcess", "NtResumeProcess"),
-    ),
+    "windows.py": Rules("windows", WINDOWS, declaration_jobs, WINDOWS_PREAMBLE, convention="__stdcall", undeclared=NT_ONLY),
 }
 
 
@@ -554,7 +530,7 @@ def compiler_for(target: str, directory: str) -> Compiler | str:
     elif target != NATIVE and zig:
         found = Compiler(target, [zig, "-m", "ziglang", "cc", "-target", target], target, directory, old=False)
     else:
-        return "no `cc`" if target == NATIVE else "no ziglang, neither here nor in what PROCESSKIT_ZIG_PYTHON names"
+        return "no `cc`" if target == NATIVE else "no ziglang, here or in what PROCESSKIT_ZIG_PYTHON names"
     content, messages = found.run("int nothing;\n")
     return f"its compiler does not work: {messages.strip()}" if content is None else found
 
@@ -568,8 +544,7 @@ def jobs_for(compiler: Compiler | str, abi: str) -> Iterator[Callable[[], Result
 
 def line_for(compiler: Compiler, result: Result) -> str:
     """The line that says what was compared for a target, and what was not."""
-    kinds = [kind for kind, _ in result.checked]
-    counts = [(kind, kinds.count(kind)) for kind in KINDS if kind in kinds]
+    counts = [(kind, count) for kind in KINDS if (count := [found for found, _ in result.checked].count(kind))]
     shown = ", ".join(f"{count} {kind}{'s' * (count != 1)}" for kind, count in counts) or "no module is for it"
     return f"{compiler.target}: {shown}" + "; not in its headers: " * bool(result.lacking) + ", ".join(result.lacking)
 
@@ -611,10 +586,10 @@ def main() -> int:
     parser.add_argument("--require-all", action="store_true", help="fail if a target has no compiler")
     parser.add_argument("--abi", default=os.path.join(ROOT, "processkit", "_abi"), help="the directory of the declarations")
     options = parser.parse_args()
-    if options.list:
-        print("\n".join(everything))
-        return 0
-    return check(options.target or everything, os.path.abspath(options.abi), require_all=options.require_all)
+    if not options.list:
+        return check(options.target or everything, os.path.abspath(options.abi), require_all=options.require_all)
+    print("\n".join(everything))
+    return 0
 
 
 if __name__ == "__main__":

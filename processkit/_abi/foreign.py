@@ -193,9 +193,7 @@ def wide_buffer(size: int) -> Any:
 
 def wide_text(text: str) -> Any:
     """A mutable copy of `text`; what follows its first NUL is kept."""
-    made = ctypes.create_unicode_buffer(len(text) + 1)
-    made[:] = [*text, "\0"]
-    return made
+    return ctypes.create_unicode_buffer(text)
 
 
 def array_of(kind: Any, values: list[int]) -> Any:

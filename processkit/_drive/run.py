@@ -109,7 +109,7 @@ class Run:
                     self.stopping.nobody_asked(time.monotonic())
             elif action == KILL:
                 if self.stopping.found_left:
-                    self.leaked = len(self.child.tree.members())
+                    self.leaked = self.child.tree.strays()
                 self.child.tree.kill()
             elif action == REST:
                 self._read_rest()

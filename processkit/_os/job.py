@@ -11,6 +11,7 @@ import time
 from .._abi import windows
 from .._abi.foreign import ALL_BITS, address, bytes_at, last_error, memory, reference, size_of, windows_error
 from .winhandles import SLICE, Handles, close, milliseconds
+from .winidentity import identify
 
 if sys.platform != "win32":
     raise ImportError("this room is for Windows")
@@ -65,6 +66,14 @@ class Port:
         handle, self.handle = self.handle, 0
         if handle:
             close(handle)
+
+
+def _is_console_host(pid: int) -> bool:
+    try:
+        found = identify(pid)
+    except OSError:
+        return False
+    return found is None or found.name == "conhost.exe"
 
 
 class LimitNotTaken(Exception):
@@ -170,6 +179,10 @@ class Job:
             count = int.from_bytes(data.raw[4:8], sys.byteorder)
             listed = bytes_at(address(data) + head, count * word)
             return sorted(int.from_bytes(listed[at : at + word], sys.byteorder) for at in range(0, len(listed), word))
+
+    def strays(self) -> int:
+        """How many live members there are; the system's own host of a console outlives its program by a moment."""
+        return sum(not _is_console_host(pid) for pid in self.members())
 
     def accounting(self) -> Any:
         """JOBOBJECT_BASIC_ACCOUNTING_INFORMATION"""

@@ -81,7 +81,7 @@ class PrivateContainer:
 class GroupContainer:
     """A group: its job is the tree, each child has a job in it."""
 
-    __slots__ = ("_closed", "_frozen", "_members", "_sealed", "_spawning", "outlives", "tree")
+    __slots__ = ("_closed", "_frozen", "_sealed", "_spawning", "outlives", "tree")
 
     mechanism = "job_object"
     soft_stop_scope = "opt_in_members"
@@ -91,8 +91,7 @@ class GroupContainer:
         self._spawning = _thread.allocate_lock()
         self._closed = self._sealed = self._frozen = False
         self.outlives = outlives
-        self.tree = Job(dies_with_us=not outlives)
-        self._members: list[MemberJob] = []
+        self.tree = GroupJob(dies_with_us=not outlives)
 
     def spawn(self, plan: Plan) -> WindowsChild:
         """Start a child inside; on an exception nothing of it is alive."""
@@ -102,14 +101,14 @@ class GroupContainer:
             if self._frozen:
                 raise Refused("the group is suspended")
             reap_ended()
-            self._members = [member for member in self._members if member.handle]
+            self.tree.forget_closed()
             job = MemberJob(dies_with_us=not self.outlives)
             try:
                 child = spawn_in(plan, job, [self.tree.handle])
             except BaseException:
                 job.close()
                 raise
-            self._members.append(job)
+            self.tree.parts.append(job)
             if plan.console == "break":
                 self.tree.may_be_asked(child.pid)
             return child
@@ -126,15 +125,10 @@ class GroupContainer:
     def slay(self) -> None:
         """Terminate every member, also a suspended one, and wait within reason until they are gone."""
         with self._spawning:
-            self._kill()
+            self.tree.kill()
             self._frozen = False
         self.tree.wait_empty(10.0 if self._sealed else OPEN_PATIENCE)
         reap_ended()
-
-    def _kill(self) -> None:
-        for member in self._members:
-            member.killed = True
-        self.tree.kill()
 
     def freeze(self) -> None:
         """Suspend every member. Idempotent, though the system counts suspensions."""
@@ -173,20 +167,40 @@ class GroupContainer:
             if self._closed:
                 return
             self._closed = self._sealed = True
-        jobs: list[Job] = [*self._members, self.tree]
+        jobs: list[Job] = [*self.tree.parts, self.tree]
         try:
             if leave:
                 for job in jobs:
                     if job.handle:
                         job.die_with_us(False)
             elif not self.tree.empty():
-                self._kill()
+                self.tree.kill()
                 self.tree.wait_empty()
         finally:
-            self._members = []
+            self.tree.parts = []
             for job in jobs:
                 job.close()
         reap_ended()
+
+
+class GroupJob(Job):
+    """The job of a group, and those of its children inside it."""
+
+    __slots__ = ("parts",)
+
+    def __init__(self, *, dies_with_us: bool = True) -> None:
+        super().__init__(dies_with_us=dies_with_us)
+        self.parts: list[MemberJob] = []
+
+    def forget_closed(self) -> None:
+        """Those whose child has ended with all of its tree are no part any more."""
+        self.parts = [part for part in self.parts if part.handle]
+
+    def kill(self) -> None:
+        """Terminate every member; each child is told why it ended."""
+        for part in self.parts:
+            part.killed = True
+        super().kill()
 
 
 class MemberJob(Job):

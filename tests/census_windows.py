@@ -1,0 +1,81 @@
+"""Who and what is there, on Windows: every process below this one, this process's handles and threads."""
+
+import ctypes
+import gc
+import os
+import time
+
+from processkit._abi import windows
+from processkit._os.job import Job
+from processkit._os.winhandles import Handles
+
+MECHANISMS = ("job_object",)
+
+# All that this process starts lives in it; it is closed by our end, and takes what is left with it.
+_everybody = Job()
+_everybody.assign(windows.GetCurrentProcess())
+_count = ctypes.WinDLL("kernel32").GetProcessHandleCount
+_count.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
+
+
+def why_not(mechanism):
+    """Why this machine cannot use `mechanism`; None: it can."""
+    return None if mechanism == "job_object" else "this is Windows"
+
+
+def use(mechanism):
+    """There is nothing to choose."""
+
+
+def current():
+    return None
+
+
+def processes(token):
+    """Live processes below this one."""
+    del token
+    return {pid: name(pid) for pid in _everybody.members() if pid != os.getpid()}
+
+
+def name(pid):
+    from processkit import process_info
+
+    try:
+        found = process_info(pid)
+    except OSError:
+        return "?"
+    return None if found is None else found.exe_name
+
+
+def handles():
+    """How many handles this process has."""
+    count = ctypes.c_uint32()
+    assert _count(windows.GetCurrentProcess(), ctypes.byref(count))
+    return count.value
+
+
+class Before:
+    """What was there before a test, and that nothing more is there after it."""
+
+    def __init__(self):
+        gc.collect()
+        self.processes = set(processes(""))
+        self.handles = handles()
+
+    def check(self):
+        deadline = time.monotonic() + 10
+        while set(processes("")) - self.processes or handles() > self.handles + SLACK:
+            assert time.monotonic() < deadline, (
+                f"left: {set(processes('')) - self.processes}, handles {self.handles} -> {handles()}"
+            )
+            time.sleep(0.01)
+
+
+# The interpreter, and the loader, keep some of what they open: only a leak grows without end, which test_leaks.py looks at.
+SLACK = 24
+
+
+def kill(pid):
+    """End a process from outside."""
+    with Handles() as owned:
+        windows.TerminateProcess(owned.own(windows.OpenProcess(windows.PROCESS_TERMINATE, False, pid)), 1)

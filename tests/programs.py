@@ -1,0 +1,101 @@
+"""What the tests run, on whatever system: a shell and a few small programs, and how to see what became of them."""
+
+import os
+import re
+import sys
+import time
+
+import pytest
+
+from processkit import Command, process_is_alive
+
+if sys.platform == "linux":
+    import census_linux as census  # noqa: F401
+else:
+    import census_windows as census  # noqa: F401
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+POSIX = os.name == "posix"
+MINISH = os.path.join(HERE, "minish.py")
+SHELL = "/bin/sh" if POSIX else sys.executable
+
+#: Skips by what a system can do, never by its name.
+needs_signals = pytest.mark.skipif(not POSIX, reason="this system has no signals that a program could handle")
+needs_signal_ends = pytest.mark.skipif(not POSIX, reason="this system knows no end by a signal: who is killed has an exit code")
+needs_posix = pytest.mark.skipif(not POSIX, reason="this system has no users, modes, terminals or limits of that kind")
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork(2)")
+
+
+def shell_argv(script, *words):
+    """Program and arguments that run `script`."""
+    return ["/bin/sh", "-c", script, "sh", *words] if POSIX else [sys.executable, MINISH, script, *words]
+
+
+def sh(script, *words):
+    """A command that runs `script` in a shell, or in what the tests have for one."""
+    program, *arguments = shell_argv(script, *words)
+    return Command(program, arguments)
+
+
+def py(script, *words):
+    """A command that runs a line of Python."""
+    return Command(sys.executable, ["-c", script, *words])
+
+
+def _tool(path, *words):
+    return Command(path, list(words)) if POSIX else sh(" ".join([os.path.basename(path), *words]))
+
+
+def cat():
+    """Copies its stdin to its stdout."""
+    return _tool("/bin/cat")
+
+
+def true():
+    """Does nothing."""
+    return _tool("/bin/true")
+
+
+def sleep(seconds=1000):
+    """Sleeps."""
+    return _tool("/bin/sleep", str(seconds))
+
+
+def show_env():
+    """Prints its environment, a variable a line."""
+    return _tool("/usr/bin/env")
+
+
+def variables(text):
+    """What `show_env` said, but for what a system adds of its own accord."""
+    return dict(line.partition("=")[::2] for line in given(text))
+
+
+def given(text):
+    """The lines that `show_env` said, in order, but for those that a system adds of its own accord."""
+    return sorted(line for line in text.splitlines() if POSIX or not OF_THE_SYSTEM.match(line))
+
+
+#: Windows (and what imitates it) gives these to every process.
+OF_THE_SYSTEM = re.compile("(SYSTEMROOT|WINDIR|SYSTEMDRIVE|WINE[A-Z0-9]*)=")
+
+
+def soon(seconds):
+    """A short limit that a command has to say something within: where an interpreter plays the shell, it is longer."""
+    return seconds if POSIX else 4 * seconds + 1
+
+
+def alive(pid):
+    """Whether a process runs; a zombie does not."""
+    return process_is_alive(pid)
+
+
+def wait_until(condition, seconds=20.0):
+    """Wait for what nothing tells of; fails after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < deadline, "it did not come true"
+        time.sleep(0.005)
