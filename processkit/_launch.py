@@ -34,13 +34,6 @@ def _require_piped(settings: Settings) -> None:
         raise failure(f"{settings.program}: stdout is not piped, so it cannot be captured", settings.program)
 
 
-def _attended(settings: Settings) -> Plan:
-    """A plan for a caller that waits for the end at once."""
-    plan = make_plan(settings)
-    plan.linger = plan.stdin != PIPE
-    return plan
-
-
 def plan_unattended(settings: Settings) -> Plan:
     """A plan for a process that nobody may wait for: what a pipe does not hold of its input becomes a file."""
     plan = make_plan(settings)
@@ -61,14 +54,14 @@ def one_shot(settings: Settings, need_stdout: bool) -> ProcessResult:
     """Start, wait, capture text."""
     if need_stdout:
         _require_piped(settings)
-    plan = _attended(settings)
+    plan = make_plan(settings, linger=True)
     return capture_in(_own_container(settings, plan), settings, plan)
 
 
 def one_shot_bytes(settings: Settings) -> BytesResult:
     """Start, wait, capture bytes."""
     _require_piped(settings)
-    plan = _attended(settings)
+    plan = make_plan(settings, linger=True)
     return start_in(_own_container(settings, plan), settings, plan, owns=True).output_bytes()
 
 

@@ -22,10 +22,40 @@ MOST_CPUS = 8192
 ENOENT, EACCES = 2, 13
 
 
-def make_plan(settings: Settings) -> Plan:
-    """The launch that `settings` ask for, resolved now; raises what the user got wrong."""
+def make_plan(settings: Settings, linger: bool = False) -> Plan:
+    """The launch that `settings` ask for, resolved now; raises what the user got wrong. `linger`: see `Plan`."""
+    if settings.plain:
+        return _plain_plan(settings, linger)
+    plan = _new_plan(settings, False)
+    plan.linger = linger and plan.stdin != PIPE
+    if settings.graceful_break or settings.create_no_window:
+        plan.console = "none" if settings.create_no_window else "break"
+    operation = refused(plan)
+    if operation is not None:
+        raise unsupported(operation, "this system has no such thing")
+    return plan
+
+
+def _plain_plan(settings: Settings, linger: bool) -> Plan:
+    """The plan of a command that is nothing but program and arguments: the last one again, where nothing has changed."""
+    global _last
+    env = _environment(settings)
+    path = resolve(settings.program, (), env.path)
+    last = _last
+    if last is not None and last[0] is env and last[1] == (settings.program, settings.args, path, linger):
+        return last[2]
+    plan = _new_plan(settings, True)
+    plan.linger = linger
+    _last = plan.env, (settings.program, settings.args, path, linger), plan
+    return plan
+
+
+# Programs are often run again and again; a plan is not changed once it is made.
+_last: tuple[Environment, tuple[str, tuple[str, ...], str, bool], Plan] | None = None
+
+
+def _new_plan(settings: Settings, plain: bool) -> Plan:
     program = settings.program
-    plain = settings.plain
     stdin = NULL if plain else _stdin_kind(settings)
     attributes = PLAIN if plain else _attributes(settings)
     try:
@@ -44,7 +74,7 @@ def make_plan(settings: Settings) -> Plan:
     if not plain:
         _check_paths(settings)
     path = resolve(program, settings.prefer_local, env.path)
-    plan = Plan(
+    return Plan(
         program=program,
         path=path,
         argv=argv,
@@ -56,14 +86,6 @@ def make_plan(settings: Settings) -> Plan:
         attributes=attributes,
         terminal=settings.inherit_stdin and in_foreground(),
     )
-    if plain:
-        return plan
-    if settings.graceful_break or settings.create_no_window:
-        plan.console = "none" if settings.create_no_window else "break"
-    operation = refused(plan)
-    if operation is not None:
-        raise unsupported(operation, "this system has no such thing")
-    return plan
 
 
 def _check_paths(settings: Settings) -> None:

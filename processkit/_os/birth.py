@@ -12,7 +12,7 @@ from .._abi.signals import SIGKILL, SIGPIPE, SIGXFSZ
 from .descriptors import is_filled
 from .launchers import architecture
 from .launching import EBADF, raw_syscall
-from .port import PLAIN, Environment, Plan
+from .port import PLAIN, Plan
 from .script import Script
 from .stdio import KEEP
 
@@ -71,19 +71,19 @@ def script_for(plan: Plan, streams: list[int], placement: Placement) -> Script:
     if plan.attributes is not PLAIN or placement.registration is not None or placement.procs_fd >= 0 or placement.owner_bound:
         return compile_script(plan, streams, placement)
     last = _last
-    key = (plan.path, plan.argv, plan.cwd, placement.own_group, os.getpid())
-    if last is not None and last[0] == key and last[1] is plan.env:
-        script, descriptors = last[2], [*streams, placement.cgroup_fd]
+    rest = placement.own_group, os.getpid()
+    descriptors = [*streams, placement.cgroup_fd]
+    if last is not None and last[0] is plan and last[1] == rest:
         if descriptors == last[3]:
-            return script
-        if [source == KEEP for source in streams] == [index < 0 for index in script.sources]:
-            return script.with_descriptors(streams, placement.cgroup_fd)
-    _last = last = key, plan.env, compile_script(plan, streams, placement), [*streams, placement.cgroup_fd]
+            return last[2]
+        if [source == KEEP for source in streams] == [index < 0 for index in last[2].sources]:
+            return last[2].with_descriptors(streams, placement.cgroup_fd)
+    _last = last = plan, rest, compile_script(plan, streams, placement), descriptors
     return last[2]
 
 
 # Programs are often run again and again.
-_last: tuple[tuple[object, ...], Environment, Script, list[int]] | None = None
+_last: tuple[Plan, tuple[bool, int], Script, list[int]] | None = None
 
 
 def compile_script(plan: Plan, streams: list[int], placement: Placement) -> Script:
