@@ -54,7 +54,5 @@ def require_loop(program: str) -> None:
     """Refuse to go on without a running asyncio loop; nothing has been started or spent."""
     import asyncio
 
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        raise failure(f"{program}: no running asyncio event loop", program) from None
+    if asyncio._get_running_loop() is None:
+        raise failure(f"{program}: no running asyncio event loop", program)

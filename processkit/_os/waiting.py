@@ -10,6 +10,8 @@ import os
 import select
 import sys
 
+from .forking import after_fork_in_child
+
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
 
@@ -162,36 +164,101 @@ class Waiter:
         """Nothing is left registered anywhere: poll(2) keeps no state."""
 
 
-class LoopWaiter:
-    """Has a running event loop report what happens to one child.
+class Hub:
+    """The one descriptor that an event loop knows of all its children: an epoll(7) of theirs. It is there while a child is.
 
-    The loop knows one descriptor of it, an epoll(7) that holds all others: what a loop does for each is dearer than epoll's own.
+    What a loop does for a descriptor of its own costs several times what epoll does for one more.
     """
 
-    __slots__ = ("_child", "_epoll", "_feed", "_flooding", "_loop", "_report", "_what")
+    __slots__ = ("_epoll", "_loop", "_users", "_watched")
+
+    def __init__(self, loop: AbstractEventLoop) -> None:
+        self._loop = loop
+        self._users = 0
+        self._watched: dict[int, LoopWaiter] = {}
+        self._epoll = select.epoll()
+        try:
+            loop.add_reader(self._epoll.fileno(), self._ready)
+        except BaseException:
+            self._epoll.close()
+            raise
+
+    @classmethod
+    def of(cls, loop: AbstractEventLoop) -> Hub:
+        """The hub of `loop`, with one user more."""
+        hub = _hubs.get(id(loop))
+        if hub is None or hub._loop is not loop:
+            if not _hooked:
+                _hooked.append(True)
+                after_fork_in_child(_forget)
+            _hubs[id(loop)] = hub = cls(loop)
+        hub._users += 1
+        return hub
+
+    def watch(self, descriptor: int, mask: int, waiter: LoopWaiter) -> None:
+        """Tell `waiter` what happens to `descriptor`."""
+        self._epoll.register(descriptor, mask)
+        self._watched[descriptor] = waiter
+
+    def unwatch(self, descriptor: int) -> None:
+        """Stop that, before the descriptor is closed."""
+        del self._watched[descriptor]
+        self._epoll.unregister(descriptor)
+
+    def _ready(self) -> None:
+        for descriptor, happened in self._epoll.poll(0, MOST_EVENTS):
+            waiter = self._watched.get(descriptor)
+            if waiter is not None:
+                waiter.happened(descriptor, happened)
+
+    def leave(self) -> None:
+        """One user less; the last one takes the hub with it."""
+        self._users -= 1
+        if not self._users:
+            _hubs.pop(id(self._loop), None)
+            self._loop.remove_reader(self._epoll.fileno())
+            self._epoll.close()
+
+    def forget(self) -> None:
+        """In a forked child: it is the parent's, and so is the loop."""
+        self._epoll.close()
+
+
+MOST_EVENTS = 64
+_hubs: dict[int, Hub] = {}
+_hooked: list[bool] = []
+
+
+def _forget() -> None:
+    while _hubs:
+        _hubs.popitem()[1].forget()
+
+
+class LoopWaiter:
+    """Has a running event loop report what happens to one child."""
+
+    __slots__ = ("_child", "_feed", "_flooding", "_hub", "_report", "_what")
 
     def __init__(self, loop: AbstractEventLoop, child: Child, feed: Feed | None, report: Callable[[int, bytes], None]) -> None:
-        self._loop = loop
         self._child = child
         self._feed = feed
         self._report = report
         self._flooding: set[int] = set()
         self._what: dict[int, int] = {}
-        self._epoll = select.epoll()
+        self._hub: Hub | None = Hub.of(loop)
         try:
             self._watch(child.stream(STDOUT), STDOUT)
             self._watch(child.stream(STDERR), STDERR)
             self._watch(child.ended, ENDED)
             if feed is not None:
                 self._watch(child.stream(STDIN), STDIN, select.EPOLLOUT)
-            loop.add_reader(self._epoll.fileno(), self._ready)
         except BaseException:
-            self._epoll.close()
+            self.close()
             raise
 
     def _watch(self, descriptor: int, what: int, mask: int = select.EPOLLIN) -> None:
-        if descriptor >= 0:
-            self._epoll.register(descriptor, mask)
+        if descriptor >= 0 and self._hub is not None:
+            self._hub.watch(descriptor, mask, self)
             self._what[descriptor] = what
 
     def watch_tree(self) -> bool:
@@ -203,26 +270,24 @@ class LoopWaiter:
 
     def unwatch(self, descriptor: int) -> None:
         """Stop watching a descriptor, before it is closed."""
-        if self._what.pop(descriptor, None) is not None:
-            self._epoll.unregister(descriptor)
+        if self._what.pop(descriptor, None) is not None and self._hub is not None:
+            self._hub.unwatch(descriptor)
 
-    def _ready(self) -> None:
-        for descriptor, happened in self._epoll.poll(0):
-            what = self._what.get(descriptor)
-            if what is None:
-                continue
-            if what == STDIN:
-                self._write(descriptor)
-            elif what == ENDED:
+    def happened(self, descriptor: int, events: int) -> None:
+        """Something happened to a descriptor. Called by the hub."""
+        what = self._what[descriptor]
+        if what == STDIN:
+            self._write(descriptor)
+        elif what == ENDED:
+            self.unwatch(descriptor)
+            self._report(ENDED, b"")
+        elif what == TREE:
+            self._report(TREE, b"")
+        else:
+            data = b"" if events == select.EPOLLHUP else read_ready(descriptor, self._flooding)
+            if not data:
                 self.unwatch(descriptor)
-                self._report(ENDED, b"")
-            elif what == TREE:
-                self._report(TREE, b"")
-            else:
-                data = b"" if happened == select.EPOLLHUP else read_ready(descriptor, self._flooding)
-                if not data:
-                    self.unwatch(descriptor)
-                self._report(what, data)
+            self._report(what, data)
 
     def read_now(self, descriptor: int) -> bytes | None:
         """What the pipe holds, b"" at its end, None when there is nothing at this moment."""
@@ -236,11 +301,12 @@ class LoopWaiter:
             self._watch(descriptor, STDIN, select.EPOLLOUT)
 
     def close(self) -> None:
-        """Unregister from the loop; before the descriptors are closed. Idempotent."""
-        if not self._epoll.closed:
-            self._loop.remove_reader(self._epoll.fileno())
-            self._epoll.close()
-            self._what.clear()
+        """Stop watching all; before the descriptors are closed. Idempotent."""
+        for descriptor in list(self._what):
+            self.unwatch(descriptor)
+        hub, self._hub = self._hub, None
+        if hub is not None:
+            hub.leave()
 
 
 class LoopEnds:
