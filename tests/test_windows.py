@@ -14,7 +14,16 @@ import time
 import pytest
 from programs import cat, py, sh, sleep, true, wait_until
 
-from processkit import Command, PermissionDenied, ProcessError, ProcessGroup, ProcessNotFound, Unsupported, which
+from processkit import (
+    Command,
+    PermissionDenied,
+    ProcessError,
+    ProcessGroup,
+    ProcessNotFound,
+    Unsupported,
+    process_is_alive,
+    which,
+)
 from processkit._abi import windows
 from processkit._core.winargs import command_line
 from processkit._os import job as jobs
@@ -24,7 +33,7 @@ from processkit._os.winhandles import Handles
 kernel32 = ctypes.WinDLL("kernel32", use_last_error=True)
 shell32 = ctypes.WinDLL("shell32")
 PROCESS_QUERY_INFORMATION = 0x400
-ALPHABET = 'ab \\"\t%^&\'é☃\U0001f600'
+ALPHABET = "ab \\\"\t%^&'é☃\U0001f600"
 
 
 def words(count, seed=11):
@@ -308,7 +317,9 @@ def test_priority_classes_and_affinity_are_the_child_s_from_its_start():
     )
     classes = {"idle": 0x40, "below_normal": 0x4000, "normal": 0x20, "above_normal": 0x8000, "high": 0x80}
     assert py(code).cpu_affinity([0]).run_json()[1] == 1
-    plain = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, creationflags=subprocess.IDLE_PRIORITY_CLASS)
+    plain = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, check=True, creationflags=subprocess.IDLE_PRIORITY_CLASS
+    )
     if json.loads(plain.stdout)[0] != classes["idle"]:
         pytest.skip("CreateProcessW drops priority classes here, the standard library's too")
     for name, value in classes.items():
@@ -366,7 +377,7 @@ def test_a_suspended_tree_stands_still_and_goes_on(tmp_path):
 
 
 def test_who_has_a_console_group_is_asked_first():
-    if windows.GetConsoleCP() == 0:
+    if not winspawn.has_console():
         pytest.skip("this process has no console, so nobody in it can be asked")
     command = py("import time\ntry: time.sleep(60)\nexcept KeyboardInterrupt: print('asked')").windows_graceful_ctrl_break()
     with ProcessGroup() as group:
@@ -374,6 +385,36 @@ def test_who_has_a_console_group_is_asked_first():
         report = group.stop(2.0)
         assert report.soft_signal in ("sent", "unsupported")
         process.outcome()
+
+
+WRAPPER = """
+import ctypes, os, sys, threading, time
+kernel32 = ctypes.WinDLL("kernel32")
+kernel32.FreeConsole()
+for number in (-10, -11, -12):
+    kernel32.SetStdHandle(number, None)  # or what was there before stays in use
+assert kernel32.AllocConsole()
+from processkit._cli import main_and_exit
+path = sys.argv[1]
+
+def press():
+    while not (os.path.exists(path) and open(path).read().endswith(".")):
+        time.sleep(0.01)
+    kernel32.GenerateConsoleCtrlEvent(0, 0)
+
+threading.Thread(target=press, daemon=True).start()
+child = "import ctypes, os, sys, time; ctypes.WinDLL('kernel32').SetConsoleCtrlHandler(None, 1)"
+child += "; open(sys.argv[1], 'w').write(str(os.getpid()) + '.'); time.sleep(1000)"
+sys.argv = ["processkit", "run", "--", sys.executable, "-c", child, path]
+main_and_exit()
+"""
+
+
+def test_ctrl_c_on_the_console_of_the_wrapper_ends_a_tree_that_ignores_it(tmp_path, in_child_env):
+    path = tmp_path / "pid"
+    wrapper = subprocess.run([sys.executable, "-c", WRAPPER, str(path)], env=in_child_env, timeout=60)
+    assert wrapper.returncode == 130
+    assert not process_is_alive(int(path.read_text().strip(".")))
 
 
 def test_a_detached_child_is_outside_every_job_of_ours_and_can_be_ended_by_its_pid(tmp_path):
@@ -403,4 +444,7 @@ def test_more_processes_than_one_call_waits_for_are_watched():
 
 
 def test_json_survives_the_pipes():
-    assert py("import json, sys; json.dump(json.load(sys.stdin), sys.stdout)").stdin_text(json.dumps(["é", 1])).run_json() == ["é", 1]
+    assert py("import json, sys; json.dump(json.load(sys.stdin), sys.stdout)").stdin_text(json.dumps(["é", 1])).run_json() == [
+        "é",
+        1,
+    ]

@@ -24,12 +24,10 @@ ntdll = Library("ntdll", globals(), NT)
 BOOL = ctypes.c_int
 UINT = ctypes.c_uint32
 DWORD = ctypes.c_uint32
-LONG = ctypes.c_int32
 ULONG_PTR = ctypes.c_size_t
 DWORD_PTR = ctypes.c_size_t
 SIZE_T = ctypes.c_size_t
 HANDLE = ctypes.c_void_p
-HWND = ctypes.c_void_p
 LPVOID = ctypes.c_void_p
 LPCVOID = ctypes.c_void_p
 PVOID = ctypes.c_void_p
@@ -525,9 +523,9 @@ def WriteFile(
 def GetStdHandle(nStdHandle: DWORD) -> HANDLE: ...
 
 
-# <consoleapi.h>
+# <consoleapi3.h>
 @kernel32.prototype(fails=never)
-def GetConsoleCP() -> UINT: ...
+def GetConsoleProcessList(process_list: LPDWORD, process_count: DWORD) -> DWORD: ...
 
 
 # <consoleapi2.h>

@@ -170,16 +170,27 @@ def _standard_handles(startup: Any, streams: Streams, owned: Handles) -> list[in
         if handle is None:
             continue
         if handle not in copies:
-            copies[handle] = owned.own(inheritable_copy(handle))
+            try:
+                copies[handle] = owned.own(inheritable_copy(handle))
+            except OSError as error:
+                # What a program without a console has for its own streams may be no handle at all.
+                if error.winerror != windows.ERROR_INVALID_HANDLE:
+                    raise
+                continue
         setattr(startup, name, copies[handle])
     return list(copies.values())
 
 
 def _console_flags(plan: Plan) -> int:
     """No window pops up for a child of a program without a console; a group of its own only for who is to be asked in it."""
-    if plan.console == "none" or (plan.console is None and windows.GetConsoleCP() == 0):
+    if plan.console == "none" or (plan.console is None and not has_console()):
         return windows.CREATE_NO_WINDOW
     return windows.CREATE_NEW_PROCESS_GROUP if plan.console == "break" else 0
+
+
+def has_console() -> bool:
+    """Whether this process has a console, which its children then share."""
+    return bool(windows.GetConsoleProcessList(reference(windows.DWORD()), 1))
 
 
 def command_of(plan: Plan) -> tuple[str, str]:
