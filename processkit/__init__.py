@@ -13,6 +13,7 @@ from ._version import __version__ as __version__
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ._cancel import CancellationToken as CancellationToken
     from ._command import Command as Command
     from ._detached import DetachedChild as DetachedChild
     from ._errors import Cancelled as Cancelled
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from ._result import Finished as Finished
     from ._result import Outcome as Outcome
     from ._result import ProcessResult as ProcessResult
+    from ._retry import is_transient as is_transient
     from ._runner import Runner as Runner
     from ._running import RunningProcess as RunningProcess
     from ._simple import run as run
@@ -64,6 +66,7 @@ if TYPE_CHECKING:
     from ._waiting import wait_any as wait_any
 
 _HOMES = {
+    "_cancel": "CancellationToken",
     "_command": "Command",
     "_detached": "DetachedChild",
     "_errors": "Cancelled IdleTimeout InvalidJson NonZeroExit OutputTooLarge PermissionDenied ProcessError ProcessNotFound "
@@ -73,6 +76,7 @@ _HOMES = {
     "_leash": "leash_scope run_guardian_if_invoked",
     "_log": "enable_logging",
     "_result": "BytesResult Finished Outcome ProcessResult",
+    "_retry": "is_transient",
     "_runner": "Runner",
     "_running": "RunningProcess",
     "_simple": "run",

@@ -11,12 +11,15 @@ from ._verbs import exit_code_of, json_of, probe_of, text_of
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import Any, Literal
+    from typing import Any, Callable, Literal, TypeVar
 
+    from ._cancel import CancellationToken
     from ._detached import DetachedChild
     from ._result import BytesResult, ProcessResult
     from ._running import RunningProcess
-    from ._types import Args, IoPriorityClass, LineTerminatorName, Priority, ReadableBuffer, RlimitResourceName, StrPath
+    from ._types import Args, IoPriorityClass, LineTerminatorName, Priority, ReadableBuffer, RetryIf, RlimitResourceName, StrPath
+
+    T = TypeVar("T")
 
 _MODES = {"pipe": PIPE, "piped": PIPE, "inherit": INHERIT, "null": NULL}
 _TERMINATORS = {"newline": "", "lf": "", "carriage_return": "cr", "cr": "cr"}
@@ -210,6 +213,50 @@ class Command:
         """Replace the exit codes that count as success (default: 0)."""
         return self._with(success_codes=validate.success_codes(codes))
 
+    def output_limit(
+        self, *, max_bytes: int | None = None, max_lines: int | None = None, on_overflow: str = "drop_oldest"
+    ) -> Command:
+        """How much of each stream is captured: whole lines within both limits, the newest or the earliest, or an error.
+
+        The pipe is read on whatever is kept. `error` raises OutputTooLarge when the run has ended, and ends a flood.
+        """
+        from ._core.caps import DROP_NEWEST, DROP_OLDEST, ERROR, Cap
+
+        if max_bytes is None and max_lines is None:
+            raise ValueError("output_limit needs max_bytes or max_lines")
+        mode = validate.label(on_overflow, "on_overflow", {name: name for name in (DROP_OLDEST, DROP_NEWEST, ERROR)})
+        most_bytes = None if max_bytes is None else validate.unsigned(max_bytes, "max_bytes", validate.U64)
+        most_lines = None if max_lines is None else validate.unsigned(max_lines, "max_lines", validate.U64)
+        return self._with(cap=Cap(most_bytes, most_lines, mode))
+
+    def cancel_on(self, token: CancellationToken) -> Command:
+        """End the run, and raise Cancelled, when `token` is cancelled; replaces an earlier token."""
+        from ._cancel import CancellationToken as Token
+
+        if not isinstance(token, Token):
+            raise TypeError(f"token must be a CancellationToken, not {type(token).__name__}")
+        return self._with(token=token)
+
+    def retry(
+        self,
+        retry_if: RetryIf | Callable[[BaseException], bool],
+        *,
+        max_retries: int | None = None,
+        initial_backoff: float | None = None,
+        multiplier: float | None = None,
+        max_backoff: float | None = None,
+        jitter: bool | None = None,
+    ) -> Command:
+        """Have the checking verbs run it again when it fails for a reason that may pass: a preset, or `exc → bool`."""
+        from ._retry import Retry
+
+        policy = Retry(retry_if, max_retries, initial_backoff, multiplier, max_backoff, jitter)
+        return self._with(retry=policy, retry_set=True)
+
+    def retry_never(self) -> Command:
+        """Run it once, also where a client has a default."""
+        return self._with(retry=None, retry_set=True)
+
     def logger(self, logger: Any) -> Command:
         """Where this command's log records go instead of the `processkit` logger."""
         return self._with(logger=logger)
@@ -308,35 +355,54 @@ class Command:
 
     def run(self) -> str:
         """Run it and return stdout without trailing white space; raise unless it succeeded."""
-        return text_of(self.output())
+        return self._checked(text_of, True)
 
     async def arun(self) -> str:
         """Async twin of `run`."""
-        return text_of(await self.aoutput())
+        return await self._achecked(text_of, True)
 
     def run_json(self) -> Any:
         """Run it and return the JSON value in its stdout; raise unless it succeeded and is JSON."""
-        return json_of(self.output())
+        return self._checked(json_of, True)
 
     async def arun_json(self) -> Any:
         """Async twin of `run_json`."""
-        return json_of(await self.aoutput())
+        return await self._achecked(json_of, True)
 
     def exit_code(self) -> int:
         """Run it and return its exit code, whatever it is; raise Signalled or Timeout where there is none."""
-        return exit_code_of(_launch.one_shot(self._settings, need_stdout=False))
+        return self._checked(exit_code_of, False)
 
     async def aexit_code(self) -> int:
         """Async twin of `exit_code`."""
-        return exit_code_of(await _launch.aone_shot(self._settings, need_stdout=False))
+        return await self._achecked(exit_code_of, False)
 
     def probe(self) -> bool:
         """Run it: True for exit code 0, False for 1; any other raises."""
-        return probe_of(_launch.one_shot(self._settings, need_stdout=False))
+        return self._checked(probe_of, False)
 
     async def aprobe(self) -> bool:
         """Async twin of `probe`."""
-        return probe_of(await _launch.aone_shot(self._settings, need_stdout=False))
+        return await self._achecked(probe_of, False)
+
+    def _checked(self, verdict: Callable[[ProcessResult], T], need_stdout: bool) -> T:
+        """What `verdict` makes of the run, or of one more where it is to be retried."""
+        if self._settings.retry is None:
+            return verdict(_launch.one_shot(self._settings, need_stdout))
+        from ._retry import retried
+
+        return retried(self._settings, lambda: verdict(_launch.one_shot(self._settings, need_stdout)))
+
+    async def _achecked(self, verdict: Callable[[ProcessResult], T], need_stdout: bool) -> T:
+        if self._settings.retry is None:
+            return verdict(await _launch.aone_shot(self._settings, need_stdout))
+        from ._retry import aretried
+
+        async def once() -> T:
+            """One attempt."""
+            return verdict(await _launch.aone_shot(self._settings, need_stdout))
+
+        return await aretried(self._settings, once)
 
     def resolve_program(self) -> str:
         """The absolute path of the program that would run; ProcessNotFound or PermissionDenied like a run."""

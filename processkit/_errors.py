@@ -19,6 +19,10 @@ The text of an exception names the program, never its arguments or environment; 
 
 from __future__ import annotations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 EXCERPT = 200
 
 
@@ -140,6 +144,27 @@ def unsupported(operation: str, why: str) -> Unsupported:
     error = Unsupported(f"{operation} is not supported here: {why}")
     error.operation = operation
     return error
+
+
+def cancelled(program: str) -> Cancelled:
+    """The error of a run whose token was cancelled."""
+    error: Any = Cancelled(f"{program} was cancelled")
+    error.program = program
+    return error  # type: ignore[no-any-return]
+
+
+def too_large(program: str, max_bytes: int | None, max_lines: int | None, total_bytes: int, total_lines: int) -> OutputTooLarge:
+    """A stream passed its cap."""
+    most = " and ".join(f"{most} {unit}" for most, unit in ((max_bytes, "bytes"), (max_lines, "lines")) if most is not None)
+    error: Any = OutputTooLarge(
+        f"{program}: output exceeded its capture ceiling of {most}: {total_bytes} bytes, {total_lines} lines"
+    )
+    error.program = program
+    error.max_bytes = max_bytes
+    error.max_lines = max_lines
+    error.total_bytes = total_bytes
+    error.total_lines = total_lines
+    return error  # type: ignore[no-any-return]
 
 
 def excerpt(diagnostic: str | None) -> str:

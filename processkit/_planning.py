@@ -24,6 +24,10 @@ ENOENT, EACCES = 2, 13
 
 def make_plan(settings: Settings, linger: bool = False) -> Plan:
     """The launch that `settings` ask for, resolved now; raises what the user got wrong. `linger`: see `Plan`."""
+    if settings.token is not None:
+        from ._cancel import check_token
+
+        check_token(settings)
     if settings.plain:
         return _plain_plan(settings, linger)
     plan = _new_plan(settings, False)

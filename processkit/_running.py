@@ -11,7 +11,7 @@ from ._core.encodings import default_decoder
 from ._core.stopping import RUNNING, Stopping
 from ._drive.blocking import drive
 from ._drive.run import Run, act_on_tree
-from ._errors import failure
+from ._errors import cancelled, failure
 from ._log import DEBUG, WARNING, listener, listens, log
 from ._os import STDERR, STDIN, STDOUT, Feed, cpu_seconds, peak_memory
 from ._os.port import PIPE, Child, Container, Plan
@@ -23,7 +23,7 @@ from ._validate import non_negative
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
-    from typing import Any
+    from typing import Any, Callable
 
     from ._core.capture import Capture
     from ._core.encodings import DecoderFactory
@@ -55,7 +55,7 @@ def capture_in(container: Container, settings: Settings, plan: Plan) -> ProcessR
     """Run `plan` in a container of its own and capture its text."""
     started = time.monotonic()
     child = spawn_in(container, plan, owns=True)
-    if child.events_at_end is not None and not listens(settings.logger, DEBUG):
+    if child.events_at_end is not None and settings.cap is None and not listens(settings.logger, DEBUG):
         result = _taken_at_once(container, child, settings, plan, started)
         if result is not None:
             return result
@@ -74,6 +74,8 @@ def _taken_at_once(container: Container, child: Child, settings: Settings, plan:
     except BaseException as error:
         RunningProcess(container, child, settings, plan, True, started)._abort(error)
         raise
+    if settings.token is not None and settings.token.is_cancelled():
+        raise cancelled(plan.program)
     return ProcessResult(
         plan.program,
         _whole_text(left[0], settings.stdout_decoder, settings.stdout_cr),
@@ -104,8 +106,8 @@ class RunningProcess:
 
     __module__ = __package__
     __slots__ = (
-        "__weakref__", "_child", "_closed", "_container", "_feed", "_lock", "_owner", "_owns", "_plan", "_settings", "_sinks", "_spent",
-        "_started", "_stopping", "_tended",
+        "__weakref__", "_child", "_closed", "_container", "_ended_before", "_feed", "_lock", "_owner", "_owns", "_plan", "_run", "_settings", "_sinks", "_spent",
+        "_started", "_stopping", "_subscription", "_tended", "_was_cancelled",
     )  # fmt: skip
 
     def __init__(self, container: Container, child: Child, settings: Settings, plan: Plan, owns: bool, started: float) -> None:
@@ -126,9 +128,15 @@ class RunningProcess:
         deadline = None if settings.timeout is None else started + settings.timeout
         streams = (plan.stdout == PIPE) + (plan.stderr == PIPE)
         self._stopping = Stopping(streams, deadline, settings.timeout_grace, not owns)
+        self._run: Run | None = None
+        # What its token's cancellation found: a process that was running, or one that had ended.
+        self._was_cancelled = self._ended_before = False
         logger = listener(settings.logger)
         if logger is not None:
             log(logger, DEBUG, "child spawned", program=plan.program, pid=child.pid, mechanism=container.mechanism)
+        self._subscription = 0
+        if settings.token is not None:
+            self._subscription = settings.token._subscribe(_canceller(self))
 
     # What it is.
 
@@ -229,12 +237,12 @@ class RunningProcess:
 
     def finish(self) -> Finished:
         """Wait for its end; stderr is captured, stdout discarded."""
-        sinks: dict[int, Capture] = {STDOUT: Discard(), STDERR: self._text(STDERR)}
+        sinks: dict[int, Capture] = {STDOUT: Discard(), STDERR: self._text(STDERR, capped=False)}
         return Finished(self._finish_blocking(self._begin(sinks)), _value(sinks[STDERR]))
 
     async def afinish(self) -> Finished:
         """Async twin of `finish`."""
-        sinks: dict[int, Capture] = {STDOUT: Discard(), STDERR: self._text(STDERR)}
+        sinks: dict[int, Capture] = {STDOUT: Discard(), STDERR: self._text(STDERR, capped=False)}
         return Finished(await self._finish_async(self._begin(sinks, in_loop=True)), _value(sinks[STDERR]))
 
     def output(self) -> ProcessResult:
@@ -260,13 +268,13 @@ class RunningProcess:
     def output_bytes(self) -> BytesResult:
         """Wait for its end and return exactly the bytes it wrote to stdout; stderr is text."""
         self._require_piped()
-        run = self._begin({STDOUT: BytesCapture(), STDERR: self._text(STDERR)})
+        run = self._begin({STDOUT: self._bytes(), STDERR: self._text(STDERR)})
         return self._bytes_result(run, self._finish_blocking(run))
 
     async def aoutput_bytes(self) -> BytesResult:
         """Async twin of `output_bytes`."""
         self._require_piped()
-        run = self._begin({STDOUT: BytesCapture(), STDERR: self._text(STDERR)}, in_loop=True)
+        run = self._begin({STDOUT: self._bytes(), STDERR: self._text(STDERR)}, in_loop=True)
         return self._bytes_result(run, await self._finish_async(run))
 
     def shutdown(self, grace_seconds: float) -> Outcome:
@@ -301,11 +309,24 @@ class RunningProcess:
         if self._plan.stdout != PIPE:
             raise failure(f"{self._plan.program}: stdout is not piped, so it cannot be captured", self._plan.program)
 
-    def _text(self, stream: int) -> TextCapture:
+    def _bytes(self) -> Capture:
+        cap = self._settings.cap
+        if cap is None:
+            return BytesCapture()
+        from ._core.caps import CappedBytes
+
+        return CappedBytes(cap)
+
+    def _text(self, stream: int, capped: bool = True) -> Capture:
         settings = self._settings
         decoder, lone_cr = settings.stdout_decoder, settings.stdout_cr
         if stream == STDERR:
             decoder, lone_cr = settings.stderr_decoder, settings.stderr_cr
+        cap = self._settings.cap
+        if cap is not None and capped:
+            from ._core.caps import CappedText
+
+            return CappedText(decoder or default_decoder, lone_cr, cap)
         return TextCapture(decoder or default_decoder, lone_cr)
 
     def _begin(self, sinks: dict[int, Capture], in_loop: bool = False) -> Run:
@@ -318,7 +339,9 @@ class RunningProcess:
             self._check_usable()
             self._spent = True
             self._sinks = sinks
-            run = Run(self._child, self._stopping, sinks, self._soft_signal(), self._feeding())
+            token = None if self._ended_before else self._settings.token
+            run = Run(self._child, self._stopping, sinks, self._soft_signal(), self._feeding(), token)
+            self._run = run
         if self._tended:
             from ._drive.tender import untend
 
@@ -357,6 +380,8 @@ class RunningProcess:
         """The run is over: give everything back."""
         outcome = outcome_of(self._child.status(), run.stopping.timed_out)
         self._close()
+        if run.cancelled or self._was_cancelled:
+            raise cancelled(self._plan.program)
         logger = listener(self._settings.logger)
         if logger is not None:
             self._log_end(logger, outcome)
@@ -370,18 +395,32 @@ class RunningProcess:
         log(logger, DEBUG, "process exited", program=program, outcome=_word(outcome), elapsed_ms=elapsed)
 
     def _text_result(self, run: Run, outcome: Outcome) -> ProcessResult:
+        self._refuse_too_large(run)
         return ProcessResult(self._plan.program, _value(run.sinks[STDOUT]), _value(run.sinks[STDERR]), outcome, *self._facts(run))
 
     def _bytes_result(self, run: Run, outcome: Outcome) -> BytesResult:
-        stdout = run.sinks[STDOUT]
-        assert isinstance(stdout, BytesCapture)
+        self._refuse_too_large(run)
+        stdout: Any = run.sinks[STDOUT]
         return BytesResult(self._plan.program, stdout.value(), _value(run.sinks[STDERR]), outcome, *self._facts(run))
+
+    def _refuse_too_large(self, run: Run) -> None:
+        """OutputTooLarge where a stream passed its cap in `error` mode."""
+        for stream in (STDOUT, STDERR):
+            sink: Any = run.sinks[stream]
+            if sink.too_large:
+                from ._errors import too_large
+
+                cap = self._settings.cap
+                assert cap is not None
+                most_lines = cap.max_lines if sink.has_lines else None
+                raise too_large(self._plan.program, cap.max_bytes, most_lines, sink.bytes_seen, sink.lines_seen)
 
     def _facts(self, run: Run) -> tuple[float | None, tuple[int, ...], float, bool, int, tuple[str, ...], str, int]:
         settings = self._settings
         duration = time.monotonic() - self._started
         mechanism = self._container.mechanism
-        return settings.timeout, settings.success_codes, duration, False, self._child.pid, self.args, mechanism, run.leaked
+        truncated = any(getattr(sink, "truncated", False) for sink in run.sinks.values())
+        return settings.timeout, settings.success_codes, duration, truncated, self._child.pid, self.args, mechanism, run.leaked
 
     # Deadlines that nobody waits for, and the end.
 
@@ -427,6 +466,19 @@ class RunningProcess:
         if isinstance(error, OSError):
             raise failure(f"{self._plan.program}: waiting for it failed: {error}", self._plan.program) from error
 
+    def _cancel(self) -> None:
+        """The token was cancelled: end the tree, or have the driver that waits for it do that. From any thread."""
+        with self._lock:
+            run = self._run
+            if run is None and not self._closed and not self._spent:
+                self._was_cancelled = self._child.status() is None
+                self._ended_before = not self._was_cancelled
+                if self._was_cancelled:
+                    self._stopping.stop(time.monotonic(), None)
+                    self._act()
+        if run is not None:
+            run.interrupt()
+
     def _close(self) -> None:
         """Kill what is left of an owned tree, or of a shared child, and give everything back. Idempotent."""
         with self._lock:
@@ -434,6 +486,8 @@ class RunningProcess:
                 return
             self._closed = True
             self._spent = True
+        if self._settings.token is not None:
+            self._settings.token._unsubscribe(self._subscription)
         if self._child.status() is None:
             self._child.tree.kill()
             self._child.wait_killed()
@@ -475,9 +529,22 @@ class RunningProcess:
         self._close()
 
 
-def _value(sink: Capture) -> str:
-    assert isinstance(sink, TextCapture)
-    return sink.value()
+def _canceller(process: RunningProcess) -> Callable[[], None]:
+    """What a token calls; it keeps nobody's handle alive."""
+    import weakref
+
+    reference = weakref.ref(process)
+
+    def cancel() -> None:
+        found = reference()
+        if found is not None:
+            found._cancel()
+
+    return cancel
+
+
+def _value(sink: Any) -> str:
+    return str(sink.value())
 
 
 def _word(outcome: Outcome) -> str:

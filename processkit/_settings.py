@@ -6,14 +6,17 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ._cancel import CancellationToken
+    from ._core.caps import Cap
     from ._core.encodings import DecoderFactory
+    from ._retry import Retry
 
 PIPE, NULL, INHERIT = "pipe", "null", "inherit"
 SUCCESS = (0,)
 # What a plain launch may have been given: it matters only afterwards.
 _NOT_OF_THE_LAUNCH = {
     "program", "args", "timeout", "timeout_set", "timeout_grace", "timeout_signal", "success_codes", "logger",
-    "stdout_decoder", "stderr_decoder", "stdout_cr", "stderr_cr",
+    "stdout_decoder", "stderr_decoder", "stdout_cr", "stderr_cr", "token", "retry", "retry_set", "cap",
 }  # fmt: skip
 
 
@@ -72,6 +75,12 @@ class Settings:
     io_priority: tuple[str, int] | None = None
     leash = False
     logger: Any = None
+    token: CancellationToken | None = None
+    retry: Retry | None = None
+    #: `retry` or `retry_never` was called.
+    retry_set = False
+    #: None: everything is kept.
+    cap: Cap | None = None
 
     def __init__(self, program: str, args: tuple[str, ...]) -> None:
         self.program = program

@@ -175,17 +175,10 @@ class PROCESS_INFORMATION(ctypes.Structure):
 
 @kernel32.prototype(fails=zero)
 def CreateProcessW(
-    lpApplicationName: LPCWSTR,
-    lpCommandLine: LPWSTR,
-    lpProcessAttributes: LPSECURITY_ATTRIBUTES,
-    lpThreadAttributes: LPSECURITY_ATTRIBUTES,
-    bInheritHandles: BOOL,
-    dwCreationFlags: DWORD,
-    lpEnvironment: LPVOID,
-    lpCurrentDirectory: LPCWSTR,
-    lpStartupInfo: LPSTARTUPINFOW,
-    lpProcessInformation: LPPROCESS_INFORMATION,
-) -> BOOL: ...
+    lpApplicationName: LPCWSTR, lpCommandLine: LPWSTR, lpProcessAttributes: LPSECURITY_ATTRIBUTES,
+    lpThreadAttributes: LPSECURITY_ATTRIBUTES, bInheritHandles: BOOL, dwCreationFlags: DWORD, lpEnvironment: LPVOID,
+    lpCurrentDirectory: LPCWSTR, lpStartupInfo: LPSTARTUPINFOW, lpProcessInformation: LPPROCESS_INFORMATION,
+) -> BOOL: ...  # fmt: skip
 
 
 @kernel32.prototype(fails=never)
@@ -196,14 +189,9 @@ def InitializeProcThreadAttributeList(
 
 @kernel32.prototype(fails=zero)
 def UpdateProcThreadAttribute(
-    lpAttributeList: LPPROC_THREAD_ATTRIBUTE_LIST,
-    dwFlags: DWORD,
-    Attribute: DWORD_PTR,
-    lpValue: PVOID,
-    cbSize: SIZE_T,
-    lpPreviousValue: PVOID,
-    lpReturnSize: PSIZE_T,
-) -> BOOL: ...
+    lpAttributeList: LPPROC_THREAD_ATTRIBUTE_LIST, dwFlags: DWORD, Attribute: DWORD_PTR, lpValue: PVOID,
+    cbSize: SIZE_T, lpPreviousValue: PVOID, lpReturnSize: PSIZE_T,
+) -> BOOL: ...  # fmt: skip
 
 
 @kernel32.prototype(fails=never)
@@ -228,12 +216,9 @@ def ResumeThread(hThread: HANDLE) -> DWORD: ...
 
 @kernel32.prototype(fails=zero)
 def GetProcessTimes(
-    hProcess: HANDLE,
-    lpCreationTime: LPFILETIME,
-    lpExitTime: LPFILETIME,
-    lpKernelTime: LPFILETIME,
+    hProcess: HANDLE, lpCreationTime: LPFILETIME, lpExitTime: LPFILETIME, lpKernelTime: LPFILETIME,
     lpUserTime: LPFILETIME,
-) -> BOOL: ...
+) -> BOOL: ...  # fmt: skip
 
 
 @kernel32.prototype(fails=never)
@@ -392,21 +377,16 @@ class JOBOBJECT_CPU_RATE_CONTROL_INFORMATION(ctypes.Structure):
 # <winbase.h>
 @kernel32.prototype(fails=zero)
 def QueryInformationJobObject(
-    hJob: HANDLE,
-    JobObjectInformationClass: JOBOBJECTINFOCLASS,
-    lpJobObjectInformation: LPVOID,
-    cbJobObjectInformationLength: DWORD,
-    lpReturnLength: LPDWORD,
-) -> BOOL: ...
+    hJob: HANDLE, JobObjectInformationClass: JOBOBJECTINFOCLASS, lpJobObjectInformation: LPVOID,
+    cbJobObjectInformationLength: DWORD, lpReturnLength: LPDWORD,
+) -> BOOL: ...  # fmt: skip
 
 
 @kernel32.prototype(fails=zero)
 def SetInformationJobObject(
-    hJob: HANDLE,
-    JobObjectInformationClass: JOBOBJECTINFOCLASS,
-    lpJobObjectInformation: LPVOID,
+    hJob: HANDLE, JobObjectInformationClass: JOBOBJECTINFOCLASS, lpJobObjectInformation: LPVOID,
     cbJobObjectInformationLength: DWORD,
-) -> BOOL: ...
+) -> BOOL: ...  # fmt: skip
 
 
 @kernel32.prototype(fails=never)
@@ -430,14 +410,9 @@ def CloseHandle(hObject: HANDLE) -> BOOL: ...
 
 @kernel32.prototype(fails=zero)
 def DuplicateHandle(
-    hSourceProcessHandle: HANDLE,
-    hSourceHandle: HANDLE,
-    hTargetProcessHandle: HANDLE,
-    lpTargetHandle: LPHANDLE,
-    dwDesiredAccess: DWORD,
-    bInheritHandle: BOOL,
-    dwOptions: DWORD,
-) -> BOOL: ...
+    hSourceProcessHandle: HANDLE, hSourceHandle: HANDLE, hTargetProcessHandle: HANDLE, lpTargetHandle: LPHANDLE,
+    dwDesiredAccess: DWORD, bInheritHandle: BOOL, dwOptions: DWORD,
+) -> BOOL: ...  # fmt: skip
 
 
 # <ioapiset.h>
@@ -452,12 +427,9 @@ def CreateIoCompletionPort(
 
 @kernel32.prototype(fails=never)
 def GetQueuedCompletionStatus(
-    CompletionPort: HANDLE,
-    lpNumberOfBytesTransferred: LPDWORD,
-    lpCompletionKey: PULONG_PTR,
-    lpOverlapped: LPOVERLAPPED_p,
-    dwMilliseconds: DWORD,
-) -> BOOL: ...
+    CompletionPort: HANDLE, lpNumberOfBytesTransferred: LPDWORD, lpCompletionKey: PULONG_PTR,
+    lpOverlapped: LPOVERLAPPED_p, dwMilliseconds: DWORD,
+) -> BOOL: ...  # fmt: skip
 
 
 @kernel32.prototype(fails=zero)
@@ -477,28 +449,17 @@ def GetOverlappedResult(hFile: HANDLE, lpOverlapped: LPOVERLAPPED, lpNumberOfByt
 # <namedpipeapi.h>
 @kernel32.prototype(fails=invalid_handle)
 def CreateNamedPipeW(
-    lpName: LPCWSTR,
-    dwOpenMode: DWORD,
-    dwPipeMode: DWORD,
-    nMaxInstances: DWORD,
-    nOutBufferSize: DWORD,
-    nInBufferSize: DWORD,
-    nDefaultTimeOut: DWORD,
-    lpSecurityAttributes: LPSECURITY_ATTRIBUTES,
-) -> HANDLE: ...
+    lpName: LPCWSTR, dwOpenMode: DWORD, dwPipeMode: DWORD, nMaxInstances: DWORD, nOutBufferSize: DWORD,
+    nInBufferSize: DWORD, nDefaultTimeOut: DWORD, lpSecurityAttributes: LPSECURITY_ATTRIBUTES,
+) -> HANDLE: ...  # fmt: skip
 
 
 # <fileapi.h>
 @kernel32.prototype(fails=invalid_handle)
 def CreateFileW(
-    lpFileName: LPCWSTR,
-    dwDesiredAccess: DWORD,
-    dwShareMode: DWORD,
-    lpSecurityAttributes: LPSECURITY_ATTRIBUTES,
-    dwCreationDisposition: DWORD,
-    dwFlagsAndAttributes: DWORD,
-    hTemplateFile: HANDLE,
-) -> HANDLE: ...
+    lpFileName: LPCWSTR, dwDesiredAccess: DWORD, dwShareMode: DWORD, lpSecurityAttributes: LPSECURITY_ATTRIBUTES,
+    dwCreationDisposition: DWORD, dwFlagsAndAttributes: DWORD, hTemplateFile: HANDLE,
+) -> HANDLE: ...  # fmt: skip
 
 
 OPEN_EXISTING = 3
@@ -539,13 +500,9 @@ def GenerateConsoleCtrlEvent(ctrl_event: DWORD, process_group_id: DWORD) -> BOOL
 # <namedpipeapi.h>
 @kernel32.prototype(fails=never)
 def PeekNamedPipe(
-    hNamedPipe: HANDLE,
-    lpBuffer: LPVOID,
-    nBufferSize: DWORD,
-    lpBytesRead: LPDWORD,
-    lpTotalBytesAvail: LPDWORD,
+    hNamedPipe: HANDLE, lpBuffer: LPVOID, nBufferSize: DWORD, lpBytesRead: LPDWORD, lpTotalBytesAvail: LPDWORD,
     lpBytesLeftThisMessage: LPDWORD,
-) -> BOOL: ...
+) -> BOOL: ...  # fmt: skip
 
 
 # <psapi.h>

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
         @property
         def lines_seen(self) -> int: ...
+        @property
+        def flooded(self) -> bool: ...
         def feed(self, data: bytes) -> None: ...
         def close(self) -> None: ...
 
@@ -30,6 +32,7 @@ JOIN_SIZE = 1 << 20
 class Discard:
     """Counts and forgets."""
 
+    flooded = False
     __slots__ = ("bytes_seen", "lines_seen")
 
     def __init__(self) -> None:
@@ -48,6 +51,7 @@ class Discard:
 class BytesCapture:
     """Keeps exact bytes."""
 
+    flooded = truncated = too_large = False
     __slots__ = ("_kept", "bytes_seen", "lines_seen")
 
     def __init__(self) -> None:
@@ -71,6 +75,7 @@ class BytesCapture:
 class TextCapture:
     """Decodes incrementally and folds line ends; `value` is the text of api.md §3.5."""
 
+    flooded = truncated = too_large = False
     __slots__ = ("_any", "_decoder", "_held", "_lines", "_lone_cr", "_make_decoder", "_pieces", "_size", "_text", "bytes_seen")
 
     def __init__(self, decoder: DecoderFactory, lone_cr: bool = False) -> None:

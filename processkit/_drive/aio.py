@@ -21,8 +21,11 @@ class _Driver:
         self._error: BaseException | None = None
         self.over = False
         self._waiter = LoopWaiter(self._loop, run.child, run.feed, self._report)
+        if run.token is not None:
+            run.wake = self._wake
         try:
             run.attach(self._waiter)
+            run.look_at_token()
         except BaseException as error:
             self._error = error
         self._settle()
@@ -40,6 +43,21 @@ class _Driver:
         if not self.over:
             try:
                 self._run.tick()
+            except BaseException as error:
+                self._error = error
+            self._settle()
+
+    def _wake(self) -> None:
+        """From any thread."""
+        try:
+            self._loop.call_soon_threadsafe(self._woken)
+        except RuntimeError:
+            pass  # the loop was closed, and the run with it
+
+    def _woken(self) -> None:
+        if not self.over:
+            try:
+                self._run.look_at_token()
             except BaseException as error:
                 self._error = error
             self._settle()

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import time
 
-from .._core.stopping import DONE, KILL, LOOK, REST, SIGNAL, Stopping
+from .._core.stopping import DONE, KILL, LOOK, REST, RUNNING, SIGNAL, Stopping
 from .._os import ENDED, STDERR, STDOUT, TREE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Protocol
+    from typing import Callable, Protocol
 
     from .._core.capture import Capture
     from .._os import Feed
     from .._os.port import Child
+
+    class Token(Protocol):
+        def is_cancelled(self) -> bool: ...
 
     class Watcher(Protocol):
         def watch_tree(self) -> bool: ...
@@ -42,9 +45,19 @@ def act_on_tree(child: Child, stopping: Stopping, soft_signal: int) -> None:
 class Run:
     """Takes events (`report`, `tick`), executes actions on the child's tree, and is `done` when nothing is left to do."""
 
-    __slots__ = ("_look_again", "_pause", "_watcher", "child", "feed", "leaked", "sinks", "soft_signal", "stopping")
+    __slots__ = (
+        "_look_again", "_pause", "_watcher", "cancelled", "child", "feed", "leaked", "sinks", "soft_signal", "stopping", "token", "wake",
+    )  # fmt: skip
 
-    def __init__(self, child: Child, stopping: Stopping, sinks: dict[int, Capture], soft_signal: int, feed: Feed | None) -> None:
+    def __init__(
+        self,
+        child: Child,
+        stopping: Stopping,
+        sinks: dict[int, Capture],
+        soft_signal: int,
+        feed: Feed | None,
+        token: Token | None = None,
+    ) -> None:
         self.child = child
         self.stopping = stopping
         self.sinks = sinks
@@ -52,6 +65,11 @@ class Run:
         #: Live descendants that the direct child left behind and that were killed.
         self.leaked = 0
         self.feed = feed
+        self.token = token
+        #: The token was cancelled before the run was over.
+        self.cancelled = False
+        #: Has the driver call `look_at_token` soon, from any thread; set by a driver.
+        self.wake: Callable[[], None] | None = None
         self._watcher: Watcher | None = None
         self._look_again: float | None = None
         self._pause = FIRST_LOOK
@@ -99,6 +117,18 @@ class Run:
             self.stopping.stop(time.monotonic(), grace)
             self.act()
 
+    def interrupt(self) -> None:
+        """The token was cancelled. From any thread."""
+        wake = self.wake
+        if wake is not None:
+            wake()
+
+    def look_at_token(self) -> None:
+        """End the tree if the token has been cancelled."""
+        if self.token is not None and not self.done and not self.cancelled and self.token.is_cancelled():
+            self.cancelled = True
+            self.stop(None)
+
     def act(self) -> None:
         """Execute what has been decided."""
         actions = self.stopping.actions
@@ -126,7 +156,10 @@ class Run:
 
     def _take(self, stream: int, data: bytes) -> None:
         if data:
-            self.sinks[stream].feed(data)
+            sink = self.sinks[stream]
+            sink.feed(data)
+            if sink.flooded and self.stopping.state == RUNNING:
+                self.stop(None)
         else:
             self._close(stream)
             self.stopping.closed(time.monotonic())

@@ -43,6 +43,9 @@ class Waiter:
     def read_now(self, descriptor: int) -> bytes | None:
         _refuse()
 
+    def waker(self) -> Callable[[], None]:
+        _refuse()
+
     def wait(self, seconds: float | None, report: Callable[[int, bytes], None]) -> None:
         _refuse()
 

@@ -59,7 +59,10 @@ class Port:
 
     def wake(self) -> None:
         """Have whoever waits return with key 0."""
-        windows.PostQueuedCompletionStatus(self.handle, 0, 0, None)
+        try:
+            windows.PostQueuedCompletionStatus(self.handle, 0, 0, None)
+        except OSError:
+            pass  # it is closed, so nobody waits
 
     def close(self) -> None:
         """Close the handle. Idempotent."""

@@ -6,10 +6,12 @@ events to the same place: (what, bytes).
 
 from __future__ import annotations
 
+import _thread
 import os
 import select
 import sys
 
+from .descriptors import never_waits, pipe_above
 from .forking import after_fork_in_child
 
 if sys.platform != "linux":
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
     from .port import Child
 
-STDIN, STDOUT, STDERR, ENDED, TREE = 0, 1, 2, 3, 4
+STDIN, STDOUT, STDERR, ENDED, TREE, WAKE = 0, 1, 2, 3, 4, 5
 # What a pipe holds unless told otherwise: pipe(7).
 READ_SIZE = 1 << 16
 FLOOD_SIZE = 1 << 18
@@ -91,14 +93,43 @@ def read_all(descriptor: int) -> bytes:
         parts.append(part)
 
 
+class Bell:
+    """A pipe by which any thread wakes the one that polls. It owns both ends until `close`."""
+
+    __slots__ = ("_lock", "_read", "_write")
+
+    def __init__(self, read: int, write: int) -> None:
+        self._lock = _thread.allocate_lock()
+        self._read = read
+        self._write = write
+
+    def ring(self) -> None:
+        """Wake it; nothing happens when it is closed already."""
+        with self._lock:
+            if self._write >= 0:
+                try:
+                    os.write(self._write, b"x")
+                except BlockingIOError:
+                    pass  # it has been rung often enough
+
+    def close(self) -> None:
+        """Close both ends. Idempotent."""
+        with self._lock:
+            ends, self._read, self._write = (self._read, self._write), -1, -1
+        for end in ends:
+            if end >= 0:
+                os.close(end)
+
+
 class Waiter:
     """Blocks until something happens to one child."""
 
-    __slots__ = ("_child", "_feed", "_flooding", "_poller", "_what")
+    __slots__ = ("_bell", "_child", "_feed", "_flooding", "_poller", "_what")
 
     def __init__(self, child: Child, feed: Feed | None) -> None:
         self._child = child
         self._feed = feed
+        self._bell: Bell | None = None
         self._poller = select.poll()
         self._what: dict[int, int] = {}
         self._flooding: set[int] = set()
@@ -127,6 +158,14 @@ class Waiter:
         if self._what.pop(descriptor, None) is not None:
             self._poller.unregister(descriptor)
 
+    def waker(self) -> Callable[[], None]:
+        """A function that has `wait` return soon, from any thread, also after `close`."""
+        read, write = pipe_above()
+        never_waits(write)
+        self._bell = Bell(read, write)
+        self._watch(read, WAKE)
+        return self._bell.ring
+
     def wait(self, seconds: float | None, report: Callable[[int, bytes], None]) -> None:
         """Block for at most `seconds`; report what happened."""
         # poll(2) counts whole milliseconds: rounded up, or the last one would be spent spinning.
@@ -142,6 +181,8 @@ class Waiter:
                 report(ENDED, b"")
             elif what == TREE:
                 report(TREE, b"")
+            elif what == WAKE:
+                os.read(descriptor, READ_SIZE)
             else:
                 # A hang-up without input is the end of a pipe that is empty: poll(2).
                 data = b"" if happened == select.POLLHUP else read_ready(descriptor, self._flooding)
@@ -161,7 +202,9 @@ class Waiter:
             self._watch(descriptor, STDIN, select.POLLOUT)
 
     def close(self) -> None:
-        """Nothing is left registered anywhere: poll(2) keeps no state."""
+        """Nothing is left registered anywhere: poll(2) keeps no state. Idempotent."""
+        if self._bell is not None:
+            self._bell.close()
 
 
 class Hub:

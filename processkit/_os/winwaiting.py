@@ -178,6 +178,10 @@ class Waiter:
         done, count = transfer.finish()
         return transfer.data(count) if done else None
 
+    def waker(self) -> Callable[[], None]:
+        """A function that has `wait` return soon, from any thread, also after `close`."""
+        return self._tree.port.wake
+
     def wait(self, seconds: float | None, report: Report, slice_: float = SLICE) -> None:
         """Block for at most `seconds`, and never so long that Ctrl+C were not heard; report what happened."""
         if self._begin(report):
@@ -355,12 +359,14 @@ class _OnProactor:
             self._write(pipe)
 
     def unwatch(self, handle: int) -> None:
+        """Stop watching a stream, before it is closed."""
         for what, (pipe, future) in list(self._under_way.items()):
             if pipe is not None and pipe.fileno() == handle:
                 del self._under_way[what]
                 future.cancel()
 
     def read_now(self, handle: int) -> bytes | None:
+        """What the pipe holds, None when there is nothing at this moment."""
         for what, (pipe, future) in list(self._under_way.items()):
             if pipe is not None and pipe.fileno() == handle:
                 del self._under_way[what]
@@ -381,6 +387,7 @@ class _OnProactor:
         return data or None
 
     def close(self) -> None:
+        """Stop all that is under way. Idempotent."""
         under_way, self._under_way = self._under_way, {}
         for _, future in under_way.values():
             future.cancel()
@@ -435,6 +442,7 @@ class _OnThread:
         return self._waiter.read_now(handle)
 
     def close(self) -> None:
+        """End the thread, and what it had under way. Idempotent."""
         self._stop()
         self._waiter.close()
 

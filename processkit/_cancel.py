@@ -1,0 +1,109 @@
+"""`CancellationToken`: ends the runs that are wired to it, from any thread."""
+
+from __future__ import annotations
+
+import _thread
+import time
+
+from ._errors import cancelled
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable
+
+    from ._settings import Settings
+
+
+class CancellationToken:
+    """Once cancelled it stays so; every run that is wired to it, or to a child of it, is ended and raises `Cancelled`."""
+
+    __module__ = __package__
+    __slots__ = ("__weakref__", "_callbacks", "_cancelled", "_lock", "_number", "_parent")
+
+    def __init__(self) -> None:
+        self._lock = _thread.RLock()
+        self._cancelled = False
+        self._callbacks: dict[int, Callable[[], None]] = {}
+        self._number = 0
+        # A child keeps its parent, not the other way round.
+        self._parent: CancellationToken | None = None
+
+    def cancel(self) -> None:
+        """Cancel; what runs is being ended when this returns. Idempotent."""
+        with self._lock:
+            if self._cancelled:
+                return
+            self._cancelled = True
+            callbacks = list(self._callbacks.values())
+            self._callbacks.clear()
+        for callback in callbacks:
+            callback()
+
+    def is_cancelled(self) -> bool:
+        """Whether this token, or one it descends from, was cancelled."""
+        return self._cancelled or (self._parent is not None and self._parent.is_cancelled())
+
+    def child_token(self) -> CancellationToken:
+        """A token that is cancelled with this one, and by itself without it."""
+        import weakref
+
+        child = CancellationToken()
+        child._parent = self
+        reference = weakref.ref(child)
+
+        def pass_on() -> None:
+            made = reference()
+            if made is not None:
+                made.cancel()
+
+        number = self._subscribe(pass_on)
+        weakref.finalize(child, self._unsubscribe, number).atexit = False
+        return child
+
+    def _subscribe(self, callback: Callable[[], None]) -> int:
+        """Call `callback` once when it is cancelled, at once if it is already; the number that takes that back."""
+        with self._lock:
+            self._number += 1
+            number = self._number
+            if not self._cancelled:
+                self._callbacks[number] = callback
+                return number
+        callback()
+        return number
+
+    def _unsubscribe(self, number: int) -> None:
+        with self._lock:
+            self._callbacks.pop(number, None)
+
+    def _wait(self, seconds: float) -> bool:
+        """Sleep until it is cancelled, at most `seconds`; whether it was."""
+        gate = _thread.allocate_lock()
+        gate.acquire()
+
+        def open_gate() -> None:
+            try:
+                gate.release()
+            except RuntimeError:
+                pass  # open already
+
+        number = self._subscribe(open_gate)
+        try:
+            deadline = time.monotonic() + seconds
+            while not self.is_cancelled() and time.monotonic() < deadline:
+                # In slices, for a lock that is waited for hears no Ctrl+C on Windows.
+                gate.acquire(timeout=min(0.1, max(0.0, deadline - time.monotonic())))
+        finally:
+            self._unsubscribe(number)
+        return self.is_cancelled()
+
+    def __repr__(self) -> str:
+        return f"CancellationToken({'cancelled' if self.is_cancelled() else 'active'})"
+
+    def __reduce__(self) -> str:
+        raise TypeError("a CancellationToken cannot be pickled")
+
+
+def check_token(settings: Settings) -> None:
+    """Refuse to start what was cancelled before."""
+    if settings.token is not None and settings.token.is_cancelled():
+        raise cancelled(settings.program)

@@ -1,0 +1,163 @@
+"""Captures that keep only so much: api.md §8. What is dropped is counted, and the pipe is read on whatever is kept."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from .lines import Lines
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .encodings import DecoderFactory
+
+DROP_OLDEST, DROP_NEWEST, ERROR = "drop_oldest", "drop_newest", "error"
+# How far past its cap a stream in `error` mode may go before what writes it is ended.
+MOST_BYTES_OVER, MOST_LINES_OVER = 1 << 20, 1 << 16
+
+
+class Cap:
+    """How much of a stream is kept, and what happens to the rest. None: no such limit."""
+
+    __slots__ = ("max_bytes", "max_lines", "mode")
+
+    def __init__(self, max_bytes: int | None, max_lines: int | None, mode: str) -> None:
+        self.max_bytes = max_bytes
+        self.max_lines = max_lines
+        self.mode = mode
+
+    def exceeded(self, total_bytes: int, total_lines: int) -> bool:
+        """Whether a stream in `error` mode has become too large."""
+        return self.mode == ERROR and self._past(total_bytes, total_lines, 0, 0)
+
+    def flooded(self, total_bytes: int, total_lines: int) -> bool:
+        """Whether it has gone so far past that its writer is to be ended."""
+        return self.mode == ERROR and self._past(total_bytes, total_lines, MOST_BYTES_OVER, MOST_LINES_OVER)
+
+    def _past(self, total_bytes: int, total_lines: int, more_bytes: int, more_lines: int) -> bool:
+        past_bytes = self.max_bytes is not None and total_bytes > self.max_bytes + more_bytes
+        return past_bytes or (self.max_lines is not None and total_lines > self.max_lines + more_lines)
+
+
+def size_of(line: str) -> int:
+    """The bytes of a line's content as UTF-8."""
+    return len(line) if line.isascii() else len(line.encode("utf-8", "surrogatepass"))
+
+
+class CappedText:
+    """Keeps the newest, or the earliest, whole lines within a cap."""
+
+    has_lines = True
+    __slots__ = ("_bytes", "_cap", "_full", "_kept", "_lines", "bytes_seen", "truncated")
+
+    def __init__(self, decoder: DecoderFactory, lone_cr: bool, cap: Cap) -> None:
+        self._cap = cap
+        self._lines = Lines(decoder, lone_cr, cap.max_bytes)
+        self._kept: deque[str] = deque()
+        self._bytes = 0
+        self._full = False
+        self.bytes_seen = 0
+        #: Something was dropped in a mode that drops.
+        self.truncated = False
+
+    @property
+    def lines_seen(self) -> int:
+        """Lines that are complete."""
+        return self._lines.seen
+
+    @property
+    def too_large(self) -> bool:
+        """Whether the stream is an error: see `Cap.exceeded`."""
+        return self._cap.exceeded(self.bytes_seen, self.lines_seen)
+
+    @property
+    def flooded(self) -> bool:
+        """Whether what writes is to be ended."""
+        return self._cap.flooded(self.bytes_seen, self.lines_seen)
+
+    def feed(self, data: bytes) -> None:
+        """Take in the next bytes."""
+        self.bytes_seen += len(data)
+        self._take(self._lines.feed(data))
+
+    def close(self) -> None:
+        """The stream has ended."""
+        self._take(self._lines.close())
+
+    def value(self) -> str:
+        """What was kept."""
+        return "\n".join(self._kept)
+
+    def _take(self, lines: list[str | None]) -> None:
+        if self._cap.mode == ERROR:
+            if not self.too_large:
+                self._kept.extend(line for line in lines if line is not None)
+            return
+        for line in lines:
+            self._keep(line)
+
+    def _keep(self, line: str | None) -> None:
+        cap = self._cap
+        size = -1 if line is None else size_of(line)
+        if line is None or (cap.max_bytes is not None and size > cap.max_bytes) or cap.max_lines == 0:
+            self.truncated = True  # it fits nowhere; its neighbours may
+            return
+        if cap.mode == DROP_NEWEST and (self._full or self._over(size)):
+            self._full = self.truncated = True
+            return
+        self._kept.append(line)
+        self._bytes += size
+        while self._over(0, 0):
+            self._bytes -= size_of(self._kept.popleft())
+            self.truncated = True
+
+    def _over(self, more: int, lines: int = 1) -> bool:
+        cap = self._cap
+        too_many = cap.max_lines is not None and len(self._kept) + lines > cap.max_lines
+        return too_many or (cap.max_bytes is not None and self._bytes + more > cap.max_bytes)
+
+
+class CappedBytes:
+    """Keeps the last, or the first, bytes within a cap. Lines do not bound it."""
+
+    has_lines = False
+    __slots__ = ("_cap", "_kept", "bytes_seen", "lines_seen", "truncated")
+
+    def __init__(self, cap: Cap) -> None:
+        self._cap = cap
+        self._kept = bytearray()
+        self.bytes_seen = 0
+        #: Always 0: bytes have no lines.
+        self.lines_seen = 0
+        self.truncated = False
+
+    @property
+    def too_large(self) -> bool:
+        """Whether the stream is an error: see `Cap.exceeded`."""
+        return self._cap.exceeded(self.bytes_seen, 0)
+
+    @property
+    def flooded(self) -> bool:
+        """Whether what writes is to be ended."""
+        return self._cap.flooded(self.bytes_seen, 0)
+
+    def feed(self, data: bytes) -> None:
+        """Take in the next bytes."""
+        self.bytes_seen += len(data)
+        most = self._cap.max_bytes
+        if most is None:
+            self._kept += data
+        elif self._cap.mode == DROP_OLDEST:
+            self._kept += data
+            self.truncated = self.truncated or len(self._kept) > most
+            if len(self._kept) > most:
+                del self._kept[: len(self._kept) - most]
+        else:
+            self._kept += data[: max(0, most - len(self._kept))]
+            self.truncated = self.truncated or (self._cap.mode == DROP_NEWEST and self.bytes_seen > most)
+
+    def close(self) -> None:
+        """The stream has ended."""
+
+    def value(self) -> bytes:
+        """What was kept."""
+        return bytes(self._kept)

@@ -1,0 +1,138 @@
+"""Running again what failed for a reason that may pass: api.md §9.6."""
+
+from __future__ import annotations
+
+import time
+
+from . import _validate as validate
+from ._errors import Cancelled, ProcessError, Timeout, cancelled
+from ._log import DEBUG, listener, log
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+    from typing import Any, Callable, TypeVar
+
+    from ._settings import Settings
+
+    T = TypeVar("T")
+
+PRESETS = {"transient": "transient", "transient_or_timeout": "transient_or_timeout"}
+
+
+def _passing_errnos() -> frozenset[int]:
+    """EINTR, EAGAIN, EBUSY, ETXTBSY and what else means "now now": errno(3)."""
+    import errno
+
+    names = ("EINTR", "EAGAIN", "EWOULDBLOCK", "EBUSY", "ETXTBSY")
+    return frozenset(getattr(errno, name) for name in names if hasattr(errno, name))
+
+
+def is_transient(exc: BaseException) -> bool:
+    """Whether `exc`, or what caused it, is a launch or I/O error that the system says may pass."""
+    seen: BaseException | None = exc
+    passing = _passing_errnos()
+    while seen is not None:
+        if isinstance(seen, OSError) and seen.errno in passing:
+            return True
+        seen = seen.__cause__
+    return False
+
+
+class Retry:
+    """When to run again, and how long to wait before."""
+
+    __slots__ = ("_classify", "initial", "jitter", "max_backoff", "max_retries", "multiplier")
+
+    def __init__(
+        self, retry_if: object, max_retries: object, initial: object, multiplier: object, max_backoff: object, jitter: object
+    ) -> None:
+        self._classify: Callable[[BaseException], bool] = _classifier(retry_if)
+        self.max_retries = 3 if max_retries is None else validate.unsigned(max_retries, "max_retries")
+        self.initial = 0.1 if initial is None else validate.non_negative(initial, "initial_backoff")
+        self.max_backoff = 30.0 if max_backoff is None else validate.non_negative(max_backoff, "max_backoff")
+        self.multiplier = 2.0 if multiplier is None else validate.positive(multiplier, "multiplier")
+        self.jitter = True if jitter is None else bool(jitter)
+
+    def again(self, error: BaseException) -> bool:
+        """Whether `error` is worth another attempt; a cancelled run never is, nor one that ended with a code."""
+        return isinstance(error, ProcessError) and not isinstance(error, Cancelled) and bool(self._classify(error))
+
+    def pause(self, attempt: int) -> float:
+        """Seconds before the retry number `attempt`, the first being 0."""
+        try:
+            delay = min(self.initial * self.multiplier**attempt, self.max_backoff)
+        except OverflowError:
+            delay = self.max_backoff
+        if not self.jitter:
+            return delay
+        import random
+
+        return random.uniform(0.0, delay)
+
+
+def _classifier(retry_if: object) -> Callable[[BaseException], bool]:
+    if callable(retry_if):
+        return retry_if
+    if validate.label(retry_if, "retry_if", PRESETS) == "transient":
+        return is_transient
+    return lambda error: isinstance(error, Timeout) or is_transient(error)
+
+
+def _told(settings: Settings, retry: Retry, attempt: int, error: BaseException) -> float:
+    pause = retry.pause(attempt)
+    log(
+        listener(settings.logger), DEBUG, "retry", program=settings.program, attempt=attempt + 1, max_attempts=retry.max_retries + 1,
+        backoff_ms=int(pause * 1000), error=type(error).__name__,
+    )  # fmt: skip
+    return pause
+
+
+def retried(settings: Settings, verb: Callable[[], T]) -> T:
+    """What `verb` returns; run again as the command wants it."""
+    retry, attempt = settings.retry, 0
+    while True:
+        try:
+            return verb()
+        except ProcessError as error:
+            if retry is None or attempt >= retry.max_retries or not retry.again(error):
+                raise
+            pause = _told(settings, retry, attempt, error)
+        attempt += 1
+        if settings.token is None:
+            time.sleep(pause)
+        elif settings.token._wait(pause):
+            raise cancelled(settings.program)
+
+
+async def aretried(settings: Settings, verb: Callable[[], Awaitable[T]]) -> T:
+    """`retried` beside a running loop."""
+    retry, attempt = settings.retry, 0
+    while True:
+        try:
+            return await verb()
+        except ProcessError as error:
+            if retry is None or attempt >= retry.max_retries or not retry.again(error):
+                raise
+            pause = _told(settings, retry, attempt, error)
+        attempt += 1
+        await _asleep(settings, pause)
+
+
+async def _asleep(settings: Settings, seconds: float) -> None:
+    import asyncio
+
+    token: Any = settings.token
+    if token is None:
+        await asyncio.sleep(seconds)
+        return
+    loop = asyncio.get_running_loop()
+    woken = asyncio.Event()
+    number = token._subscribe(lambda: loop.call_soon_threadsafe(woken.set))
+    try:
+        await asyncio.wait_for(woken.wait(), seconds)
+    except asyncio.TimeoutError:
+        return
+    finally:
+        token._unsubscribe(number)
+    raise cancelled(settings.program)
