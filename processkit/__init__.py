@@ -13,6 +13,13 @@ from ._version import __version__ as __version__
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ._batch import aoutput_all as aoutput_all
+    from ._batch import aoutput_all_bytes as aoutput_all_bytes
+    from ._batch import aoutput_as_completed as aoutput_as_completed
+    from ._batch import aoutput_as_completed_bytes as aoutput_as_completed_bytes
+    from ._batch import output_all as output_all
+    from ._batch import output_all_bytes as output_all_bytes
+    from ._batch import output_as_completed as output_as_completed
     from ._cancel import CancellationToken as CancellationToken
     from ._command import Command as Command
     from ._detached import DetachedChild as DetachedChild
@@ -66,6 +73,8 @@ if TYPE_CHECKING:
     from ._waiting import wait_any as wait_any
 
 _HOMES = {
+    "_batch": "aoutput_all aoutput_all_bytes aoutput_as_completed aoutput_as_completed_bytes output_all output_all_bytes "
+    "output_as_completed",
     "_cancel": "CancellationToken",
     "_command": "Command",
     "_detached": "DetachedChild",

@@ -1,0 +1,285 @@
+"""Many commands, some at a time: api.md §16. A slot that fails holds its error; the others do not notice."""
+
+from __future__ import annotations
+
+import os
+
+from ._cancel import CancellationToken
+from ._command import Command
+from ._validate import callback, sequence
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import AsyncIterator, Iterator, Sequence
+    from typing import Any, Callable, Union
+
+    from ._errors import ProcessError
+    from ._result import BytesResult, ProcessResult
+    from ._types import ProcessRunner
+
+    Slot = Union[ProcessResult, ProcessError]
+    BytesSlot = Union[BytesResult, ProcessError]
+    Progress = Callable[[int, int], object]
+
+FALLBACK_CONCURRENCY = 4
+#: The verbs that whoever runs a batch must have.
+VERBS = ("output", "output_bytes", "run", "exit_code", "probe", "aoutput", "aoutput_bytes", "arun", "aexit_code", "aprobe")
+
+
+def at_once(concurrency: int | None) -> int:
+    """How many at a time: as many as processors unless told otherwise."""
+    if concurrency is None:
+        count = getattr(os, "process_cpu_count", os.cpu_count)()
+        return count or FALLBACK_CONCURRENCY
+    if not isinstance(concurrency, int):
+        raise TypeError(f"concurrency must be an int, not {type(concurrency).__name__}")
+    if concurrency < 1:
+        raise ValueError(f"concurrency must be at least 1, not {concurrency}")
+    return concurrency
+
+
+def check_runner(runner: object) -> Any:
+    """`runner` if it has the verbs of a ProcessRunner, else TypeError."""
+    if runner is not None and not all(callable(getattr(runner, verb, None)) for verb in VERBS):
+        raise TypeError(f"runner must have the verbs of a ProcessRunner, which {type(runner).__name__} has not")
+    return runner
+
+
+class _Batch:
+    """The commands of one call, how they are run, and who has been served. Thread-safe where threads use it."""
+
+    def __init__(
+        self, commands: Sequence[Command], concurrency: int | None, runner: object, verb: str, progress: Progress | None
+    ) -> None:
+        self.width = at_once(concurrency)
+        self._runner = check_runner(runner)
+        self._progress = None if progress is None else callback(progress, "progress")
+        listed = sequence(commands, "commands")
+        for command in listed:
+            if not isinstance(command, Command):
+                raise TypeError(f"each of commands must be a Command, not {type(command).__name__}")
+        #: Ends what is running when the caller does not want it any more.
+        self.token = CancellationToken()
+        self._wires: list[tuple[CancellationToken, int]] = []
+        self._commands = [self._wired(command) for command in listed]
+        self._verb = verb
+        self.size = len(self._commands)
+        self.width = min(self.width, self.size)
+        self._next = iter(range(self.size))
+        self._done = 0
+
+    def _wired(self, command: Command) -> Command:
+        """`command`, which ends with the batch as well as by its own token."""
+        own = command._settings.token
+        token = self.token.child_token()
+        if own is None:
+            return command.cancel_on(token)
+        self._wires.append((own, own._subscribe(token.cancel)))
+        return command.cancel_on(token)
+
+    def release(self) -> None:
+        """End what is running, and let go of the tokens."""
+        self.token.cancel()
+        while self._wires:
+            token, number = self._wires.pop()
+            token._unsubscribe(number)
+
+    def take(self) -> int | None:
+        """The next index that nobody has; None: there is none, or the batch has been given up."""
+        return None if self.token.is_cancelled() else next(self._next, None)
+
+    def run(self, index: int) -> Any:
+        """The result of one slot, or its error."""
+        command = self._commands[index]
+        target = (command,) if self._runner is not None else ()
+        try:
+            return getattr(self._runner or command, self._verb)(*target)
+        except Exception as error:
+            return error
+
+    async def arun(self, index: int) -> Any:
+        """The same beside a loop."""
+        command = self._commands[index]
+        target = (command,) if self._runner is not None else ()
+        try:
+            return await getattr(self._runner or command, "a" + self._verb)(*target)
+        except Exception as error:
+            return error
+
+    def served(self) -> None:
+        """One more slot is done."""
+        self._done += 1
+        if self._progress is not None:
+            self._progress(self._done, self.size)
+
+
+def _threads(batch: _Batch, put: Callable[[tuple[int, Any]], None]) -> list[threading.Thread]:
+    """Threads that work off the batch and `put` what comes out."""
+    import threading
+
+    lock = threading.Lock()
+
+    def work() -> None:
+        while True:
+            with lock:
+                index = batch.take()
+            if index is None:
+                return
+            put((index, batch.run(index)))
+
+    started = [threading.Thread(target=work, name="processkit-batch", daemon=True) for _ in range(batch.width)]
+    for thread in started:
+        thread.start()
+    return started
+
+
+def _completed(batch: _Batch) -> Iterator[tuple[int, Any]]:
+    """Slots as they are done; whoever stops asking ends the rest."""
+    from queue import SimpleQueue
+
+    done: SimpleQueue[tuple[int, Any]] = SimpleQueue()
+    threads: list[threading.Thread] = []
+    try:
+        threads = _threads(batch, done.put)
+        for _ in range(batch.size):
+            slot = _taken(done)
+            batch.served()
+            yield slot
+    finally:
+        batch.release()
+        for thread in threads:
+            thread.join()
+
+
+def _taken(done: Any) -> tuple[int, Any]:
+    """The next from the queue; in slices, for who waits for a lock hears no Ctrl+C on Windows."""
+    from queue import Empty
+
+    while True:
+        try:
+            return done.get(timeout=0.1)  # type: ignore[no-any-return]
+        except Empty:
+            continue
+
+
+def _all(batch: _Batch) -> list[Any]:
+    slots: list[Any] = [None] * batch.size
+    for index, slot in _completed(batch):
+        slots[index] = slot
+    return slots
+
+
+async def _acompleted(batch: _Batch) -> AsyncIterator[tuple[int, Any]]:
+    import asyncio
+
+    done: asyncio.Queue[tuple[int, Any]] = asyncio.Queue()
+
+    async def work() -> None:
+        """Work off the batch."""
+        while True:
+            index = batch.take()
+            if index is None:
+                return
+            done.put_nowait((index, await batch.arun(index)))
+
+    workers = [asyncio.ensure_future(work()) for _ in range(batch.width)]
+    try:
+        for _ in range(batch.size):
+            slot = await done.get()
+            batch.served()
+            yield slot
+    finally:
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+        batch.release()
+
+
+async def _aall(batch: _Batch) -> list[Any]:
+    slots: list[Any] = [None] * batch.size
+    stream = _acompleted(batch)
+    try:
+        async for index, slot in stream:
+            slots[index] = slot
+    finally:
+        await stream.aclose()  # type: ignore[attr-defined]
+    return slots
+
+
+def output_all(
+    commands: Sequence[Command],
+    *,
+    concurrency: int | None = None,
+    runner: ProcessRunner | None = None,
+    progress: Progress | None = None,
+) -> list[Slot]:
+    """The results of all commands in their order, never more than `concurrency` at once; a slot that failed holds its error.
+
+    `progress` is called with (done, total) after each.
+    """
+    return _all(_Batch(commands, concurrency, runner, "output", progress))
+
+
+def output_all_bytes(
+    commands: Sequence[Command],
+    *,
+    concurrency: int | None = None,
+    runner: ProcessRunner | None = None,
+    progress: Progress | None = None,
+) -> list[BytesSlot]:
+    """As `output_all`, with the exact bytes of stdout."""
+    return _all(_Batch(commands, concurrency, runner, "output_bytes", progress))
+
+
+def output_as_completed(
+    commands: Sequence[Command], *, concurrency: int | None = None, progress: Progress | None = None
+) -> Iterator[tuple[int, Slot]]:
+    """(index, result or error) as they are done. Closing the iterator ends what still runs."""
+    yield from _completed(_Batch(commands, concurrency, None, "output", progress))
+
+
+async def aoutput_all(
+    commands: Sequence[Command],
+    *,
+    concurrency: int | None = None,
+    runner: ProcessRunner | None = None,
+    progress: Progress | None = None,
+) -> list[Slot]:
+    """Async twin of `output_all`; cancelled, it ends what runs before CancelledError is raised."""
+    return await _aall(_Batch(commands, concurrency, runner, "output", progress))
+
+
+async def aoutput_all_bytes(
+    commands: Sequence[Command],
+    *,
+    concurrency: int | None = None,
+    runner: ProcessRunner | None = None,
+    progress: Progress | None = None,
+) -> list[BytesSlot]:
+    """Async twin of `output_all_bytes`."""
+    return await _aall(_Batch(commands, concurrency, runner, "output_bytes", progress))
+
+
+async def aoutput_as_completed(
+    commands: Sequence[Command], *, concurrency: int | None = None, progress: Progress | None = None
+) -> AsyncIterator[tuple[int, Slot]]:
+    """(index, result or error) in the order in which they are done, every index once; closing it ends what still runs."""
+    stream = _acompleted(_Batch(commands, concurrency, None, "output", progress))
+    try:
+        async for slot in stream:
+            yield slot
+    finally:
+        await stream.aclose()  # type: ignore[attr-defined]
+
+
+async def aoutput_as_completed_bytes(
+    commands: Sequence[Command], *, concurrency: int | None = None, progress: Progress | None = None
+) -> AsyncIterator[tuple[int, BytesSlot]]:
+    """As `aoutput_as_completed`, with the exact bytes of stdout."""
+    stream = _acompleted(_Batch(commands, concurrency, None, "output_bytes", progress))
+    try:
+        async for slot in stream:
+            yield slot
+    finally:
+        await stream.aclose()  # type: ignore[attr-defined]
