@@ -14,11 +14,12 @@ import statistics
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from processkit import Command  # noqa: E402
+from processkit import Command, output_all  # noqa: E402
 
 TRUE = "/bin/true"
 FLOOD = 128 << 20
@@ -105,6 +106,17 @@ def aio() -> bool:
     return report("16 at once under asyncio", *asyncio.run(compare()), 0.9)
 
 
+def batch() -> bool:
+    """300 runs, 16 at a time, beside a pool of threads over subprocess.run."""
+    commands = [Command(TRUE) for _ in range(300)]
+
+    def pool() -> None:
+        with ThreadPoolExecutor(16) as executor:
+            list(executor.map(lambda _: subprocess.run([TRUE], capture_output=True, check=False), range(300)))
+
+    return report("batch of 300, 16 at once", *medians(5, lambda: output_all(commands, concurrency=16), pool), 1.0)
+
+
 def flood() -> bool:
     """128 MiB through a pipe into memory."""
     argv = ["head", "-c", str(FLOOD), "/dev/zero"]
@@ -172,7 +184,7 @@ def command_line() -> bool:
 
 BENCHES = {
     bench.__name__: bench
-    for bench in (capture, capture_timeout, capture_large_parent, aio, flood, flood_text, memory, imports, command_line)
+    for bench in (capture, capture_timeout, capture_large_parent, aio, batch, flood, flood_text, memory, imports, command_line)
 }
 
 
