@@ -48,6 +48,14 @@ if TYPE_CHECKING:
     from ._leash import leash_scope as leash_scope
     from ._leash import run_guardian_if_invoked as run_guardian_if_invoked
     from ._log import enable_logging as enable_logging
+    from ._readiness import sample_stats as sample_stats
+    from ._readiness import wait_for_http as wait_for_http
+    from ._readiness import wait_for_line as wait_for_line
+    from ._readiness import wait_for_named_pipe as wait_for_named_pipe
+    from ._readiness import wait_for_path as wait_for_path
+    from ._readiness import wait_for_port as wait_for_port
+    from ._readiness import wait_for_unix_socket as wait_for_unix_socket
+    from ._readiness import wait_until as wait_until
     from ._result import BytesResult as BytesResult
     from ._result import Finished as Finished
     from ._result import Outcome as Outcome
@@ -84,6 +92,8 @@ _HOMES = {
     "_inspect": "HostContainment MemberInfo host_containment process_info process_is_alive which",
     "_leash": "leash_scope run_guardian_if_invoked",
     "_log": "enable_logging",
+    "_readiness": "sample_stats wait_for_http wait_for_line wait_for_named_pipe wait_for_path wait_for_port wait_for_unix_socket "
+    "wait_until",
     "_result": "BytesResult Finished Outcome ProcessResult",
     "_retry": "is_transient",
     "_runner": "Runner",

@@ -23,6 +23,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ._types import StrPath
+
 EXCERPT = 200
 
 
@@ -114,7 +116,7 @@ class WaitTimeout(ProcessError, TimeoutError):
         timeout_seconds: float,
         host: str | None = None,
         port: int | None = None,
-        path: str | None = None,
+        path: StrPath | None = None,
     ) -> None:
         super().__init__(message)
         self.timeout_seconds = timeout_seconds
@@ -127,7 +129,7 @@ class WaitTimeout(ProcessError, TimeoutError):
 
 
 def _rebuild_wait_timeout(
-    message: str, timeout_seconds: float, host: str | None, port: int | None, path: str | None
+    message: str, timeout_seconds: float, host: str | None, port: int | None, path: StrPath | None
 ) -> WaitTimeout:
     return WaitTimeout(message, timeout_seconds=timeout_seconds, host=host, port=port, path=path)
 

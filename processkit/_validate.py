@@ -122,6 +122,9 @@ def non_negative(value: object, name: str) -> float:
     return seconds
 
 
+USER_SIGNALS = {"usr1": 10, "usr2": 12}
+
+
 def signal_number(value: object, name: str = "signal") -> int:
     """The number of a signal given by name or number (api.md §9.3)."""
     if isinstance(value, bool):
@@ -138,7 +141,8 @@ def signal_number(value: object, name: str = "signal") -> int:
     if short in ("usr1", "usr2"):
         import signal
 
-        return int(getattr(signal, "SIG" + short.upper()))
+        # A system without them has the names all the same, and refuses them where they are sent.
+        return int(getattr(signal, "SIG" + short.upper(), USER_SIGNALS[short]))
     if short not in SIGNAL_NAMES:
         raise ValueError(f"{name} must be one of {', '.join(SIGNAL_NAMES)}, usr1, usr2 or a number, not {value!r}")
     return SIGNAL_NAMES[short]

@@ -1,6 +1,5 @@
 """Who and what is there, on Windows: every process below this one, this process's handles and threads."""
 
-import ctypes
 import gc
 import os
 import time
@@ -8,14 +7,13 @@ import time
 from processkit._abi import windows
 from processkit._os.job import Job
 from processkit._os.winhandles import Handles
+from processkit._os.winidentity import program_of
 
 MECHANISMS = ("job_object",)
 
 # All that this process starts lives in it; it is closed by our end, and takes what is left with it.
 _everybody = Job()
 _everybody.assign(windows.GetCurrentProcess())
-_count = ctypes.WinDLL("kernel32").GetProcessHandleCount
-_count.argtypes = [ctypes.c_void_p, ctypes.c_void_p]
 
 
 def why_not(mechanism):
@@ -34,24 +32,14 @@ def current():
 def processes(token):
     """Live processes below this one."""
     del token
-    return {pid: name(pid) for pid in _everybody.members() if pid != os.getpid()}
+    return {pid: program_of(pid) for pid in _everybody.members() if pid != os.getpid()}
 
 
-def name(pid):
-    from processkit import process_info
-
-    try:
-        found = process_info(pid)
-    except OSError:
-        return "?"
-    return None if found is None else found.exe_name
-
-
-def handles():
+def open_handles():
     """How many handles this process has."""
-    count = ctypes.c_uint32()
-    assert _count(windows.GetCurrentProcess(), ctypes.byref(count))
-    return count.value
+    import programs  # which imports this module
+
+    return programs.open_handles()
 
 
 class Before:
@@ -60,13 +48,13 @@ class Before:
     def __init__(self):
         gc.collect()
         self.processes = set(processes(""))
-        self.handles = handles()
+        self.handles = open_handles()
 
     def check(self):
         deadline = time.monotonic() + 10
-        while set(processes("")) - self.processes or handles() > self.handles + SLACK:
+        while set(processes("")) - self.processes or open_handles() > self.handles + SLACK:
             assert time.monotonic() < deadline, (
-                f"left: {set(processes('')) - self.processes}, handles {self.handles} -> {handles()}"
+                f"left: {set(processes('')) - self.processes}, handles {self.handles} -> {open_handles()}"
             )
             time.sleep(0.01)
 

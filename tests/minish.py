@@ -117,7 +117,11 @@ class Shell:
             if target.startswith("&"):
                 streams[number] = None if target == "&-" else streams.get(int(target[1:]), int(target[1:]))
             else:
-                mode = {"<": os.O_RDONLY, ">": os.O_WRONLY | os.O_CREAT | os.O_TRUNC, ">>": os.O_WRONLY | os.O_CREAT | os.O_APPEND}
+                mode = {
+                    "<": os.O_RDONLY,
+                    ">": os.O_WRONLY | os.O_CREAT | os.O_TRUNC,
+                    ">>": os.O_WRONLY | os.O_CREAT | os.O_APPEND,
+                }
                 binary = getattr(os, "O_BINARY", 0)
                 opened.append(os.open(os.devnull if target == "/dev/null" else target, mode[sign] | binary, 0o666))
                 streams[number] = opened[-1]

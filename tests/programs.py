@@ -90,6 +90,26 @@ def alive(pid):
     return process_is_alive(pid)
 
 
+def open_handles():
+    """How many descriptors or handles this process has open. It stands alone: its source goes into other interpreters, too."""
+    import ctypes
+    import os
+
+    if os.name == "posix":
+        return len(os.listdir("/proc/self/fd"))
+    # NtQuerySystemInformation(SystemExtendedHandleInformation): Wine's GetProcessHandleCount says 0.
+    size, word, status = 1 << 16, ctypes.sizeof(ctypes.c_void_p), -1
+    while status:
+        size *= 2
+        found = ctypes.create_string_buffer(size)
+        status = ctypes.WinDLL("ntdll").NtQuerySystemInformation(64, found, size, ctypes.byref(ctypes.c_ulong()))
+        assert status & 0xFFFFFFFF in (0, 0xC0000004), hex(status & 0xFFFFFFFF)
+    entry, own = 3 * word + 16, os.getpid().to_bytes(word, "little")
+    count = int.from_bytes(found.raw[:word], "little")
+    owners = [found.raw[at + word : at + 2 * word] for at in range(2 * word, 2 * word + count * entry, entry)]
+    return owners.count(own)
+
+
 def wait_until(condition, seconds=20.0):
     """Wait for what nothing tells of; fails after `seconds`."""
     deadline = time.monotonic() + seconds

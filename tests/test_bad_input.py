@@ -8,14 +8,11 @@ import shutil
 import sys
 
 import pytest
+from programs import POSIX, SHELL, needs_posix, sh, sleep
 
 from processkit import Command, NonZeroExit, PermissionDenied, ProcessError, ProcessGroup, ProcessNotFound, which
 
 VERBS = ["output", "output_bytes", "run", "run_json", "exit_code", "probe", "start"]
-
-
-def sh(script, *words):
-    return Command("/bin/sh", ["-c", script, "sh", *words])
 
 
 @pytest.fixture(params=["sync", "async", "group"])
@@ -40,12 +37,17 @@ def getattr_call(command, verb):
     return getattr(command, verb)()
 
 
+# Where a file is a program by the ending of its name, its name without one is what a missing mode bit is elsewhere.
+EXE, SCRIPT = ("", "") if POSIX else (".exe", ".cmd")
+SAY = "#!/bin/sh\necho ran\n" if POSIX else "@echo ran\r\n"
+
+
 @pytest.fixture
 def executable(tmp_path):
     """`executable(name, text, mode)`: a file in the test's directory."""
 
-    def make(name, text="#!/bin/sh\necho ran\n", mode=0o755):
-        path = os.path.join(os.fsencode(tmp_path), os.fsencode(name))
+    def make(name, text=SAY, mode=0o755, ending=SCRIPT):
+        path = os.path.join(os.fsencode(tmp_path), os.fsencode(name + (ending if mode & 0o100 else "")))
         with open(path, "wb") as file:
             file.write(os.fsencode(text))
         os.chmod(path, mode)
@@ -86,6 +88,8 @@ NUL = {
 @pytest.mark.parametrize("where", NUL)
 @pytest.mark.parametrize("bad", ["\0", "\ud800"], ids=["nul", "surrogate"])
 def test_text_that_no_program_can_be_given_is_refused_by_every_verb(call, where, bad, tmp_path):
+    if bad != "\0" and not POSIX and where in ("args", "arg0", "env", "env key"):
+        pytest.skip("text is UTF-16 here, in which a program can be given half a pair as well")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path)
         command = NUL[where](sh(": > ran"))
@@ -126,7 +130,7 @@ def test_a_name_that_no_file_can_have_is_not_found_or_refused_by_the_lookup(bad)
 def test_a_lookup_with_a_bad_environment_raises_nothing_untyped(settings):
     name, *words = settings
     with contextlib.suppress(ProcessError):
-        assert getattr(Command("/bin/sh"), name)(*words).resolve_program() == "/bin/sh"
+        assert getattr(Command(SHELL), name)(*words).resolve_program() == SHELL
 
 
 @pytest.mark.parametrize("key", ["", "A=B", "="])
@@ -185,27 +189,38 @@ def test_a_name_is_never_looked_for_in_the_current_directory(call, executable, m
 
 
 def test_the_childs_path_steers_the_lookup_and_prefer_local_comes_first(call, executable, tmp_path):
+    say = "#!/bin/sh\necho {} $0 $PATH\n" if POSIX else "@echo {} %~f0 %PATH%\r\n"
     for place in ("a", "b", "c"):
         (tmp_path / place).mkdir()
-        executable(f"{place}/tool", f"#!/bin/sh\necho {place} $0 $PATH\n")
+        executable(f"{place}/tool", say.format(place))
     a, b, c = (str(tmp_path / place) for place in "abc")
+    tool = {place: os.path.normcase(os.path.join(tmp_path, place, f"tool{SCRIPT}")) for place in "abc"}
     base = Command("tool").env("PATH", c)
-    assert call(base, "run") == f"c {c}/tool {c}"
-    assert call(base.prefer_local(b).prefer_local(a), "run") == f"b {b}/tool {c}"
-    assert base.prefer_local(a).resolve_program() == f"{a}/tool"
-    assert call(Command(f"{c}/tool").env("PATH", "").prefer_local(a), "run") == f"c {c}/tool"
+    same = os.path.normcase
+    assert same(call(base, "run")) == same(f"c {tool['c']} {c}")
+    assert same(call(base.prefer_local(b).prefer_local(a), "run")) == same(f"b {tool['b']} {c}")
+    assert same(base.prefer_local(a).resolve_program()) == tool["a"]
+    direct = Command(f"{c}/tool").prefer_local(a)
+    assert same(call(direct.env("PATH", ""), "run")).startswith(f"c {tool['c']}")
+    assert same(call(direct.env("PATH", b), "run")) == same(f"c {tool['c']} {b}")
 
 
 def test_the_child_gets_the_program_as_it_was_written_or_arg0(call):
+    if not POSIX:
+        line = "import ctypes; line = ctypes.windll.kernel32.GetCommandLineW; line.restype = ctypes.c_wchar_p; print(line().split()[0].strip(chr(34)))"
+        directory, name = os.path.split(sys.executable)
+        for program in (name, os.path.splitext(name)[0]):
+            assert call(Command(program, ["-c", line]).prefer_local(directory), "run") == program
+        return
     show = "import os; print(open('/proc/self/cmdline', 'rb').read().split(b'\\0')[0].decode())"
     assert call(Command("sh", ["-c", 'tr "\\0" "\\n" < /proc/$$/cmdline | head -n 1']), "run") == "sh"
     assert call(Command(sys.executable, ["-c", show]).arg0("another"), "run") == "another"
-    assert call(Command("/bin/sh", ["-c", "echo $0"]).arg0(""), "run") == ""
+    assert call(Command(SHELL, ["-c", "echo $0"]).arg0(""), "run") == ""
 
 
 def test_a_file_without_permission_to_execute_is_denied(call, executable, tmp_path):
     plain = executable("plain", mode=0o644)
-    for program in (plain, str(tmp_path), "/", "/dev/null"):
+    for program in (plain, str(tmp_path), "/", *(["/dev/null"] if POSIX else [])):
         text = refused(call, Command(program), kind=PermissionDenied)
         assert "denied" in text
         with pytest.raises(PermissionDenied) as caught:
@@ -222,7 +237,7 @@ def test_a_search_goes_on_behind_a_file_that_cannot_be_executed(call, executable
     executable("first/tool", mode=0o644)
     (tmp_path / "first" / "other").mkdir()
     executable("second/tool")
-    path = f"{tmp_path}/first:{tmp_path}/second"
+    path = os.pathsep.join([str(tmp_path / "first"), str(tmp_path / "second")])
     assert call(Command("tool").env("PATH", path), "run") == "ran"
     with pytest.raises((ProcessNotFound, PermissionDenied)):
         call(Command("other").env("PATH", path), "run")
@@ -230,9 +245,10 @@ def test_a_search_goes_on_behind_a_file_that_cannot_be_executed(call, executable
 
 @pytest.mark.parametrize("text", ["", "garbage without a first line", "\x7fELF"], ids=repr)
 def test_a_file_in_no_known_format_is_a_process_error(call, executable, text):
-    refused(call, Command(executable("tool", text)))
+    refused(call, Command(executable("tool", text, ending=EXE)))
 
 
+@pytest.mark.skipif(not POSIX, reason="no first line of a script names its interpreter here")
 def test_a_script_whose_interpreter_is_missing_is_typed(call, executable):
     with pytest.raises(ProcessError) as caught:
         call(Command(executable("tool", "#!/nowhere/interpreter\n")), "run")
@@ -242,7 +258,7 @@ def test_a_script_whose_interpreter_is_missing_is_typed(call, executable):
 # Directories.
 
 
-@pytest.mark.parametrize("cwd", ["/nowhere/at/all", "/bin/sh", "", "/" + "x" * 5000])
+@pytest.mark.parametrize("cwd", ["/nowhere/at/all", SHELL, "", "/" + "x" * 5000])
 def test_a_cwd_that_cannot_be_entered_is_a_plain_process_error(call, cwd, tmp_path):
     command = sh(f": > {tmp_path}/ran").cwd(cwd)
     for verb in VERBS:
@@ -253,6 +269,7 @@ def test_a_cwd_that_cannot_be_entered_is_a_plain_process_error(call, cwd, tmp_pa
 # Too much.
 
 
+@pytest.mark.skipif(not POSIX, reason="an environment has no greatest length here")
 def test_an_environment_that_is_too_long_is_named(call):
     text = refused(call, sh("exit").envs({f"NAME{n}": "x" * 100_000 for n in range(40)}))
     assert "env" in text
@@ -273,6 +290,7 @@ def in_a_child(script, in_child_env, **changes):
     return result.stdout.splitlines()
 
 
+@needs_posix
 @pytest.mark.parametrize("mechanism_name", ["", "process_group"])
 def test_running_out_of_descriptors_at_any_moment_is_a_typed_error_and_leaks_none(in_child_env, mechanism_name):
     script = """
@@ -315,6 +333,7 @@ def test_running_out_of_descriptors_at_any_moment_is_a_typed_error_and_leaks_non
     assert in_a_child(script, in_child_env, **changes) == ["True"] * 4 + ["clean"]
 
 
+@needs_posix
 def test_a_limit_of_processes_is_a_typed_error(in_child_env, tmp_path):
     if os.getuid() != 0:
         pytest.skip("only root can become another user, whose processes are counted alone")
@@ -344,6 +363,7 @@ def test_a_limit_of_processes_is_a_typed_error(in_child_env, tmp_path):
     assert lines == ["ProcessError /bin/sh 11"] * 2 + ["clean"]
 
 
+@needs_posix
 def test_a_privilege_that_we_lack_is_denied(in_child_env):
     if os.getuid() != 0:
         pytest.skip("only root can give its privileges up")
@@ -371,6 +391,7 @@ def test_a_privilege_that_we_lack_is_denied(in_child_env):
 # Attributes.
 
 
+@needs_posix
 def test_attributes_reach_the_child(call):
     if os.getuid() != 0:
         pytest.skip("only root may change all of these")
@@ -383,6 +404,7 @@ def test_attributes_reach_the_child(call):
     assert call(sh("id -G").groups([]).gid(7), "run") == "7"
 
 
+@needs_posix
 def test_setsid_gives_a_session_of_its_own(call, mechanism):
     pid, _, _, _, _, session = call(sh("cat /proc/$$/stat").setsid(), "run").split()[:6]
     assert session == pid
@@ -407,16 +429,24 @@ def test_processors_that_do_not_exist_are_refused(call, cpus):
 # Names that confuse.
 
 
-@pytest.mark.parametrize("name", ["a) R (b", "two words", "new\nline", "é☃", "\udcff\udcfe", "-c", "$(x)", "x" * 200], ids=ascii)
+ONLY_BYTES = pytest.mark.skipif(not POSIX, reason="no file can have such a name here")
+# A program's whole path ends at 260 characters in some Windows.
+NAMES = ["a) R (b", "two words", "é☃", "-c", "$(x)", "100%", "a&b^c", "x" * (200 if POSIX else 120)]
+NAMES += [pytest.param(name, marks=ONLY_BYTES) for name in ("new\nline", "\udcff\udcfe")]
+
+
+@pytest.mark.parametrize("name", NAMES, ids=ascii)
 def test_a_program_of_any_name_runs_is_seen_and_ended(call, executable, name, mechanism):
-    program = executable(name)
-    assert call(Command(program), "run") == "ran"
-    shutil.copy("/bin/sleep", os.fsencode(program))
-    with ProcessGroup(shutdown_grace=0) as group, group.start(Command(program, ["1000"])) as process:
+    assert call(Command(executable(name)), "run") == "ran"
+    program = executable(name, "", ending=EXE)
+    # A program of one file: one that sleeps, or one that reads what nobody writes.
+    shutil.copy(sleep().program if POSIX else os.environ["COMSPEC"], os.fsencode(program))
+    lasting = Command(program, ["1000"]) if POSIX else Command(program).keep_stdin_open()
+    with ProcessGroup(shutdown_grace=0) as group, group.start(lasting) as process:
         (info,) = group.members_info()
-        assert (info.pid, info.ppid, info.exe_name) == (process.pid, os.getpid(), name)
+        assert (info.pid, info.ppid, info.exe_name) == (process.pid, os.getpid(), name + EXE)
     with pytest.raises(NonZeroExit):
-        call(Command(program, ["not-a-number"]), "run")
+        call(Command(program, ["not-a-number"] if POSIX else ["/c", "exit", "3"]), "run")
 
 
 def test_arguments_of_any_bytes_reach_the_child_unchanged(call):

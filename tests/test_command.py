@@ -10,10 +10,11 @@ import shlex
 import types
 
 import pytest
+from programs import SHELL, sh, true
 
 from processkit import Command, ProcessError
 
-SH = "/bin/sh"
+SH = SHELL
 
 # Every builder of this version with arguments that it accepts: api.md §2.2.
 BUILDERS = {
@@ -143,7 +144,7 @@ def test_building_touches_no_file_system():
 
 def test_the_program_is_kept_verbatim_and_a_path_becomes_its_text():
     assert Command("./a/../b").program == "./a/../b"
-    assert Command(pathlib.PurePosixPath("/bin/true")).program == "/bin/true"
+    assert Command(pathlib.PurePosixPath(true().program)).program == true().program
     assert Command("").program == ""
 
 
@@ -555,7 +556,7 @@ def test_the_parent_death_scope_is_the_same_from_the_class_an_instance_and_after
 @pytest.mark.parametrize("verb", ["aoutput", "aoutput_bytes", "arun", "arun_json", "aexit_code", "aprobe", "astart"])
 def test_an_async_verb_without_a_loop_says_so_and_starts_nothing(verb, tmp_path):
     marker = tmp_path / "ran"
-    command = Command(SH, ["-c", f"echo 1; : > {marker}"])
+    command = sh(f"echo 1; : > {marker}")
     with pytest.raises(ProcessError, match="no running asyncio event loop"):
         getattr(command, verb)().send(None)
     assert not marker.exists()
@@ -566,8 +567,8 @@ def test_an_async_verb_that_is_not_awaited_starts_nothing(tmp_path):
     marker = tmp_path / "ran"
 
     async def main():
-        waiting = Command(SH, ["-c", f": > {marker}"]).aoutput()
-        await Command("/bin/true").arun()
+        waiting = sh(f": > {marker}").aoutput()
+        await true().arun()
         waiting.close()
 
     asyncio.run(main())

@@ -4,13 +4,16 @@ import copy
 import inspect
 import json
 import logging
+import multiprocessing
 import os
 import pickle
 import re
 import sys
 import threading
+import time
 
 import pytest
+from programs import POSIX, open_handles, sh, sleep, true
 
 import processkit
 from processkit import (
@@ -39,23 +42,28 @@ from processkit import (
     which,
 )
 
-SLEEP = Command("/bin/sleep", ["1000"])
-
-
-def sh(script):
-    return Command("/bin/sh", ["-c", script])
+SLEEP = sleep(1000)
+# A program that every such system has in its PATH.
+TOOL = "sh" if POSIX else "cmd"
 
 
 # Processes.
+
+
+def started_at(pid, start):
+    """Whether `start` is when `pid` started: what /proc tells, or a FILETIME of just now."""
+    if not POSIX:
+        return abs(start / 1e7 - 11644473600 - time.time()) < 60
+    with open(f"/proc/{pid}/stat") as file:
+        return start == int(file.read().rpartition(")")[2].split()[19])
 
 
 def test_process_info_identifies_a_live_process():
     with SLEEP.start() as process:
         info = process_info(process.pid)
         assert type(info) is MemberInfo
-        assert (info.pid, info.ppid, info.exe_name) == (process.pid, os.getpid(), "sleep")
-        with open(f"/proc/{process.pid}/stat") as file:
-            assert info.start_time == int(file.read().rpartition(")")[2].split()[19])
+        assert (info.pid, info.ppid, info.exe_name) == (process.pid, os.getpid(), os.path.basename(SLEEP.program))
+        assert started_at(process.pid, info.start_time)
         assert process_is_alive(process.pid)
         assert process_is_alive(process.pid, info.start_time)
         assert not process_is_alive(process.pid, info.start_time + 1)
@@ -110,9 +118,10 @@ def test_host_containment_tells_what_a_group_would_use(mechanism):
     assert type(found) is HostContainment
     assert repr(found).startswith("HostContainment(")
     assert found == host_containment()
-    assert (found.mechanism, found.soft_stop_scope, found.version) == (mechanism, "whole_tree", processkit.__version__)
-    assert found.launcher in ("clone3", "clone", "fork")
-    assert found.guardian in ("python", "sh", "none")
+    assert (found.mechanism, found.version) == (mechanism, processkit.__version__)
+    assert found.soft_stop_scope == ("whole_tree" if POSIX else "opt_in_members")
+    assert found.launcher in (("clone3", "clone", "fork") if POSIX else ("CreateProcessW",))
+    assert found.guardian in (("python", "sh", "none") if POSIX else ("none",))
     scope = Command.kill_on_parent_death_scope()
     assert found.parent_death_cleanup == {"unsupported": "none"}.get(scope, scope)
     with ProcessGroup() as group:
@@ -124,33 +133,36 @@ def child_python(script, in_child_env, *options):
 
 
 def test_asking_starts_nothing_and_makes_nothing(in_child_env):
-    script = """
-        import os, threading
+    # On Windows a lock of an old interpreter is a handle, and a module has some.
+    script = f"""
+        import ctypes, os, threading
         import processkit
-        before = sorted(os.listdir("/proc/self/fd"))
+        {"" if POSIX else "import processkit._os"}
+        open_handles()
+        before = open_handles()
         said = processkit.host_containment()
-        processkit.which("sh")
-        processkit.process_info(1)
+        processkit.which({TOOL!r})
+        processkit.process_info({os.getpid()})
         processkit.Command.kill_on_parent_death_scope()
-        assert sorted(os.listdir("/proc/self/fd")) == before
+        assert open_handles() == before
         assert threading.active_count() == 1
         with processkit.ProcessGroup() as group:
             assert group.mechanism == said.mechanism
         print("same")
     """
-    result = child_python(script, in_child_env, "-W", "error")
+    result = child_python(inspect.getsource(open_handles) + inspect.cleandoc(script), in_child_env, "-W", "error")
     assert (result.stdout, result.stderr) == ("same", "")
 
 
 def test_which_is_the_lookup_of_a_command(monkeypatch, tmp_path):
-    assert which("sh") == Command("sh").resolve_program()
-    assert os.path.isabs(which("sh"))
+    assert which(TOOL) == Command(TOOL).resolve_program()
+    assert os.path.isabs(which(TOOL))
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ProcessNotFound) as caught:
-        which("sh")
-    assert (caught.value.program, caught.value.searched) == ("sh", str(tmp_path))
+        which(TOOL)
+    assert (caught.value.program, caught.value.searched) == (TOOL, str(tmp_path))
     with pytest.raises(TypeError):
-        which(b"sh")
+        which(TOOL.encode())
 
 
 # Values.
@@ -189,6 +201,8 @@ if __name__ == "__main__":
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 def test_values_go_to_another_process_and_back(method, in_child_env, tmp_path):
+    if method not in multiprocessing.get_all_start_methods():
+        pytest.skip(f"multiprocessing does not start processes by {method} here")
     (tmp_path / "main.py").write_text(POOL)
     (tmp_path / "values").write_bytes(pickle.dumps([pickle.dumps(value) for value in values()]))
     words = ["-W", "ignore::DeprecationWarning", str(tmp_path / "main.py"), method, str(tmp_path / "values")]
@@ -339,17 +353,15 @@ def records():
 
 def test_a_run_is_logged_with_fields_and_without_secrets(records, tmp_path):
     kept, logger = records
-    command = (
-        Command("/bin/sh", ["-c", "echo secret-output", "secret-arg"]).env("NAME", "secret-value").cwd(tmp_path).logger(logger)
-    )
+    command = sh("echo secret-output", "secret-arg").env("NAME", "secret-value").cwd(tmp_path).logger(logger)
     result = command.output()
     assert [record.levelno for record in kept] == [logging.DEBUG, logging.DEBUG]
     spawned, exited = kept
     assert spawned.getMessage().startswith("child spawned")
-    assert (spawned.program, spawned.pid, spawned.mechanism) == ("/bin/sh", result.pid, result.mechanism)
+    assert (spawned.program, spawned.pid, spawned.mechanism) == (command.program, result.pid, result.mechanism)
     assert f"pid={result.pid}" in spawned.getMessage()
     assert exited.getMessage().startswith("process exited")
-    assert (exited.program, exited.elapsed_ms >= 0) == ("/bin/sh", True)
+    assert (exited.program, exited.elapsed_ms >= 0) == (command.program, True)
     text = json.dumps([vars(record) for record in kept], default=str)
     assert "secret" not in text
     assert str(tmp_path) not in text
@@ -360,7 +372,7 @@ def test_a_timeout_is_a_warning(records):
     SLEEP.timeout(0.1).logger(logger).output()
     (warning,) = [record for record in kept if record.levelno == logging.WARNING]
     assert warning.getMessage().startswith("timeout elapsed")
-    assert (warning.program, warning.timeout_ms) == ("/bin/sleep", 100)
+    assert (warning.program, warning.timeout_ms) == (sleep().program, 100)
 
 
 def test_a_group_logs_for_its_members_and_its_end(records, mechanism):
@@ -392,7 +404,8 @@ def test_without_a_logger_records_go_to_processkits_own(caplog):
 
 
 def test_logging_is_not_imported_for_a_program_that_did_not(in_child_env):
-    script = "import sys, processkit; processkit.Command('/bin/true').output(); print('logging' in sys.modules)"
+    run = f"processkit.Command({true().program!r}, {true().arguments!r}).output()"
+    script = f"import sys, processkit; {run}; print('logging' in sys.modules)"
     assert child_python(script, in_child_env).stdout == "False"
 
 

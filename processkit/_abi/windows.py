@@ -86,10 +86,12 @@ ERROR_HANDLE_EOF = 38
 ERROR_NOT_SUPPORTED = 50
 ERROR_INVALID_PARAMETER = 87
 ERROR_BROKEN_PIPE = 109
+ERROR_SEM_TIMEOUT = 121
 ERROR_INVALID_NAME = 123
 ERROR_BAD_EXE_FORMAT = 193
 ERROR_FILENAME_EXCED_RANGE = 206
 ERROR_EXE_MACHINE_TYPE_MISMATCH = 216
+ERROR_PIPE_BUSY = 231
 ERROR_NO_DATA = 232
 ERROR_MORE_DATA = 234
 WAIT_TIMEOUT = 258
@@ -503,6 +505,10 @@ def PeekNamedPipe(
     hNamedPipe: HANDLE, lpBuffer: LPVOID, nBufferSize: DWORD, lpBytesRead: LPDWORD, lpTotalBytesAvail: LPDWORD,
     lpBytesLeftThisMessage: LPDWORD,
 ) -> BOOL: ...  # fmt: skip
+
+
+@kernel32.prototype(fails=zero)
+def WaitNamedPipeW(lpNamedPipeName: LPCWSTR, nTimeOut: DWORD) -> BOOL: ...
 
 
 # <psapi.h>

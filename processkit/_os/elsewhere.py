@@ -114,6 +114,10 @@ def refused(plan: Plan) -> str | None:
     return None
 
 
+def named_pipe_exists(name: str) -> bool:
+    _refuse()
+
+
 def dies_with_owner() -> bool:
     return False
 

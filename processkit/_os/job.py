@@ -11,7 +11,7 @@ import time
 from .._abi import windows
 from .._abi.foreign import ALL_BITS, address, bytes_at, last_error, memory, reference, size_of, windows_error
 from .winhandles import SLICE, Handles, close, milliseconds
-from .winidentity import identify
+from .winidentity import program_of
 
 if sys.platform != "win32":
     raise ImportError("this room is for Windows")
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 #: What a job is terminated with: 128 + SIGKILL, as a shell tells it. A member that ended so after we killed was killed by us.
 KILLED = 137
 SIGTERM, SIGKILL = 15, 9
+CONSOLE_HOST = "conhost.exe"
 #: Completion key of what a job reports; streams use their numbers.
 JOB = 8
 KILL_PATIENCE = 10.0
@@ -69,14 +70,6 @@ class Port:
         handle, self.handle = self.handle, 0
         if handle:
             close(handle)
-
-
-def _is_console_host(pid: int) -> bool:
-    try:
-        found = identify(pid)
-    except OSError:
-        return False
-    return found is None or found.name == "conhost.exe"
 
 
 class LimitNotTaken(Exception):
@@ -164,7 +157,13 @@ class Job:
         self._graceful.add(pid)
 
     def members(self) -> list[int]:
-        """Pids of the live members, in nested jobs too."""
+        """Pids of the live members, in nested jobs too.
+
+        Not those that host a console for one: nobody asked for them, and they end by themselves a moment after their program.
+        """
+        return [pid for pid in self._everybody() if program_of(pid) != CONSOLE_HOST]
+
+    def _everybody(self) -> list[int]:
         if not self.handle:
             return []
         room = 64
@@ -184,8 +183,8 @@ class Job:
             return sorted(int.from_bytes(listed[at : at + word], sys.byteorder) for at in range(0, len(listed), word))
 
     def strays(self) -> int:
-        """How many live members there are; the system's own host of a console outlives its program by a moment."""
-        return sum(not _is_console_host(pid) for pid in self.members())
+        """How many live members there are."""
+        return len(self.members())
 
     def accounting(self) -> Any:
         """JOBOBJECT_BASIC_ACCOUNTING_INFORMATION"""
@@ -199,13 +198,13 @@ class Job:
         except OSError:
             return None
 
-    def peak_memory(self) -> int:
-        """Most bytes that all members together had committed."""
-        return int(self._limits().PeakJobMemoryUsed)
+    def peak_memory(self) -> int | None:
+        """Most bytes that all members together had committed; None where the system does not count."""
+        return int(self._limits().PeakJobMemoryUsed) or None
 
     def empty(self) -> bool:
         """Whether no live member is left."""
-        return self.handle == 0 or int(self.accounting().ActiveProcesses) == 0
+        return self.handle == 0 or int(self.accounting().ActiveProcesses) == 0 or not self.members()
 
     def ask(self, signal: int) -> int:  # noqa: ARG002
         """CTRL_BREAK to the members that lead a console group; the others cannot be asked."""
@@ -279,11 +278,15 @@ class Job:
                     except OSError:
                         continue  # it has ended since
 
-    def close(self) -> None:
-        """Close the job, which kills what is left unless it was let go, and its port. Idempotent."""
+    def end(self) -> None:
+        """Close the job, which kills what is left unless it was let go; who waits at the port still hears of it. Idempotent."""
         handle, self.handle = self.handle, 0
+        if handle:
+            close(handle)
+
+    def close(self) -> None:
+        """Close the job and its port. Idempotent."""
         try:
-            if handle:
-                close(handle)
+            self.end()
         finally:
             self.port.close()

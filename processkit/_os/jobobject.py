@@ -153,7 +153,7 @@ class GroupContainer:
     def usage(self) -> Usage:
         """What the system accounted to the job, its dead members included."""
         counted = self.tree.accounting()
-        usage = Usage(int(counted.ActiveProcesses))
+        usage = Usage(len(self.tree.members()))
         usage.cpu_seconds = (int(counted.TotalUserTime) + int(counted.TotalKernelTime)) / 1e7
         usage.peak_memory = self.tree.peak_memory()
         counters = self.tree.input_output()
@@ -167,7 +167,8 @@ class GroupContainer:
             if self._closed:
                 return
             self._closed = self._sealed = True
-        jobs: list[Job] = [*self.tree.parts, self.tree]
+        parts = self.tree.parts
+        jobs: list[Job] = [*parts, self.tree]
         try:
             if leave:
                 for job in jobs:
@@ -178,8 +179,9 @@ class GroupContainer:
                 self.tree.wait_empty()
         finally:
             self.tree.parts = []
-            for job in jobs:
-                job.close()
+            for part in parts:
+                part.end()  # its port is closed with the handle of its child
+            self.tree.close()
         reap_ended()
 
 
@@ -209,9 +211,10 @@ class MemberJob(Job):
     __slots__ = ()
 
     def release(self, pid: int) -> int:
-        """Close the job if nobody is left in it; else the group does, which kills them."""
+        """Close the port, and the job if nobody is left in it; else the group does that, which kills them."""
+        self.port.close()
         if self.empty():
-            self.close()
+            self.end()
         return super().release(pid)
 
 

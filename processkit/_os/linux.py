@@ -129,6 +129,11 @@ def refused(plan: Plan) -> str | None:  # noqa: ARG001
     return None
 
 
+def named_pipe_exists(name: str) -> bool:
+    """NotImplementedError: only Windows has such pipes."""
+    raise NotImplementedError(f"there are no named pipes of Windows here: {name}")
+
+
 def dies_with_owner() -> bool:
     """Whether all that is contained ends with this process, however that ends."""
     return guardian_kind() != "none"

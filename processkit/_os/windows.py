@@ -75,6 +75,19 @@ def refused(plan: Plan) -> str | None:
     return next((name for name, is_asked in asked.items() if is_asked), None)
 
 
+def named_pipe_exists(name: str) -> bool:
+    """Whether there is such a pipe, busy or not; OSError for a name that is none. WaitNamedPipeW"""
+    try:
+        windows.WaitNamedPipeW(name, 1)
+    except OSError as error:
+        if error.winerror in (windows.ERROR_SEM_TIMEOUT, windows.ERROR_PIPE_BUSY):
+            return True
+        if error.winerror == windows.ERROR_FILE_NOT_FOUND:
+            return False
+        raise
+    return True
+
+
 def dies_with_owner() -> bool:
     """The system closes the handles of our jobs, and with them goes what is in them."""
     return True

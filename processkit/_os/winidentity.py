@@ -71,6 +71,16 @@ def _program_name(process: int) -> str | None:
     return str(ntpath.basename(name.value))
 
 
+def program_of(pid: int) -> str | None:
+    """Base name of the program that `pid` runs; None where that cannot be seen."""
+    try:
+        process = windows.OpenProcess(windows.PROCESS_QUERY_LIMITED_INFORMATION, False, pid)
+    except OSError:
+        return None
+    with Handles() as owned:
+        return _program_name(owned.own(process))
+
+
 def _parent(pid: int) -> int | None:
     """From a snapshot of all processes: nothing tells it of one alone without an undocumented call."""
     entry = windows.PROCESSENTRY32W()

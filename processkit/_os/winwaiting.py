@@ -146,7 +146,8 @@ class Waiter:
         self._tree = child.tree
         self._ended = False
         self._closed = False
-        self._looked = time.monotonic()
+        # Never: what has happened is told before what the clock says, so the first wait begins with a look.
+        self._looked = -LOOK
         self._transfers: dict[int, Transfer] = {}
         for what in (STDIN, STDOUT, STDERR):
             handle = child.stream(what)
@@ -184,6 +185,10 @@ class Waiter:
 
     def wait(self, seconds: float | None, report: Report, slice_: float = SLICE) -> None:
         """Block for at most `seconds`, and never so long that Ctrl+C were not heard; report what happened."""
+        now = time.monotonic()
+        if not self._ended and now - self._looked > LOOK:
+            self._looked = now
+            self._look(report)
         if self._begin(report):
             return
         left = slice_ if seconds is None else min(seconds, slice_)
@@ -191,10 +196,6 @@ class Waiter:
         while found is not None and not self._closed:
             self._told(report, *found)
             found = self._tree.port.take(0.0)
-        now = time.monotonic()
-        if not self._ended and now - self._looked > LOOK:
-            self._looked = now
-            self._look(report)
 
     def _begin(self, report: Report) -> bool:
         """Begin every transfer that is not under way; whether one of them was at its end, which is reported."""
@@ -265,7 +266,7 @@ class LoopWaiter:
     def __init__(self, loop: AbstractEventLoop, child: Child, feed: Feed | None, report: Report) -> None:
         proactor = getattr(loop, "_proactor", None)
         self._how: _OnProactor | _OnThread
-        self._how = _OnThread(loop, child, feed, report) if proactor is None else _OnProactor(proactor, child, feed, report)
+        self._how = _OnThread(loop, child, feed, report) if proactor is None else _OnProactor(loop, child, feed, report)
 
     def watch_tree(self) -> bool:
         """False: nothing tells a loop."""
@@ -302,14 +303,18 @@ class _OnProactor:
 
     __slots__ = ("_child", "_feed", "_proactor", "_report", "_under_way")
 
-    def __init__(self, proactor: Any, child: Child, feed: Feed | None, report: Report) -> None:
+    def __init__(self, loop: Any, child: Child, feed: Feed | None, report: Report) -> None:
+        proactor = loop._proactor
         self._proactor = proactor
         self._child = child
         self._feed = feed
         self._report = report
         # what → (the pipe, the loop's future)
         self._under_way: dict[int, tuple[_Pipe | None, Any]] = {}
-        self._start(ENDED, None, proactor.wait_for_handle(child.ended))
+        if child.status() is None:
+            self._start(ENDED, None, proactor.wait_for_handle(child.ended))
+        else:
+            loop.call_soon(report, ENDED, b"")  # before any timer: a child that ended in time did not time out
         for what in (STDOUT, STDERR):
             if child.stream(what) >= 0:
                 self._read(what, _Pipe(child.stream(what)))

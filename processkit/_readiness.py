@@ -1,0 +1,302 @@
+"""Waiting until something is there: api.md §17. Nothing here touches a process; a deadline is a `WaitTimeout`."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import math
+import os
+
+from ._errors import ProcessError, WaitTimeout, unsupported
+from ._validate import path_text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Container
+    from typing import Any, Callable, TypeVar, Union
+
+    from ._group import ProcessGroup, ProcessGroupStats
+    from ._types import StrPath
+
+    T = TypeVar("T")
+    Status = Union[Container[int], Callable[[int], object], None]
+
+DEFAULT_INTERVAL = 0.05
+#: However short the whole wait is, its first attempt has this long, or one interval.
+FIRST_WINDOW = 0.05
+MOST_STATUS_LINE = 65536
+
+
+def _number(value: object, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number of seconds, not {type(value).__name__}")
+    if math.isnan(value):
+        raise ValueError(f"{name} must not be NaN")
+    return float(value)
+
+
+def check_timeout(timeout: object, name: str = "timeout") -> float:
+    """Seconds, 0 or more."""
+    seconds = _number(timeout, name)
+    if seconds < 0:
+        raise ValueError(f"{name} must not be negative, not {seconds}")
+    return seconds
+
+
+def check_interval(interval: object) -> float:
+    """Seconds, more than 0."""
+    if isinstance(interval, (int, float)) and not interval > 0:
+        raise ValueError(f"interval must be positive, not {interval}")
+    return _number(interval, "interval")
+
+
+class _Clock:
+    """A deadline on the running loop's clock."""
+
+    def __init__(self, timeout: float) -> None:
+        self.timeout = timeout
+        self._loop = asyncio.get_running_loop()
+        self._deadline = self._loop.time() + timeout
+
+    @property
+    def left(self) -> float:
+        """Seconds until the deadline, at least 0."""
+        return max(0.0, self._deadline - self._loop.time())
+
+    async def pause(self, interval: float) -> bool:
+        """Sleep for an interval, or what is left; False when nothing is."""
+        left = self.left
+        if left <= 0:
+            return False
+        await asyncio.sleep(min(interval, left))
+        return True
+
+
+async def _within(awaitable: Awaitable[T], seconds: float, discard: Callable[[T], None] | None = None) -> asyncio.Future[T]:
+    """The awaitable as a future that is done, or was cancelled after `seconds`; one of the caller's is left alone.
+
+    A result that comes in the same moment counts. Whatever happens, nothing of ours runs on; when the caller is cancelled
+    meanwhile, `discard` gets what had come of it.
+    """
+    theirs = asyncio.isfuture(awaitable)
+    future: asyncio.Future[T] = asyncio.ensure_future(awaitable)
+    try:
+        await asyncio.wait({future}, timeout=seconds)
+        if not future.done() and not theirs:
+            future.cancel()
+            await asyncio.wait({future})
+    except asyncio.CancelledError:
+        if not theirs:
+            future.cancel()
+            await asyncio.wait({future})
+            if not future.cancelled() and future.exception() is None and discard is not None:
+                discard(future.result())
+        raise
+    return future
+
+
+async def wait_until(predicate: Callable[[], object], *, timeout: float, interval: float = DEFAULT_INTERVAL) -> None:
+    """Return once `predicate()` is true; it may return an awaitable. WaitTimeout after `timeout`."""
+    clock, every = _Clock(check_timeout(timeout)), check_interval(interval)
+    while True:
+        value = predicate()
+        if inspect.isawaitable(value):
+            future = await _within(value, clock.left)
+            value = future.done() and not future.cancelled() and future.result()
+        if value:
+            return
+        if not await clock.pause(every):
+            raise WaitTimeout(f"condition not met within {timeout} s", timeout_seconds=timeout)
+
+
+async def wait_for_path(path: StrPath, *, timeout: float, interval: float = DEFAULT_INTERVAL) -> None:
+    """Return once `path` exists."""
+    text = path_text(path, "path")
+    clock, every = _Clock(check_timeout(timeout)), check_interval(interval)
+    while not os.path.exists(text):  # noqa: ASYNC240 (a stat(2) is no wait)
+        if not await clock.pause(every):
+            raise WaitTimeout(f"{text} did not appear within {timeout} s", timeout_seconds=timeout, path=path)
+
+
+async def _probe(
+    attempt: Callable[[], Awaitable[Any]], clock: _Clock, interval: float, discard: Callable[[Any], None]
+) -> BaseException | None:
+    """None once an attempt has succeeded, else the last one's error at the deadline."""
+    window = max(clock.left, min(interval, FIRST_WINDOW))
+    last: BaseException | None = None
+    while True:
+        future = await _within(attempt(), window, discard)
+        if not future.cancelled():
+            error = future.exception()
+            if error is None:
+                discard(future.result())
+                return None
+            if not isinstance(error, (OSError, ProcessError)):
+                raise error
+            last = error
+        if not await clock.pause(interval):
+            return last or TimeoutError("no attempt came to an end in time")
+        window = max(clock.left, 0.001)
+
+
+def _close(streams: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None:
+    streams[1].close()
+
+
+async def wait_for_port(host: str, port: int, *, timeout: float, interval: float = DEFAULT_INTERVAL) -> None:
+    """Return once a TCP connection to it succeeds; it is closed at once."""
+    clock, every = _Clock(check_timeout(timeout)), check_interval(interval)
+    last = await _probe(lambda: asyncio.open_connection(host, port), clock, every, _close)
+    if last is not None:
+        text = f"{host}:{port} did not accept a connection within {timeout} s"
+        raise WaitTimeout(text, timeout_seconds=timeout, host=host, port=port) from last
+
+
+async def wait_for_unix_socket(path: StrPath, *, timeout: float, interval: float = DEFAULT_INTERVAL) -> None:
+    """Return once a connection to the Unix socket succeeds; it is closed at once."""
+    connect = getattr(asyncio, "open_unix_connection", None)
+    if connect is None:
+        raise unsupported("wait_for_unix_socket", "there are no Unix sockets")
+    text = path_text(path, "path")
+    clock, every = _Clock(check_timeout(timeout)), check_interval(interval)
+    last = await _probe(lambda: connect(text), clock, every, _close)
+    if last is not None:
+        raise WaitTimeout(f"{text} did not accept a connection within {timeout} s", timeout_seconds=timeout, path=path) from last
+
+
+async def wait_for_named_pipe(name: str, *, timeout: float, interval: float = DEFAULT_INTERVAL) -> None:
+    """Windows: return once the named pipe exists, busy or not; nothing connects to it."""
+    from ._os import named_pipe_exists
+
+    try:
+        named_pipe_exists("")
+    except NotImplementedError as error:
+        raise unsupported("wait_for_named_pipe", str(error)) from None
+    except OSError:
+        pass
+    clock, every = _Clock(check_timeout(timeout)), check_interval(interval)
+    last: BaseException | None = None
+    while True:
+        try:
+            if named_pipe_exists(name):
+                return
+            last = FileNotFoundError(2, f"there is no pipe {name}")
+        except OSError as error:
+            last = error
+        if not await clock.pause(every):
+            raise WaitTimeout(f"{name} did not appear within {timeout} s", timeout_seconds=timeout, path=name) from last
+
+
+async def wait_for_http(
+    host: str,
+    port: int,
+    path: str = "/",
+    *,
+    timeout: float,
+    interval: float = DEFAULT_INTERVAL,
+    expected_status: Status = None,
+) -> None:
+    """Return once GET `path` is answered with an accepted status: any 2xx, or what `expected_status` holds or says."""
+    _check_text(host, "host")
+    _check_text(path, "path")
+    clock, every = _Clock(check_timeout(timeout)), check_interval(interval)
+    address = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    request = f"GET {path} HTTP/1.1\r\nHost: {host_header(address, port)}\r\nConnection: close\r\n\r\n".encode("latin-1")
+
+    async def ask() -> None:
+        """One request."""
+        reader, writer = await asyncio.open_connection(address, port)
+        try:
+            writer.write(request)
+            await writer.drain()
+            _accept(await _status_line(reader), expected_status)
+        finally:
+            writer.close()
+
+    last = await _probe(ask, clock, every, lambda _: None)
+    if last is not None:
+        text = f"http://{host_header(address, port)}{path} was not answered as expected within {timeout} s"
+        raise WaitTimeout(text, timeout_seconds=timeout, host=host, port=port, path=path) from last
+
+
+def host_header(address: str, port: int) -> str:
+    """What the Host header says: an IPv6 literal in brackets, its zone escaped. RFC 9110, RFC 6874"""
+    return f"[{address.replace('%', '%25')}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def _check_text(text: object, name: str) -> None:
+    if not isinstance(text, str):
+        raise TypeError(f"{name} must be a str, not {type(text).__name__}")
+    if any(mark <= " " or "\x7f" <= mark <= "\xa0" or (name == "host" and mark.isspace()) for mark in text):
+        raise ValueError(f"{name} must not hold whitespace or control characters")
+    try:
+        text.encode("latin-1")
+    except UnicodeEncodeError:
+        raise ValueError(f"{name} must be latin-1 text") from None
+
+
+async def _status_line(reader: asyncio.StreamReader) -> bytes:
+    try:
+        line = await reader.readline()
+    except ValueError:
+        raise _answer("the status line has no end", None) from None
+    if not line:
+        raise ConnectionResetError("the connection was closed before an answer came")
+    return line
+
+
+def _accept(line: bytes, expected: Status) -> None:
+    """Raise unless the status is one that was asked for."""
+    words = line.split(None, 2)
+    token = words[1] if len(words) > 1 and words[0].startswith(b"HTTP/") else b""
+    if len(token) != 3 or not token.isdigit():
+        raise _answer("the status is not exactly three ASCII digits", None)
+    status = int(token)
+    if expected is None:
+        accepted = 200 <= status < 300
+    elif callable(expected):
+        accepted = bool(expected(status))
+    else:
+        accepted = status in expected
+    if not accepted:
+        raise _answer(f"the status is {status}", status)
+
+
+def _answer(text: str, status: int | None) -> ProcessError:
+    error: Any = ProcessError(text)
+    error.status = status
+    return error  # type: ignore[no-any-return]
+
+
+async def wait_for_line(lines: AsyncIterator[T], predicate: str | Callable[[T], object], *, timeout: float) -> T:
+    """The first item that matches: that contains `predicate`, or that it is true of. ProcessError when the items end before."""
+    clock = _Clock(check_timeout(timeout))
+    if not isinstance(predicate, str) and not callable(predicate):
+        raise TypeError(f"predicate must be a str or callable, not {type(predicate).__name__}")
+    iterator = lines.__aiter__()
+
+    async def following() -> tuple[T] | None:
+        """The next item, None at the end."""
+        try:
+            return (await iterator.__anext__(),)
+        except StopAsyncIteration:
+            return None
+
+    while True:
+        future = await _within(following(), clock.left)
+        if future.cancelled():
+            raise WaitTimeout(f"no matching line within {timeout} s", timeout_seconds=timeout)
+        found = future.result()
+        if found is None:
+            raise ProcessError("the stream ended before a matching line")
+        item = found[0]
+        if predicate in item if isinstance(predicate, str) and isinstance(item, str) else callable(predicate) and predicate(item):
+            return item
+
+
+async def sample_stats(group: ProcessGroup, every: float) -> AsyncIterator[ProcessGroupStats]:
+    """`group.stats()` now, and then each `every` seconds for ever."""
+    pause = check_timeout(every, "every")
+    while True:
+        yield group.stats()
+        await asyncio.sleep(pause)
