@@ -6,6 +6,7 @@ itself after a minute, so that a bug leaves nothing for good.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -15,6 +16,7 @@ import time
 
 import pytest
 
+from processkit._os import spawning
 from processkit._os.home import usable_base, why_unusable
 from processkit._os.procfs import pid_namespace, read_stat, start_time
 
@@ -26,6 +28,17 @@ MECHANISMS = [
 ]
 each_mechanism = pytest.mark.parametrize("mechanism", MECHANISMS)
 on_cgroups = pytest.mark.parametrize("mechanism", MECHANISMS[:1])
+SIGNALS = {
+    "is killed": signal.SIGKILL,
+    "is terminated": signal.SIGTERM,
+    "is interrupted": signal.SIGINT,
+    "has a segmentation fault": signal.SIGSEGV,
+}
+ENDS_OF_ITS_OWN = ("exits at once", "aborts", "raises", "becomes another program")
+# What leaves its group, and what does not listen.
+LOOSE = ("setsid", "stubborn")
+#: Seconds within which an owner is killed that starts children without end: a few dozen of them.
+BUSY = 0.12
 
 # The tree: its first process and one process of each kind, each of which reports over the fifo when it is what it is to be.
 TREE = r"""
@@ -189,6 +202,24 @@ class signals_as_from_a_terminal:
             signal.signal(number, signal.SIG_IGN)
 
 
+@contextlib.contextmanager
+def interrupted_starts(monkeypatch, when_it_runs):
+    """Every start is interrupted when the child's program runs already and `when_it_runs` has returned."""
+    real = spawning.launcher()
+
+    class Interrupted:
+        name = real.name
+
+        def launch(self, script, launched) -> None:
+            real.launch(script, launched)
+            when_it_runs()
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(spawning, "launcher", Interrupted)
+        yield
+
+
 class Owner:
     """A running owner program, its fifo, and what is to be asked about it."""
 
@@ -228,6 +259,13 @@ class Owner:
     def tree_words(self, *kinds: str) -> list[str]:
         """Arguments of an interpreter that becomes the tree."""
         return [self.tree, self.fifo, *kinds]
+
+    def busy_words(self) -> tuple[list[str], list[str]]:
+        """Commands that start a process below themselves: one that stays, one that ends at once."""
+        return (
+            ["/bin/sh", "-c", "/bin/sleep 60 & exec /bin/sleep 60"],
+            ["/bin/sh", "-c", "/bin/sleep 60 & exec /bin/true"],
+        )
 
     def wait_for(self, *kinds: str) -> dict[str, int]:
         """Wait until each of `kinds` has reported; kind → pid."""
@@ -274,6 +312,10 @@ class Owner:
         """SIGKILL the owner and wait for it."""
         self.process.kill()
         self.process.wait(20)
+
+    def survivors(self, token: str) -> dict[int, str]:
+        """Who is left of all that the test has started: pid → name."""
+        return carriers(token)
 
     def assert_gone(self, token: str, allowed=(), spare=(), home=True) -> None:
         """Nobody is left but those named in `allowed`, which are killed here, and the pids in `spare`; nor is a home."""

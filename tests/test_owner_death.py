@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
-import signal
 import sys
 import time
 
@@ -14,16 +14,22 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 if HERE not in sys.path:
     sys.path.insert(0, HERE)
 
-from owners import Owner, carriers, each_mechanism, homes_of, wait_until  # noqa: E402
+if os.name == "posix":
+    import owners
+else:
+    import owners_windows as owners
 
 import processkit  # noqa: E402
-from processkit._os import spawning  # noqa: E402
+
+each_mechanism, homes_of, wait_until = owners.each_mechanism, owners.homes_of, owners.wait_until
 
 # An owner: starts TREE in one of the ways, waits for a line on stdin, and goes in one of the ways.
 OWNER = r"""
-import asyncio, os, resource, signal, sys, threading
+import asyncio, os, signal, sys, threading
 how, end, *tree = sys.argv[1:]
-resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+if os.name == "posix":
+    import resource
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import processkit
@@ -36,6 +42,11 @@ def go():
         os.abort()
     if end == "becomes another program":
         os.execv("/bin/sleep", ["sleep", "60"])
+    if end == "raises":
+        if threading.current_thread() is threading.main_thread():
+            raise RuntimeError("on purpose")
+        # In the middle of what the main thread does.
+        os.kill(os.getpid(), signal.SIGINT) if os.name == "posix" else signal.raise_signal(signal.SIGINT)
 
 command = processkit.Command(sys.executable, tree)
 
@@ -59,6 +70,11 @@ elif how == "thread":
 elif how == "output":
     threading.Thread(target=go, daemon=True).start()
     command.output()
+elif how == "command line":
+    threading.Thread(target=go, daemon=True).start()
+    sys.argv[1:] = ["run", "--", sys.executable, *tree]
+    from processkit._cli import main_and_exit
+    main_and_exit()
 elif end == "returns":
     asyncio.run(beside())
 else:
@@ -70,7 +86,7 @@ else:
 @pytest.fixture
 def owner(tmp_path, mechanism, token):
     """An owner that uses `mechanism`, not yet begun."""
-    one = Owner(tmp_path, mechanism)
+    one = owners.Owner(tmp_path, mechanism)
     yield one
     one.clear(token)
 
@@ -79,18 +95,16 @@ def escapees(mechanism: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """(kinds of children to try, names of those that a mechanism cannot hold)."""
     if mechanism == "cgroup_v2":
         return ("plain", "setsid", "daemon", "stubborn", "forker", "hopper"), ()
+    if mechanism == "job_object":
+        return owners.KINDS, ()
     return ("plain", "setsid", "daemon", "stubborn", "forker"), ("k-daemon",)
 
 
-SIGNALS = {
-    "is killed": signal.SIGKILL,
-    "is terminated": signal.SIGTERM,
-    "is interrupted": signal.SIGINT,
-    "has a segmentation fault": signal.SIGSEGV,
-}
-ENDS = [*SIGNALS, "exits at once", "aborts", "becomes another program"]
+SIGNALS = owners.SIGNALS
+ENDS = [*SIGNALS, *owners.ENDS_OF_ITS_OWN]
 WAYS = [(how, end) for how in ("group", "private tree", "output", "async") for end in ENDS]
 WAYS += [(how, "returns") for how in ("group", "private tree", "async", "thread")] + [("thread", "is killed")]
+WAYS += [("command line", end) for end in ("is killed", "exits at once", "aborts", "raises")]
 
 
 @each_mechanism
@@ -114,25 +128,39 @@ def test_whatever_an_owner_started_dies_with_it(owner, mechanism, token, how, en
 
 
 @each_mechanism
-@pytest.mark.parametrize("end", ["is killed", "has a segmentation fault"])
+@pytest.mark.parametrize("end", [end for end in ("is killed", "has a segmentation fault") if end in SIGNALS])
 def test_whatever_the_command_line_started_dies_with_it(owner, mechanism, token, end):
     kinds, escaping = escapees(mechanism)
-    tree = [sys.executable, *owner.tree_words(*kinds)]
-    process = owner.begin_command(
-        "/bin/sh", "-c", 'ulimit -c 0; exec "$@"', "sh", sys.executable, "-m", "processkit", "run", "--", *tree
-    )
+    command = [sys.executable, "-m", "processkit", "run", "--", sys.executable, *owner.tree_words(*kinds)]
+    if os.name == "posix":
+        command = ["/bin/sh", "-c", 'ulimit -c 0; exec "$@"', "sh", *command]
+    process = owner.begin_command(*command)
     owner.wait_for("first", *kinds)
     process.send_signal(SIGNALS[end])
     process.wait(20)
     owner.assert_gone(token, escaping)
 
 
+@each_mechanism
+@pytest.mark.parametrize("how", ["group", "private tree", "output", "async", "command line"])
+def test_a_child_in_a_console_of_its_own_dies_with_its_owner(owner, mechanism, token, how):
+    if os.name == "posix":
+        pytest.skip("this system has no consoles that a program opens for itself")
+    if not owners.opens_consoles:
+        pytest.skip("no window, and so no console, can be opened here")
+    owner.begin(OWNER, how, "is killed", *owner.tree_words("new console"))
+    owner.wait_for("first", "new console")
+    owner.kill_and_reap()
+    owner.assert_gone(token)
+
+
 SPAWNING = r"""
-import sys, threading
+import json, sys, threading
 import processkit
-how = sys.argv[1]
-command = processkit.Command("/bin/sh", ["-c", "/bin/sleep 60 & exec /bin/sleep 60"])
-quick = processkit.Command("/bin/sh", ["-c", "/bin/sleep 60 & exec /bin/true"]).stdout("null").stderr("null")
+how, *words = sys.argv[1:]
+stays, ends = map(json.loads, words)
+command = processkit.Command(stays[0], stays[1:])
+quick = processkit.Command(ends[0], ends[1:]).stdout("null").stderr("null")
 
 def groups():
     while True:
@@ -164,8 +192,9 @@ loops[0]()
 @pytest.mark.parametrize("how", ["groups", "private trees", "verbs", "threads"])
 @pytest.mark.parametrize("seed", range(4), ids="seed{}".format)
 def test_an_owner_killed_at_any_moment_of_its_spawns_leaves_nothing(owner, mechanism, token, how, seed):
-    moment = random.Random(f"{how} {seed}").uniform(0, 0.12)
-    owner.begin(SPAWNING, how)
+    moment = random.Random(f"{how} {seed}").uniform(0, owners.BUSY)
+    busy = [json.dumps(words) for words in owner.busy_words()]
+    owner.begin(SPAWNING, how, *busy)
     assert owner.line() == "spawning"
     deadline = time.monotonic() + moment
     while time.monotonic() < deadline:
@@ -174,7 +203,7 @@ def test_an_owner_killed_at_any_moment_of_its_spawns_leaves_nothing(owner, mecha
     owner.assert_gone(token, home=False)
     # Before its first spawn there may be a home, empty, and no guardian yet: then the next owner removes it.
     dead = owner.process.pid
-    owner.begin(SPAWNING, "private trees")
+    owner.begin(SPAWNING, "private trees", *busy)
     assert owner.line() == "spawning"
     wait_until(lambda: not homes_of(dead), what=lambda: f"the removal of {homes_of(dead)}")
     owner.kill_and_reap()
@@ -182,22 +211,11 @@ def test_an_owner_killed_at_any_moment_of_its_spawns_leaves_nothing(owner, mecha
 
 
 def test_a_start_that_is_interrupted_when_the_child_runs_already_leaves_nothing(owner, mechanism, token, monkeypatch):
-    real = spawning.launcher()
-
-    class Interrupted:
-        name = real.name
-
-        def launch(self, script, launched) -> None:
-            real.launch(script, launched)
-            owner.wait_for("first", "setsid", "stubborn")
-            raise KeyboardInterrupt
-
-    command = processkit.Command(sys.executable, owner.tree_words("setsid", "stubborn"))
+    command = processkit.Command(sys.executable, owner.tree_words(*owners.LOOSE))
     with processkit.ProcessGroup() as group:
-        with monkeypatch.context() as patch:
-            patch.setattr(spawning, "launcher", Interrupted)
+        with owners.interrupted_starts(monkeypatch, lambda: owner.wait_for("first", *owners.LOOSE)):
             with pytest.raises(KeyboardInterrupt):
                 group.start(command)
             with pytest.raises(KeyboardInterrupt):
                 command.start()
-        wait_until(lambda: not carriers(token), what=lambda: f"the end of {carriers(token)}")
+        wait_until(lambda: not owner.survivors(token), what=lambda: f"the end of {owner.survivors(token)}")

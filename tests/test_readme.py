@@ -47,8 +47,9 @@ def test_the_second_command_finds_these_tests():
 
 @pytest.mark.parametrize("number", range(len(SNIPPETS)))
 def test_each_snippet_runs_as_it_stands(number):
-    if "git" in SNIPPETS[number] and shutil.which("git") is None:
-        pytest.skip("git is not installed")
+    for program in re.findall(r'(?:Command\(|run\(\[)"(\w+)"', SNIPPETS[number]):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed")
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", SNIPPETS[number]], env=ENV, capture_output=True, text=True, check=False
     )

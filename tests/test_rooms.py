@@ -4,6 +4,8 @@ import pathlib
 import subprocess
 import sys
 
+from programs import true
+
 import processkit
 
 ROOT = pathlib.Path(processkit.__file__).parent
@@ -147,7 +149,7 @@ def test_importing_the_package_imports_none_of_the_slow_modules():
 
 def test_the_command_line_of_a_plain_run_imports_none_of_the_slow_modules():
     code = (
-        "import sys; sys.argv = ['processkit', 'run', '--', '/bin/true']\n"
+        f"import sys; sys.argv = ['processkit', 'run', '--', *{[true().program, *true().arguments]!r}]\n"
         "from processkit._cli import main\n"
         "assert main() == 0\n"
         "print(*sys.modules)"
