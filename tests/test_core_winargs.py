@@ -97,7 +97,9 @@ def outside_quotes(line):
     return "".join(line.split('"')[0::2])
 
 
-@pytest.mark.parametrize("word", ['" & calc & "', "& calc", '"&calc', "a|b>c<d", "^&", '\\" & calc', "a b", "%PATH%", '%"%', "!x!"])
+@pytest.mark.parametrize(
+    "word", ['" & calc & "', "& calc", '"&calc', "a|b>c<d", "^&", '\\" & calc', "a b", "%PATH%", '%"%', "!x!"]
+)
 def test_no_argument_of_a_script_leaves_its_quotation_marks_or_names_a_variable(word):
     command = batch_line("C:\\my scripts\\x.cmd", [word]).partition("/c ")[2]
     assert (command[0], command[-1]) == ('"', '"'), "with /s cmd.exe takes these two away and keeps the rest as it is"
