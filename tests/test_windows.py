@@ -138,7 +138,7 @@ def test_a_child_is_in_its_job_and_in_the_group_s_on_either_way_of_starting_it(w
         assert in_job(process.pid, process._child.tree.handle)
         assert in_job(process.pid, group._container.tree.handle)
         grandchild = group.start(sh("sleep 1000 & wait"))
-        wait_until(lambda: process._child.tree.strays() == 1 and grandchild._child.tree.strays() == 2)
+        wait_until(lambda: len(process._child.tree.members()) == 1 and len(grandchild._child.tree.members()) == 2)
 
 
 @pytest.mark.parametrize("call", ["AssignProcessToJobObject", "SetProcessAffinityMask", "ResumeThread"])

@@ -139,7 +139,7 @@ class Run:
                     self.stopping.nobody_asked(time.monotonic())
             elif action == KILL:
                 if self.stopping.found_left:
-                    self.leaked = self.child.tree.strays()
+                    self.leaked = len(self.child.tree.members())
                 self.child.tree.kill()
             elif action == REST:
                 self._read_rest()

@@ -72,10 +72,6 @@ class Cgroup:
         """It was cloned into the cgroup."""
         self.settled = False
 
-    def strays(self) -> int:
-        """How many live members there are."""
-        return len(self.members())
-
     def empty(self) -> bool:
         """Whether nobody is in it. Since Linux 6.19 that may come a moment after the last one's death is seen."""
         if self._events < 0:

@@ -182,10 +182,6 @@ class Job:
             listed = bytes_at(address(data) + head, count * word)
             return sorted(int.from_bytes(listed[at : at + word], sys.byteorder) for at in range(0, len(listed), word))
 
-    def strays(self) -> int:
-        """How many live members there are."""
-        return len(self.members())
-
     def accounting(self) -> Any:
         """JOBOBJECT_BASIC_ACCOUNTING_INFORMATION"""
         return self._get(windows.JobObjectBasicAccountingInformation, windows.JOBOBJECT_BASIC_ACCOUNTING_INFORMATION())

@@ -107,10 +107,6 @@ class LeashedTree:
         """Its pid while it lives."""
         return [] if self.empty() or self._child is None else [self._child.pid]
 
-    def strays(self) -> int:
-        """How many live members there are."""
-        return len(self.members())
-
     def empty(self) -> bool:
         """Whether it has ended."""
         return self._child is None or self._child.status() is not None

@@ -135,9 +135,6 @@ class Tree(Protocol):
     def members(self) -> list[int]:
         """Pids of the live members; a dead child that is not reaped yet is none."""
 
-    def strays(self) -> int:
-        """How many live members there are, but for what the system itself put there."""
-
     def empty(self) -> bool:
         """Whether no live member is left."""
 

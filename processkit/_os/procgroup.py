@@ -73,10 +73,6 @@ class Groups:
         """Pids of all live members that can be found."""
         return sorted(self._reach())
 
-    def strays(self) -> int:
-        """How many live members there are."""
-        return len(self.members())
-
     def empty(self) -> bool:
         """Whether nobody is found alive."""
         return not self.members()
