@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from ._leash import leash_scope as leash_scope
     from ._leash import run_guardian_if_invoked as run_guardian_if_invoked
     from ._log import enable_logging as enable_logging
+    from ._profile import RunProfile as RunProfile
     from ._readiness import sample_stats as sample_stats
     from ._readiness import wait_for_http as wait_for_http
     from ._readiness import wait_for_line as wait_for_line
@@ -92,6 +93,7 @@ _HOMES = {
     "_inspect": "HostContainment MemberInfo host_containment process_info process_is_alive which",
     "_leash": "leash_scope run_guardian_if_invoked",
     "_log": "enable_logging",
+    "_profile": "RunProfile",
     "_readiness": "sample_stats wait_for_http wait_for_line wait_for_named_pipe wait_for_path wait_for_port wait_for_unix_socket "
     "wait_until",
     "_result": "BytesResult Finished Outcome ProcessResult",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from ._core.capture import Capture
     from ._core.encodings import DecoderFactory
+    from ._profile import RunProfile, Sampler
 
 SIGTERM = 15
 # How often a tree that was asked or killed, and that nobody waits for, is looked at.
@@ -277,6 +278,29 @@ class RunningProcess:
         run = self._begin({STDOUT: self._bytes(), STDERR: self._text(STDERR)}, in_loop=True)
         return self._bytes_result(run, await self._finish_async(run))
 
+    def profile(self, every_seconds: float) -> RunProfile:
+        """Wait for its end, discarding its output, and look every so often at what the process itself uses."""
+        from ._profile import Sampler
+
+        sampler = Sampler(self._child.pid, every_seconds)
+        run = self._begin({STDOUT: Discard(), STDERR: Discard()})
+        run.sampler = sampler
+        return self._profiled(self._finish_blocking(run, sampler.look), sampler)
+
+    async def aprofile(self, every_seconds: float) -> RunProfile:
+        """Async twin of `profile`."""
+        from ._profile import Sampler
+
+        sampler = Sampler(self._child.pid, every_seconds)
+        run = self._begin({STDOUT: Discard(), STDERR: Discard()}, in_loop=True)
+        run.sampler = sampler
+        return self._profiled(await self._finish_async(run, sampler.look), sampler)
+
+    def _profiled(self, outcome: Outcome, sampler: Sampler) -> RunProfile:
+        from ._profile import RunProfile
+
+        return RunProfile(outcome, time.monotonic() - self._started, sampler.cpu, sampler.peak, sampler.samples)
+
     def shutdown(self, grace_seconds: float) -> Outcome:
         """Ask the tree to end (SIGTERM, or the command's `timeout_signal`), wait up to `grace_seconds`, then kill it."""
         grace = non_negative(grace_seconds, "grace_seconds")
@@ -358,19 +382,24 @@ class RunningProcess:
             self._feed = Feed(self._child, self._settings.stdin_data or b"")
         return self._feed
 
-    def _finish_blocking(self, run: Run) -> Outcome:
+    def _finish_blocking(self, run: Run, at_end: Callable[[], None] | None = None) -> Outcome:
+        """The outcome, once the run is over; `at_end` is called while the process still has its number."""
         try:
             drive(run)
+            if at_end is not None:
+                at_end()
             return self._end(run)
         except BaseException as error:
             self._abort(error)
             raise
 
-    async def _finish_async(self, run: Run) -> Outcome:
+    async def _finish_async(self, run: Run, at_end: Callable[[], None] | None = None) -> Outcome:
         from ._drive.aio import drive as adrive
 
         try:
             await adrive(run)
+            if at_end is not None:
+                at_end()
             return self._end(run)
         except BaseException as error:
             self._abort(error)

@@ -12,13 +12,14 @@ from .. import (
     ResourceLimit,
     Unsupported,
 )
-from . import INTERNAL, complain
+from . import INTERNAL, complain, tell
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal
     from types import FrameType
 
+    from .. import RunningProcess
     from .options import Options
 else:
     # `signal` wraps this one in enumerations, whose making is a twentieth of what a run may cost.
@@ -26,7 +27,9 @@ else:
 
 TIMED_OUT, NOT_EXECUTABLE, NOT_FOUND, SIGNALLED = 124, 126, 127, 128
 # Until their issue brings them, these say so instead of doing something else.
-_MISSING = ("idle_timeout", "output_limit", "sanitize_vt", "pty", "profile")
+_MISSING = ("idle_timeout", "output_limit", "sanitize_vt", "pty")
+#: Seconds between two looks of `--profile`.
+SAMPLING = 0.1
 
 
 class _Told(BaseException):
@@ -73,7 +76,10 @@ def _run(options: Options, command: Command) -> int:
         return INTERNAL
     try:
         with group, group.start(command) as process:
-            outcome = process.outcome()
+            outcome = process.outcome() if options.profile is None else _profiled(process, options.profile)
+    except _NotWritable as error:
+        complain(f"{error}")
+        return INTERNAL
     except ProcessNotFound as error:
         complain(f"{error}")
         return NOT_FOUND
@@ -84,6 +90,37 @@ def _run(options: Options, command: Command) -> int:
         complain(f"{error}")
         return INTERNAL
     return _status(outcome, options, command.program)
+
+
+class _NotWritable(Exception):
+    """The figures have no place to go to."""
+
+
+def _profiled(process: RunningProcess, path: str) -> Outcome:
+    """The outcome; the figures are one line of JSON, on stderr or in a file."""
+    import json
+
+    profile = process.profile(SAMPLING)
+    figures = (
+        "duration_seconds",
+        "cpu_time_seconds",
+        "peak_memory_bytes",
+        "avg_cpu_cores",
+        "samples",
+        "code",
+        "signal",
+        "timed_out",
+    )
+    line = json.dumps({name: getattr(profile, name) for name in figures}) + "\n"
+    if path == "-":
+        tell(line)
+        return profile.outcome
+    try:
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(line)
+    except OSError as error:
+        raise _NotWritable(f"the profile could not be written to {path}: {error}") from error
+    return profile.outcome
 
 
 def _group(options: Options) -> ProcessGroup:

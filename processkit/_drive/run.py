@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     class Token(Protocol):
         def is_cancelled(self) -> bool: ...
 
+    class Sampler(Protocol):
+        next: float
+
+        def tick(self, now: float) -> None: ...
+
     class Watcher(Protocol):
         def watch_tree(self) -> bool: ...
         def unwatch(self, descriptor: int) -> None: ...
@@ -46,7 +51,7 @@ class Run:
     """Takes events (`report`, `tick`), executes actions on the child's tree, and is `done` when nothing is left to do."""
 
     __slots__ = (
-        "_look_again", "_pause", "_watcher", "cancelled", "child", "feed", "leaked", "sinks", "soft_signal", "stopping", "token", "wake",
+        "_look_again", "_pause", "_watcher", "cancelled", "child", "feed", "leaked", "sampler", "sinks", "soft_signal", "stopping", "token", "wake",
     )  # fmt: skip
 
     def __init__(
@@ -70,6 +75,8 @@ class Run:
         self.cancelled = False
         #: Has the driver call `look_at_token` soon, from any thread; set by a driver.
         self.wake: Callable[[], None] | None = None
+        #: Looks at the process now and then.
+        self.sampler: Sampler | None = None
         self._watcher: Watcher | None = None
         self._look_again: float | None = None
         self._pause = FIRST_LOOK
@@ -89,6 +96,8 @@ class Run:
         wake = self.stopping.wake
         if self._look_again is not None:
             wake = self._look_again if wake is None else min(wake, self._look_again)
+        if self.sampler is not None:
+            wake = self.sampler.next if wake is None else min(wake, self.sampler.next)
         return None if wake is None else max(0.0, wake - time.monotonic())
 
     def report(self, what: int, data: bytes) -> None:
@@ -105,6 +114,8 @@ class Run:
     def tick(self) -> None:
         """Time passed."""
         now = time.monotonic()
+        if self.sampler is not None:
+            self.sampler.tick(now)
         if self._look_again is not None and now >= self._look_again:
             self._look_again = None
             self.stopping.actions.append(LOOK)

@@ -1,0 +1,85 @@
+"""What a run cost, sampled while it went: `RunningProcess.profile`."""
+
+from __future__ import annotations
+
+import time
+
+from ._os import cpu_seconds, peak_memory
+from ._result import Outcome
+from ._validate import positive
+from ._values import Value, store
+
+#: However short an interval was asked for, samples are no closer than this.
+SHORTEST = 0.001
+
+
+class RunProfile(Value):
+    """How a run ended and what its direct child used; None where the system did not tell."""
+
+    __module__ = __package__
+    __slots__ = ()
+    _fields = ("outcome", "duration_seconds", "cpu_time_seconds", "peak_memory_bytes", "samples")
+    outcome: Outcome
+    duration_seconds: float
+    cpu_time_seconds: float | None
+    peak_memory_bytes: int | None
+    samples: int
+
+    def __init__(
+        self,
+        outcome: Outcome,
+        duration_seconds: float,
+        cpu_time_seconds: float | None,
+        peak_memory_bytes: int | None,
+        samples: int,
+    ) -> None:
+        store(self, (outcome, duration_seconds, cpu_time_seconds, peak_memory_bytes, samples))
+
+    @property
+    def code(self) -> int | None:
+        """The exit code, None when it did not exit by itself."""
+        return self.outcome.code
+
+    @property
+    def signal(self) -> int | None:
+        """The signal that ended it, if one did."""
+        return self.outcome.signal
+
+    @property
+    def timed_out(self) -> bool:
+        """Whether its deadline ended it."""
+        return self.outcome.timed_out
+
+    @property
+    def avg_cpu_cores(self) -> float | None:
+        """CPU time by wall time."""
+        if self.cpu_time_seconds is None or self.duration_seconds <= 0:
+            return None
+        return self.cpu_time_seconds / self.duration_seconds
+
+
+class Sampler:
+    """Looks at one process again and again; the figures only grow, so the last one that was seen is the best."""
+
+    __slots__ = ("_pid", "cpu", "every", "next", "peak", "samples")
+
+    def __init__(self, pid: int, every_seconds: object) -> None:
+        self._pid = pid
+        self.every = max(SHORTEST, positive(every_seconds, "every_seconds"))
+        self.next = time.monotonic() + self.every
+        self.cpu: float | None = None
+        self.peak: int | None = None
+        self.samples = 0
+
+    def look(self) -> None:
+        """Take what there is; a zombie still knows its CPU time, but no memory."""
+        cpu, peak = cpu_seconds(self._pid), peak_memory(self._pid)
+        self.cpu = self.cpu if cpu is None else cpu
+        self.peak = self.peak if peak is None else max(peak, self.peak or 0)
+
+    def tick(self, now: float) -> None:
+        """Look if it is time to."""
+        if now >= self.next:
+            self.look()
+            self.samples += 1
+            self.next = now + self.every
