@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 # pipe(7): what a pipe takes without a reader, on every system that has one.
 PIPE_HOLDS = 65536
+SHORT_TIMEOUT = 0.05
 
 
 def _own_container(settings: Settings, plan: Plan) -> Container:
@@ -27,6 +28,11 @@ def _own_container(settings: Settings, plan: Plan) -> Container:
         raise unsupported("containment", str(error)) from error
     except OSError as error:
         raise translated(error, plan) from error
+
+
+def _may_linger(settings: Settings) -> bool:
+    """Whether the spawn may take some milliseconds: no deadline is so near that it would be noticed late."""
+    return settings.timeout is None or settings.timeout >= SHORT_TIMEOUT
 
 
 def _require_piped(settings: Settings) -> None:
@@ -54,14 +60,14 @@ def one_shot(settings: Settings, need_stdout: bool) -> ProcessResult:
     """Start, wait, capture text."""
     if need_stdout:
         _require_piped(settings)
-    plan = make_plan(settings, linger=True)
+    plan = make_plan(settings, _may_linger(settings))
     return capture_in(_own_container(settings, plan), settings, plan)
 
 
 def one_shot_bytes(settings: Settings) -> BytesResult:
     """Start, wait, capture bytes."""
     _require_piped(settings)
-    plan = make_plan(settings, linger=True)
+    plan = make_plan(settings, _may_linger(settings))
     return start_in(_own_container(settings, plan), settings, plan, owns=True).output_bytes()
 
 

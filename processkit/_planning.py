@@ -44,7 +44,7 @@ def _plain_plan(settings: Settings, linger: bool) -> Plan:
     """The plan of a command that is nothing but program and arguments: the last one again, where nothing has changed."""
     global _last
     env = _environment(settings)
-    path = resolve(settings.program, (), env.path)
+    path = resolve(settings.program, (), env.path, to_launch=True)
     last = _last
     if last is not None and last[0] is env and last[1] == (settings.program, settings.args, path, linger):
         return last[2]
@@ -77,7 +77,7 @@ def _new_plan(settings: Settings, plain: bool) -> Plan:
         raise failure(f"{shown}: {parameter} contains a NUL byte, which no program can be given", program)
     if not plain:
         _check_paths(settings)
-    path = resolve(program, settings.prefer_local, env.path)
+    path = resolve(program, settings.prefer_local, env.path, to_launch=True)
     return Plan(
         program=program,
         path=path,
@@ -127,10 +127,10 @@ def _environment(settings: Settings) -> Environment:
         raise failure(f"{settings.program}: env: {error}", settings.program) from error
 
 
-def resolve(program: str, prefer_local: tuple[str, ...], path: str | None) -> str:
+def resolve(program: str, prefer_local: tuple[str, ...], path: str | None, to_launch: bool = False) -> str:
     """The absolute path of `program`, or ProcessNotFound or PermissionDenied."""
     try:
-        return find_program(program, prefer_local, path)
+        return find_program(program, prefer_local, path, to_launch)
     except UnicodeEncodeError as error:
         raise failure(f"{program!a}: program or prefer_local cannot be encoded for this system", program) from error
     except ValueError as error:

@@ -32,7 +32,7 @@ def test_a_profile_says_how_it_ended_and_what_it_used(profile):
     assert found.duration_seconds >= 0.3
     assert found.samples >= 1
     if found.cpu_time_seconds is not None:
-        assert 0.2 <= found.cpu_time_seconds <= found.duration_seconds + 0.5
+        assert found.cpu_time_seconds >= 0.2
         assert found.avg_cpu_cores == found.cpu_time_seconds / found.duration_seconds
     assert found.peak_memory_bytes is None or found.peak_memory_bytes > 1 << 20
 

@@ -106,6 +106,8 @@ def test_a_program_that_was_found_once_and_is_gone_is_not_found(tmp_path):
     program.chmod(0o755)
     assert Command(program).output().code == 0
     program.unlink()
+    with pytest.raises(FileNotFoundError):
+        Command(program).resolve_program()
     with pytest.raises(FileNotFoundError) as missing:
         Command(program).output()
     assert missing.value.searched is None

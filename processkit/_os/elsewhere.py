@@ -74,7 +74,7 @@ def any_ended(descriptors: list[int], seconds: float | None) -> None:
     _refuse()
 
 
-def find_program(program: str, first: tuple[str, ...], path: str | None) -> str:
+def find_program(program: str, first: tuple[str, ...], path: str | None, to_launch: bool = False) -> str:
     _refuse()
 
 

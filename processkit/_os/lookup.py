@@ -13,14 +13,17 @@ if sys.platform != "linux":
 
 
 MOST_KNOWN = 256
-# Absolute paths that were executable files once. They are not probed again before a launch: execve(2) says the same, later.
+# Absolute paths that were executable files once.
 _known: set[str] = set()
 
 
-def find_program(program: str, first: tuple[str, ...], path: str | None) -> str:
-    """The absolute path of `program`: itself when it is a path, else found in `first` and then in `path` (PATH's text)."""
+def find_program(program: str, first: tuple[str, ...], path: str | None, to_launch: bool = False) -> str:
+    """The absolute path of `program`: itself when it is a path, else found in `first` and then in `path` (PATH's text).
+
+    `to_launch`: who asks will execute it at once, and so finds out whether a known path is still what it was.
+    """
     if os.sep in program:
-        return program if program in _known else probe(program)
+        return program if to_launch and program in _known else probe(program)
     directories = [*first, *(path.split(os.pathsep) if path else ())]
     denied = None
     if program not in ("", ".", ".."):

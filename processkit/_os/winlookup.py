@@ -14,7 +14,7 @@ if sys.platform != "win32":
 DEFAULT_EXTENSIONS = ".COM;.EXE;.BAT;.CMD"
 
 
-def find_program(program: str, first: tuple[str, ...], path: str | None) -> str:
+def find_program(program: str, first: tuple[str, ...], path: str | None, to_launch: bool = False) -> str:  # noqa: ARG001
     """The absolute path of `program`: itself when it is a path, else found in `first` and then in `path` (PATH's text)."""
     extensions = [name for name in os.environ.get("PATHEXT", DEFAULT_EXTENSIONS).split(";") if name]
     if os.sep in program or "/" in program or os.path.splitdrive(program)[0]:
