@@ -209,6 +209,10 @@ class Command:
         """The signal of the grace, by name or number; default `term`."""
         return self._with(timeout_signal=validate.signal_number(name, "timeout_signal"))
 
+    def idle_timeout(self, seconds: float) -> Command:
+        """End the tree when no line comes on either stream for this long: IdleTimeout, or `idle_timed_out` in a result."""
+        return self._with(idle_timeout=validate.positive(seconds, "idle_timeout"))
+
     def success_codes(self, codes: Sequence[int]) -> Command:
         """Replace the exit codes that count as success (default: 0)."""
         return self._with(success_codes=validate.success_codes(codes))

@@ -32,6 +32,7 @@ def _owner_dependent(settings: Settings) -> str | None:
         ("inherited stderr", settings.stderr == "inherit"),
         ("kill_on_parent_death", settings.kill_on_parent_death),
         ("leash", settings.leash),
+        ("idle timeout", settings.idle_timeout is not None),
         ("cancellation token", settings.token is not None),
         ("retry", settings.retry is not None),
         ("output limit", settings.cap is not None),

@@ -32,7 +32,7 @@ def _own_container(settings: Settings, plan: Plan) -> Container:
 
 def _may_linger(settings: Settings) -> bool:
     """Whether the spawn may take some milliseconds: no deadline is so near that it would be noticed late."""
-    return settings.timeout is None or settings.timeout >= SHORT_TIMEOUT
+    return all(limit is None or limit >= SHORT_TIMEOUT for limit in (settings.timeout, settings.idle_timeout))
 
 
 def _require_piped(settings: Settings) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ._errors import NonZeroExit, ProcessError, Signalled, Timeout, excerpt
+from ._errors import IdleTimeout, NonZeroExit, ProcessError, Signalled, Timeout, excerpt
 from ._values import Value, store
 
 TYPE_CHECKING = False
@@ -84,7 +84,7 @@ class _Result(Value):
     __slots__ = ()
     _fields = (
         "program", "stdout", "stderr", "outcome", "timeout", "success_codes",
-        "duration_seconds", "truncated", "pid", "args", "mechanism", "leaked",
+        "duration_seconds", "truncated", "pid", "args", "mechanism", "leaked", "idle_seconds",
     )  # fmt: skip
     # Not what differs between two runs that went the same way.
     _compared = 6
@@ -99,6 +99,8 @@ class _Result(Value):
     args: tuple[str, ...]
     mechanism: str
     leaked: int
+    #: Seconds without a line after which it was ended; None: it was not.
+    idle_seconds: float | None
 
     def __init__(
         self,
@@ -114,8 +116,9 @@ class _Result(Value):
         args: tuple[str, ...],
         mechanism: str,
         leaked: int,
+        idle_seconds: float | None = None,
     ) -> None:
-        facts = (duration_seconds, truncated, pid, args, mechanism, leaked)
+        facts = (duration_seconds, truncated, pid, args, mechanism, leaked, idle_seconds)
         store(self, (program, stdout, stderr, outcome, timeout, success_codes, *facts))
 
     @property
@@ -134,6 +137,11 @@ class _Result(Value):
         return self.outcome.timed_out
 
     @property
+    def idle_timed_out(self) -> bool:
+        """Whether it was ended because no line came for too long."""
+        return self.idle_seconds is not None
+
+    @property
     def is_success(self) -> bool:
         """Whether it exited by itself with one of its success codes."""
         return self.outcome.code in self.success_codes
@@ -150,7 +158,7 @@ class _Result(Value):
         return self.stderr.strip() or self._stdout_text().strip() or None
 
     def ensure_success(self: R) -> R:
-        """This object if it is a success, else raise what a checking verb would: NonZeroExit, Signalled or Timeout."""
+        """This object if it is a success, else raise what a checking verb would: NonZeroExit, Signalled, (Idle)Timeout."""
         if self.is_success:
             return self
         raise self._failure()
@@ -158,7 +166,10 @@ class _Result(Value):
     def _failure(self) -> ProcessError:
         tail = excerpt(self.diagnostic)
         error: Any
-        if self.timed_out:
+        if self.idle_seconds is not None:
+            error = IdleTimeout(f"{self.program} was idle: no watched output line for {self.idle_seconds} s{tail}")
+            error.idle_timeout_seconds = self.idle_seconds
+        elif self.timed_out:
             error = Timeout(f"{self.program} timed out after {self.timeout} s{tail}")
             error.timeout_seconds = self.timeout
         elif self.outcome.code is None:

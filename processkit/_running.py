@@ -253,7 +253,7 @@ class RunningProcess:
 
     def _capture(self) -> ProcessResult:
         sinks: dict[int, Capture] = {STDOUT: self._text(STDOUT), STDERR: self._text(STDERR)}
-        run = self._begin(sinks)
+        run = self._listening(self._begin(sinks))
         return self._text_result(run, self._finish_blocking(run))
 
     async def aoutput(self) -> ProcessResult:
@@ -263,19 +263,19 @@ class RunningProcess:
 
     async def _acapture(self) -> ProcessResult:
         sinks: dict[int, Capture] = {STDOUT: self._text(STDOUT), STDERR: self._text(STDERR)}
-        run = self._begin(sinks, in_loop=True)
+        run = self._listening(self._begin(sinks, in_loop=True))
         return self._text_result(run, await self._finish_async(run))
 
     def output_bytes(self) -> BytesResult:
         """Wait for its end and return exactly the bytes it wrote to stdout; stderr is text."""
         self._require_piped()
-        run = self._begin({STDOUT: self._bytes(), STDERR: self._text(STDERR)})
+        run = self._listening(self._begin({STDOUT: self._bytes(), STDERR: self._text(STDERR)}))
         return self._bytes_result(run, self._finish_blocking(run))
 
     async def aoutput_bytes(self) -> BytesResult:
         """Async twin of `output_bytes`."""
         self._require_piped()
-        run = self._begin({STDOUT: self._bytes(), STDERR: self._text(STDERR)}, in_loop=True)
+        run = self._listening(self._begin({STDOUT: self._bytes(), STDERR: self._text(STDERR)}, in_loop=True))
         return self._bytes_result(run, await self._finish_async(run))
 
     def profile(self, every_seconds: float) -> RunProfile:
@@ -432,6 +432,11 @@ class RunningProcess:
         stdout: Any = run.sinks[STDOUT]
         return BytesResult(self._plan.program, stdout.value(), _value(run.sinks[STDERR]), outcome, *self._facts(run))
 
+    def _listening(self, run: Run) -> Run:
+        """`run`, which the command's idle timeout bounds."""
+        run.idle_seconds = self._settings.idle_timeout
+        return run
+
     def _refuse_too_large(self, run: Run) -> None:
         """OutputTooLarge where a stream passed its cap in `error` mode."""
         for stream in (STDOUT, STDERR):
@@ -444,12 +449,14 @@ class RunningProcess:
                 most_lines = cap.max_lines if sink.has_lines else None
                 raise too_large(self._plan.program, cap.max_bytes, most_lines, sink.bytes_seen, sink.lines_seen)
 
-    def _facts(self, run: Run) -> tuple[float | None, tuple[int, ...], float, bool, int, tuple[str, ...], str, int]:
+    def _facts(self, run: Run) -> tuple[Any, ...]:
         settings = self._settings
         duration = time.monotonic() - self._started
         mechanism = self._container.mechanism
         truncated = any(getattr(sink, "truncated", False) for sink in run.sinks.values())
-        return settings.timeout, settings.success_codes, duration, truncated, self._child.pid, self.args, mechanism, run.leaked
+        idle = run.idle_seconds if run.idle_timed_out else None
+        facts = (settings.timeout, settings.success_codes, duration, truncated, self._child.pid, self.args, mechanism, run.leaked)
+        return (*facts, idle)
 
     # Deadlines that nobody waits for, and the end.
 

@@ -16,7 +16,7 @@ SUCCESS = (0,)
 # What a plain launch may have been given: it matters only afterwards.
 _NOT_OF_THE_LAUNCH = {
     "program", "args", "timeout", "timeout_set", "timeout_grace", "timeout_signal", "success_codes", "logger",
-    "stdout_decoder", "stderr_decoder", "stdout_cr", "stderr_cr", "token", "retry", "retry_set", "cap",
+    "stdout_decoder", "stderr_decoder", "stdout_cr", "stderr_cr", "token", "retry", "retry_set", "cap", "idle_timeout",
 }  # fmt: skip
 
 
@@ -79,6 +79,7 @@ class Settings:
     retry: Retry | None = None
     #: `retry` or `retry_never` was called.
     retry_set = False
+    idle_timeout: float | None = None
     #: None: everything is kept.
     cap: Cap | None = None
 

@@ -110,6 +110,10 @@ class Stopping:
         if empty and self.watching and self.state != DONE:
             self._go(EMPTY)
 
+    def is_due(self, now: float) -> bool:
+        """Whether the deadline has passed, and the next `tick` will say so."""
+        return self._deadline is not None and now >= self._deadline
+
     def tick(self, now: float) -> None:
         """Time has passed."""
         if self._deadline is not None and now >= self._deadline:

@@ -51,7 +51,7 @@ class Run:
     """Takes events (`report`, `tick`), executes actions on the child's tree, and is `done` when nothing is left to do."""
 
     __slots__ = (
-        "_look_again", "_pause", "_watcher", "cancelled", "child", "feed", "leaked", "sampler", "sinks", "soft_signal", "stopping", "token", "wake",
+        "_ended", "_idle_deadline", "_look_again", "_pause", "_watcher", "cancelled", "child", "feed", "idle_seconds", "idle_timed_out", "leaked", "sampler", "sinks", "soft_signal", "stopping", "token", "wake",
     )  # fmt: skip
 
     def __init__(
@@ -77,6 +77,11 @@ class Run:
         self.wake: Callable[[], None] | None = None
         #: Looks at the process now and then.
         self.sampler: Sampler | None = None
+        #: Without a line for this long the tree is ended; None: it may be silent.
+        self.idle_seconds: float | None = None
+        self.idle_timed_out = False
+        self._idle_deadline: float | None = None
+        self._ended = False
         self._watcher: Watcher | None = None
         self._look_again: float | None = None
         self._pause = FIRST_LOOK
@@ -84,7 +89,13 @@ class Run:
     def attach(self, watcher: Watcher) -> None:
         """The driver's waiter, and what has been decided before it was there."""
         self._watcher = watcher
+        self._hear()
         self.act()
+
+    def _hear(self) -> None:
+        """A line has come, or the listening begins."""
+        if self.idle_seconds is not None and not self._ended:
+            self._idle_deadline = time.monotonic() + self.idle_seconds
 
     @property
     def done(self) -> bool:
@@ -98,6 +109,8 @@ class Run:
             wake = self._look_again if wake is None else min(wake, self._look_again)
         if self.sampler is not None:
             wake = self.sampler.next if wake is None else min(wake, self.sampler.next)
+        if self._idle_deadline is not None:
+            wake = self._idle_deadline if wake is None else min(wake, self._idle_deadline)
         return None if wake is None else max(0.0, wake - time.monotonic())
 
     def report(self, what: int, data: bytes) -> None:
@@ -105,6 +118,8 @@ class Run:
         if what in (STDOUT, STDERR):
             self._take(what, data)
         elif what == ENDED:
+            self._idle_deadline = None
+            self._ended = True
             self.stopping.exited(time.monotonic())
         elif what == TREE:
             self.stopping.actions.append(LOOK)
@@ -116,6 +131,12 @@ class Run:
         now = time.monotonic()
         if self.sampler is not None:
             self.sampler.tick(now)
+        if self._idle_deadline is not None and now >= self._idle_deadline:
+            self._idle_deadline = None
+            # The run's own deadline, if that has passed too, was the earlier one.
+            if self.stopping.state == RUNNING and not self.stopping.is_due(now):
+                self.idle_timed_out = True
+                self.stopping.stop(now, None)
         if self._look_again is not None and now >= self._look_again:
             self._look_again = None
             self.stopping.actions.append(LOOK)
@@ -169,6 +190,8 @@ class Run:
         if data:
             sink = self.sinks[stream]
             sink.feed(data)
+            if self.idle_seconds is not None and (b"\n" in data or b"\r" in data):
+                self._hear()
             if sink.flooded and self.stopping.state == RUNNING:
                 self.stop(None)
         else:
