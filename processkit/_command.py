@@ -183,6 +183,18 @@ class Command:
         """The same for stderr alone."""
         return self._with(stderr_cr=bool(validate.label(mode, "stderr_line_terminator", _TERMINATORS)))
 
+    def sanitize_vt(self) -> Command:
+        """Remove control sequences and control characters, but for tabs, from captured text; exact bytes are left as they are."""
+        return self._with(stdout_clean=True, stderr_clean=True)
+
+    def stdout_sanitize_vt(self) -> Command:
+        """The same for stdout alone."""
+        return self._with(stdout_clean=True)
+
+    def stderr_sanitize_vt(self) -> Command:
+        """The same for stderr alone."""
+        return self._with(stderr_clean=True)
+
     # Time and verdict.
 
     def timeout(self, seconds: float) -> Command:

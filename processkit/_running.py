@@ -56,7 +56,7 @@ def capture_in(container: Container, settings: Settings, plan: Plan) -> ProcessR
     """Run `plan` in a container of its own and capture its text."""
     started = time.monotonic()
     child = spawn_in(container, plan, owns=True)
-    if child.events_at_end is not None and settings.cap is None and not listens(settings.logger, DEBUG):
+    if child.events_at_end is not None and settings.keeps_all and not listens(settings.logger, DEBUG):
         result = _taken_at_once(container, child, settings, plan, started)
         if result is not None:
             return result
@@ -346,11 +346,12 @@ class RunningProcess:
         decoder, lone_cr = settings.stdout_decoder, settings.stdout_cr
         if stream == STDERR:
             decoder, lone_cr = settings.stderr_decoder, settings.stderr_cr
-        cap = self._settings.cap
-        if cap is not None and capped:
-            from ._core.caps import CappedText
+        clean = settings.stderr_clean if stream == STDERR else settings.stdout_clean
+        cap = settings.cap if capped else None
+        if clean or cap is not None:
+            from ._core.caps import WHOLE, CappedText
 
-            return CappedText(decoder or default_decoder, lone_cr, cap)
+            return CappedText(decoder or default_decoder, lone_cr, cap or WHOLE, clean)
         return TextCapture(decoder or default_decoder, lone_cr)
 
     def _begin(self, sinks: dict[int, Capture], in_loop: bool = False) -> Run:

@@ -17,6 +17,7 @@ SUCCESS = (0,)
 _NOT_OF_THE_LAUNCH = {
     "program", "args", "timeout", "timeout_set", "timeout_grace", "timeout_signal", "success_codes", "logger",
     "stdout_decoder", "stderr_decoder", "stdout_cr", "stderr_cr", "token", "retry", "retry_set", "cap", "idle_timeout",
+    "stdout_clean", "stderr_clean",
 }  # fmt: skip
 
 
@@ -80,6 +81,9 @@ class Settings:
     #: `retry` or `retry_never` was called.
     retry_set = False
     idle_timeout: float | None = None
+    #: Control sequences are removed from what is captured.
+    stdout_clean = False
+    stderr_clean = False
     #: None: everything is kept.
     cap: Cap | None = None
 
@@ -91,6 +95,11 @@ class Settings:
     def plain(self) -> bool:
         """Whether nothing but program and arguments matters to the launch."""
         return self.__dict__.keys() <= _NOT_OF_THE_LAUNCH
+
+    @property
+    def keeps_all(self) -> bool:
+        """Whether what is captured is kept as it comes."""
+        return self.cap is None and not (self.stdout_clean or self.stderr_clean)
 
     def replace(self, **changes: Any) -> Settings:
         """A copy with these changed."""

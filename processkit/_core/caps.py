@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from .lines import Lines
+from .vt import plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,6 +39,12 @@ class Cap:
         return past_bytes or (self.max_lines is not None and total_lines > self.max_lines + more_lines)
 
 
+# A line that is made plain may hold so much more than its text before it counts as too long to be kept while it grows.
+COMMANDS_PER_TEXT, MOST_COMMANDS = 16, 4096
+#: No cap.
+WHOLE = Cap(None, None, DROP_OLDEST)
+
+
 def size_of(line: str) -> int:
     """The bytes of a line's content as UTF-8."""
     return len(line) if line.isascii() else len(line.encode("utf-8", "surrogatepass"))
@@ -47,11 +54,15 @@ class CappedText:
     """Keeps the newest, or the earliest, whole lines within a cap."""
 
     has_lines = True
-    __slots__ = ("_bytes", "_cap", "_full", "_kept", "_lines", "bytes_seen", "truncated")
+    __slots__ = ("_bytes", "_cap", "_clean", "_full", "_kept", "_lines", "bytes_seen", "truncated")
 
-    def __init__(self, decoder: DecoderFactory, lone_cr: bool, cap: Cap) -> None:
+    def __init__(self, decoder: DecoderFactory, lone_cr: bool, cap: Cap, clean: bool = False) -> None:
         self._cap = cap
-        self._lines = Lines(decoder, lone_cr, cap.max_bytes)
+        self._clean = clean
+        longest = cap.max_bytes
+        if longest is not None and clean:
+            longest = longest * COMMANDS_PER_TEXT + MOST_COMMANDS
+        self._lines = Lines(decoder, lone_cr, longest)
         self._kept: deque[str] = deque()
         self._bytes = 0
         self._full = False
@@ -88,6 +99,8 @@ class CappedText:
         return "\n".join(self._kept)
 
     def _take(self, lines: list[str | None]) -> None:
+        if self._clean:
+            lines = [None if line is None else plain(line) for line in lines]
         if self._cap.mode == ERROR:
             if not self.too_large:
                 self._kept.extend(line for line in lines if line is not None)
