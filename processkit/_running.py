@@ -73,7 +73,11 @@ def _taken_at_once(container: Container, child: Child, settings: Settings, plan:
         container.close()
         child.reap()
     except BaseException as error:
-        RunningProcess(container, child, settings, plan, True, started)._abort(error)
+        # Not its tree: once the container is closed, that may be another run's.
+        container.close()
+        child.reap()
+        if isinstance(error, OSError):
+            raise failure(f"{plan.program}: waiting for it failed: {error}", plan.program) from error
         raise
     if settings.token is not None and settings.token.is_cancelled():
         raise cancelled(plan.program)
@@ -498,7 +502,8 @@ class RunningProcess:
 
     def _abort(self, error: BaseException) -> None:
         """Kill the tree and wait until it is gone, whatever was under way; a failed wait becomes a ProcessError."""
-        self._child.tree.kill()
+        if not self._closed:  # or its tree may be another run's already
+            self._child.tree.kill()
         self._close()
         if isinstance(error, OSError):
             raise failure(f"{self._plan.program}: waiting for it failed: {error}", self._plan.program) from error

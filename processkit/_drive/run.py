@@ -51,7 +51,8 @@ class Run:
     """Takes events (`report`, `tick`), executes actions on the child's tree, and is `done` when nothing is left to do."""
 
     __slots__ = (
-        "_ended", "_idle_deadline", "_look_again", "_pause", "_watcher", "cancelled", "child", "feed", "idle_seconds", "idle_timed_out", "leaked", "sampler", "sinks", "soft_signal", "stopping", "token", "wake",
+        "_ended", "_idle_deadline", "_look_again", "_pause", "_watcher", "cancelled", "child", "feed", "idle_seconds", "idle_timed_out",
+        "leaked", "sampler", "sinks", "soft_signal", "stopping", "token", "wake",
     )  # fmt: skip
 
     def __init__(
