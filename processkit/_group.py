@@ -9,11 +9,10 @@ import time
 from . import _validate as validate
 from ._drive.tender import review
 from ._errors import ProcessError, ResourceLimit, failure, unsupported
-from ._launch import plan_unattended
+from ._launch import plan_unattended, start_in
 from ._log import DEBUG, listener, log
 from ._os import group_container, identify
 from ._planning import make_plan
-from ._running import start_in
 from ._values import Value, store
 from ._verbs import exit_code_of, probe_of, require_loop, text_of
 

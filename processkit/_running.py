@@ -12,10 +12,9 @@ from ._core.stopping import RUNNING, Stopping
 from ._drive.blocking import drive
 from ._drive.run import Run, act_on_tree
 from ._errors import cancelled, failure
-from ._log import DEBUG, WARNING, listener, listens, log
+from ._log import DEBUG, WARNING, listener, log
 from ._os import STDERR, STDIN, STDOUT, Feed, cpu_seconds, peak_memory
 from ._os.port import PIPE, Child, Container, Plan
-from ._planning import translated
 from ._result import BytesResult, Finished, Outcome, ProcessResult, outcome_of
 from ._settings import Settings
 from ._validate import non_negative
@@ -26,84 +25,11 @@ if TYPE_CHECKING:
     from typing import Any, Callable
 
     from ._core.capture import Capture
-    from ._core.encodings import DecoderFactory
     from ._profile import RunProfile, Sampler
 
 SIGTERM = 15
 # How often a tree that was asked or killed, and that nobody waits for, is looked at.
 LOOK_AGAIN = 0.05
-
-
-def spawn_in(container: Container, plan: Plan, owns: bool) -> Child:
-    """Spawn `plan` inside; when that fails a container that the child would have owned is closed."""
-    try:
-        return container.spawn(plan)
-    except BaseException as error:
-        if owns:
-            container.close()
-        if isinstance(error, Exception):
-            raise translated(error, plan) from error
-        raise
-
-
-def start_in(container: Container, settings: Settings, plan: Plan, owns: bool) -> RunningProcess:
-    """A handle of `plan` spawned inside."""
-    started = time.monotonic()
-    return RunningProcess(container, spawn_in(container, plan, owns), settings, plan, owns, started)
-
-
-def capture_in(container: Container, settings: Settings, plan: Plan) -> ProcessResult:
-    """Run `plan` in a container of its own and capture its text."""
-    started = time.monotonic()
-    child = spawn_in(container, plan, owns=True)
-    if child.events_at_end is not None and settings.keeps_all and not listens(settings.logger, DEBUG):
-        result = _taken_at_once(container, child, settings, plan, started)
-        if result is not None:
-            return result
-    return RunningProcess(container, child, settings, plan, True, started)._capture()
-
-
-def _taken_at_once(container: Container, child: Child, settings: Settings, plan: Plan, started: float) -> ProcessResult | None:
-    """The result of a child that the spawn saw end, when nothing of it is left to wait for: no run machine is needed then."""
-    try:
-        left = child.left_at_end()
-        if left is None:
-            return None
-        # Before the reap: a process group needs its leader's number until all of it is dead.
-        container.close()
-        child.reap()
-    except BaseException as error:
-        # Not its tree: once the container is closed, that may be another run's.
-        container.close()
-        child.reap()
-        if isinstance(error, OSError):
-            raise failure(f"{plan.program}: waiting for it failed: {error}", plan.program) from error
-        raise
-    if settings.token is not None and settings.token.is_cancelled():
-        raise cancelled(plan.program)
-    return ProcessResult(
-        plan.program,
-        _whole_text(left[0], settings.stdout_decoder, settings.stdout_cr),
-        _whole_text(left[1], settings.stderr_decoder, settings.stderr_cr),
-        outcome_of(child.status(), False),
-        settings.timeout,
-        settings.success_codes,
-        time.monotonic() - started,
-        False,
-        child.pid,
-        (settings.program, *settings.args),
-        container.mechanism,
-        0,
-    )
-
-
-def _whole_text(data: bytes, decoder: DecoderFactory | None, lone_cr: bool) -> str:
-    if not data:
-        return ""
-    capture = TextCapture(decoder or default_decoder, lone_cr)
-    capture.feed(data)
-    capture.close()
-    return capture.value()
 
 
 class RunningProcess:

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from processkit import Command
-from processkit import _running as running
+from processkit import _launch as launching
 from processkit._os import child as children
 
 CASES = {
@@ -24,14 +24,14 @@ CASES = {
 def taken(monkeypatch):
     """Whether each run since was taken at once."""
     seen = []
-    real = running._taken_at_once
+    real = launching._taken_at_once
 
     def spy(*arguments):
         result = real(*arguments)
         seen.append(result is not None)
         return result
 
-    monkeypatch.setattr(running, "_taken_at_once", spy)
+    monkeypatch.setattr(launching, "_taken_at_once", spy)
     return seen
 
 
