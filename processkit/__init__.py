@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ._errors import IdleTimeout as IdleTimeout
     from ._errors import InvalidJson as InvalidJson
     from ._errors import NonZeroExit as NonZeroExit
+    from ._errors import NotReady as NotReady
     from ._errors import OutputTooLarge as OutputTooLarge
     from ._errors import PermissionDenied as PermissionDenied
     from ._errors import ProcessError as ProcessError
@@ -87,7 +88,7 @@ _HOMES = {
     "_cancel": "CancellationToken",
     "_command": "Command",
     "_detached": "DetachedChild",
-    "_errors": "Cancelled IdleTimeout InvalidJson NonZeroExit OutputTooLarge PermissionDenied ProcessError ProcessNotFound "
+    "_errors": "Cancelled IdleTimeout InvalidJson NonZeroExit NotReady OutputTooLarge PermissionDenied ProcessError ProcessNotFound "
     "ResourceLimit Signalled Timeout Unsupported WaitTimeout",
     "_group": "ProcessGroup ProcessGroupStats ShutdownReport",
     "_inspect": "HostContainment MemberInfo host_containment process_info process_is_alive which",

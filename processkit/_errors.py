@@ -13,6 +13,7 @@
      ├─ IdleTimeout         no line came for too long
      ├─ InvalidJson         the output is no JSON
      └─ WaitTimeout         (TimeoutError) something did not become ready in time
+         └─ NotReady        the process ended first
 
 The text of an exception names the program, never its arguments or environment; it may end with the last line of output.
 """
@@ -23,6 +24,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ._result import Outcome
     from ._types import StrPath
 
 EXCERPT = 200
@@ -126,6 +128,22 @@ class WaitTimeout(ProcessError, TimeoutError):
 
     def __reduce__(self) -> tuple[object, ...]:
         return _rebuild_wait_timeout, (self.args[0], self.timeout_seconds, self.host, self.port, self.path)
+
+
+class NotReady(WaitTimeout):
+    """The process ended before it was ready; `outcome` says how."""
+
+    __module__ = __package__
+    outcome: Outcome | None = None
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild_not_ready, (*super().__reduce__()[1], self.outcome)  # type: ignore[misc]
+
+
+def _rebuild_not_ready(message: str, timeout_seconds: float, host: Any, port: Any, path: Any, outcome: Any) -> NotReady:
+    made = NotReady(message, timeout_seconds=timeout_seconds, host=host, port=port, path=path)
+    made.outcome = outcome
+    return made
 
 
 def _rebuild_wait_timeout(

@@ -197,11 +197,8 @@ async def wait_for_http(
     expected_status: Status = None,
 ) -> None:
     """Return once GET `path` is answered with an accepted status: any 2xx, or what `expected_status` holds or says."""
-    _check_text(host, "host")
-    _check_text(path, "path")
+    address, request = http_request(host, port, path)
     clock, every = _Clock(check_timeout(timeout)), check_interval(interval)
-    address = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-    request = f"GET {path} HTTP/1.1\r\nHost: {host_header(address, port)}\r\nConnection: close\r\n\r\n".encode("latin-1")
 
     async def ask() -> None:
         """One request."""
@@ -209,7 +206,7 @@ async def wait_for_http(
         try:
             writer.write(request)
             await writer.drain()
-            _accept(await _status_line(reader), expected_status)
+            accept(await _status_line(reader), expected_status)
         finally:
             writer.close()
 
@@ -217,6 +214,15 @@ async def wait_for_http(
     if last is not None:
         text = f"http://{host_header(address, port)}{path} was not answered as expected within {timeout} s"
         raise WaitTimeout(text, timeout_seconds=timeout, host=host, port=port, path=path) from last
+
+
+def http_request(host: str, port: int, path: str) -> tuple[str, bytes]:
+    """The address to connect to, and what to send; ValueError for what cannot be written."""
+    _check_text(host, "host")
+    _check_text(path, "path")
+    address = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    header = host_header(address, port)
+    return address, f"GET {path} HTTP/1.1\r\nHost: {header}\r\nConnection: close\r\n\r\n".encode("latin-1")
 
 
 def host_header(address: str, port: int) -> str:
@@ -240,13 +246,13 @@ async def _status_line(reader: asyncio.StreamReader) -> bytes:
         line = await reader.readline()
     except ValueError:
         raise _answer("the status line has no end", None) from None
-    if not line:
-        raise ConnectionResetError("the connection was closed before an answer came")
     return line
 
 
-def _accept(line: bytes, expected: Status) -> None:
-    """Raise unless the status is one that was asked for."""
+def accept(line: bytes, expected: Status) -> None:
+    """Raise unless the status in the first line of an answer is one that was asked for."""
+    if not line:
+        raise ConnectionResetError("the connection was closed before an answer came")
     words = line.split(None, 2)
     token = words[1] if len(words) > 1 and words[0].startswith(b"HTTP/") else b""
     if len(token) != 3 or not token.isdigit():
