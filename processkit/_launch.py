@@ -39,7 +39,8 @@ def _own_container(settings: Settings, plan: Plan) -> Container:
 
 def _may_linger(settings: Settings) -> bool:
     """Whether the spawn may take some milliseconds: no deadline is so near that it would be noticed late."""
-    return all(limit is None or limit >= SHORT_TIMEOUT for limit in (settings.timeout, settings.idle_timeout))
+    timeout, idle = settings.timeout, settings.idle_timeout
+    return (timeout is None or timeout >= SHORT_TIMEOUT) and (idle is None or idle >= SHORT_TIMEOUT)
 
 
 def _require_piped(settings: Settings) -> None:
