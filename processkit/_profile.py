@@ -5,15 +5,15 @@ from __future__ import annotations
 import time
 
 from ._os import cpu_seconds, peak_memory
-from ._result import Outcome
+from ._result import Ended, Outcome
 from ._validate import positive
-from ._values import Value, store
+from ._values import store
 
 #: However short an interval was asked for, samples are no closer than this.
 SHORTEST = 0.001
 
 
-class RunProfile(Value):
+class RunProfile(Ended):
     """How a run ended and what its direct child used; None where the system did not tell."""
 
     __module__ = __package__
@@ -34,21 +34,6 @@ class RunProfile(Value):
         samples: int,
     ) -> None:
         store(self, (outcome, duration_seconds, cpu_time_seconds, peak_memory_bytes, samples))
-
-    @property
-    def code(self) -> int | None:
-        """The exit code, None when it did not exit by itself."""
-        return self.outcome.code
-
-    @property
-    def signal(self) -> int | None:
-        """The signal that ended it, if one did."""
-        return self.outcome.signal
-
-    @property
-    def timed_out(self) -> bool:
-        """Whether its deadline ended it."""
-        return self.outcome.timed_out
 
     @property
     def avg_cpu_cores(self) -> float | None:

@@ -45,17 +45,11 @@ def outcome_of(status: int | None, timed_out: bool) -> Outcome:
     return Outcome(code if code < 2**31 else code - 2**32, None, False)
 
 
-class Finished(Value):
-    """A run whose stdout was not captured: its outcome and its stderr."""
+class Ended(Value):
+    """What has an outcome mirrors it."""
 
-    __module__ = __package__
     __slots__ = ()
-    _fields = ("outcome", "stderr")
     outcome: Outcome
-    stderr: str
-
-    def __init__(self, outcome: Outcome, stderr: str) -> None:
-        store(self, (outcome, stderr))
 
     @property
     def code(self) -> int | None:
@@ -72,13 +66,26 @@ class Finished(Value):
         """Whether its deadline ended it."""
         return self.outcome.timed_out
 
+
+class Finished(Ended):
+    """A run whose stdout was not captured: its outcome and its stderr."""
+
+    __module__ = __package__
+    __slots__ = ()
+    _fields = ("outcome", "stderr")
+    outcome: Outcome
+    stderr: str
+
+    def __init__(self, outcome: Outcome, stderr: str) -> None:
+        store(self, (outcome, stderr))
+
     @property
     def exited_zero(self) -> bool:
         """Whether it ended with exit code 0."""
         return self.outcome.exited_zero
 
 
-class _Result(Value):
+class _Result(Ended):
     """What text and bytes results share."""
 
     __slots__ = ()
@@ -120,21 +127,6 @@ class _Result(Value):
     ) -> None:
         facts = (duration_seconds, truncated, pid, args, mechanism, leaked, idle_seconds)
         store(self, (program, stdout, stderr, outcome, timeout, success_codes, *facts))
-
-    @property
-    def code(self) -> int | None:
-        """The exit code; None after a signal or a timeout."""
-        return self.outcome.code
-
-    @property
-    def signal(self) -> int | None:
-        """The signal that ended it; None after an exit or a timeout, or where nobody knows."""
-        return self.outcome.signal
-
-    @property
-    def timed_out(self) -> bool:
-        """Whether the run's own deadline ended it."""
-        return self.outcome.timed_out
 
     @property
     def idle_timed_out(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import sys
@@ -74,6 +75,18 @@ def mechanism(request):
     census.use(request.param)
     yield request.param
     census.use(before)
+
+
+@pytest.fixture(params=["sync", "async"])
+def call(request):
+    """`call(target, verb, ...)`: the verb, or its awaitable twin in a loop of its own."""
+
+    async def awaited(target, verb, words):
+        return await getattr(target, "a" + verb)(*words)
+
+    if request.param == "sync":
+        return lambda target, verb, *words: getattr(target, verb)(*words)
+    return lambda target, verb, *words: asyncio.run(awaited(target, verb, words))
 
 
 @pytest.fixture

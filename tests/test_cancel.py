@@ -1,6 +1,5 @@
 """Cancellation tokens: api.md §9.5, on real processes, sync and async, in a private tree and in a group."""
 
-import asyncio
 import gc
 import threading
 import weakref
@@ -15,18 +14,6 @@ def cancel_soon(token, seconds=0.2):
     timer = threading.Timer(seconds, token.cancel)
     timer.start()
     return timer
-
-
-@pytest.fixture(params=["sync", "async"])
-def call(request):
-    """`call(target, verb)`: the verb, or its awaitable twin in a loop of its own."""
-
-    async def awaited(target, verb):
-        return await getattr(target, "a" + verb)()
-
-    if request.param == "sync":
-        return lambda target, verb: getattr(target, verb)()
-    return lambda target, verb: asyncio.run(awaited(target, verb))
 
 
 def test_a_token_is_cancelled_once_and_for_all_and_its_children_with_it():

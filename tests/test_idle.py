@@ -1,25 +1,11 @@
 """The idle timeout of one-shot verbs: api.md §9.4, on real processes."""
 
-import asyncio
-
 import pytest
 from programs import py, sh, sleep
 
 from processkit import Command, IdleTimeout, ProcessGroup, Timeout, Unsupported
 
 TALKING = "import time\nfor n in range(5): print(n, flush=True); time.sleep(0.3)"
-
-
-@pytest.fixture(params=["sync", "async"])
-def call(request):
-    """`call(target, verb)`: the verb, or its awaitable twin in a loop of its own."""
-
-    async def awaited(target, verb, words):
-        return await getattr(target, "a" + verb)(*words)
-
-    if request.param == "sync":
-        return lambda target, verb, *words: getattr(target, verb)(*words)
-    return lambda target, verb, *words: asyncio.run(awaited(target, verb, words))
 
 
 @pytest.mark.parametrize("verb", ["run", "exit_code", "probe"])

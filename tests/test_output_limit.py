@@ -1,23 +1,9 @@
 """Caps of captured output: api.md §8, on real processes."""
 
-import asyncio
-
 import pytest
 from programs import py, sh
 
 from processkit import Command, NonZeroExit, OutputTooLarge, ProcessGroup
-
-
-@pytest.fixture(params=["sync", "async"])
-def call(request):
-    """`call(target, verb)`: the verb, or its awaitable twin in a loop of its own."""
-
-    async def awaited(target, verb, words):
-        return await getattr(target, "a" + verb)(*words)
-
-    if request.param == "sync":
-        return lambda target, verb, *words: getattr(target, verb)(*words)
-    return lambda target, verb, *words: asyncio.run(awaited(target, verb, words))
 
 
 def lines(count, text="line {}", stream="stdout"):

@@ -1,6 +1,5 @@
 """Captured text without what terminals take for commands: api.md §3.6."""
 
-import asyncio
 import random
 import re
 
@@ -40,18 +39,6 @@ def test_whatever_the_line_nothing_that_moves_a_cursor_is_left():
 
 
 CODE = "import sys\nfor s in (sys.stdout, sys.stderr): s.write('\\x1b[1mbold\\x1b[0m\\n\\x1b[2K\\nlast\\x07')"
-
-
-@pytest.fixture(params=["sync", "async"])
-def call(request):
-    """`call(target, verb)`: the verb, or its awaitable twin in a loop of its own."""
-
-    async def awaited(target, verb):
-        return await getattr(target, "a" + verb)()
-
-    if request.param == "sync":
-        return lambda target, verb: getattr(target, verb)()
-    return lambda target, verb: asyncio.run(awaited(target, verb))
 
 
 def test_captured_text_is_plain_and_its_line_ends_are_where_they_were(call):

@@ -1,6 +1,5 @@
 """The one-shot verbs and their async twins on real processes: api.md §3 to §7 and §9."""
 
-import asyncio
 import inspect
 import json
 import os
@@ -32,18 +31,6 @@ CAPTURING = ["output", "output_bytes"]
 CHECKING = ["run", "run_json", "exit_code", "probe"]
 # Nothing here waits so long; a test that does has hung.
 LONG = 60
-
-
-@pytest.fixture(params=["sync", "async"])
-def call(request):
-    """`call(object, verb, ...)`: the verb, or its awaitable twin in a loop of its own."""
-
-    async def awaited(target, verb, words):
-        return await getattr(target, "a" + verb)(*words)
-
-    if request.param == "sync":
-        return lambda target, verb, *words: getattr(target, verb)(*words)
-    return lambda target, verb, *words: asyncio.run(awaited(target, verb, words))
 
 
 # Results.
