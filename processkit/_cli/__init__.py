@@ -67,12 +67,21 @@ def say(text: str) -> None:
         return
     try:
         sys.stdout.write(text + "\n")
-    except BrokenPipeError:
-        _silence("stdout")
     except (OSError, ValueError) as error:
         _silence("stdout")
-        _undelivered = True
-        complain(f"could not write stdout: {error}")
+        if not _reader_gone(error):
+            _undelivered = True
+            complain(f"could not write stdout: {error}")
+
+
+def _reader_gone(error: Exception) -> bool:
+    """Whether nobody reads our output any more, which is no failure of ours."""
+    import errno
+    import signal
+
+    # Where there is no SIGPIPE (Windows) the C runtime says EINVAL for a pipe whose reader is gone.
+    no_sigpipe = not hasattr(signal, "SIGPIPE") and isinstance(error, OSError) and error.errno == errno.EINVAL
+    return isinstance(error, BrokenPipeError) or no_sigpipe
 
 
 def _status_of(leaving: SystemExit) -> int:
@@ -91,12 +100,11 @@ def _flushed(status: int) -> int:
             continue
         try:
             stream.flush()
-        except BrokenPipeError:
-            _silence(name)
         except (OSError, ValueError) as error:
             _silence(name)
-            complain(f"could not flush {name}: {error}")
-            status = DELIVERY_FAILED
+            if not _reader_gone(error):
+                complain(f"could not flush {name}: {error}")
+                status = DELIVERY_FAILED
     return (status + 2**31) % 2**32 - 2**31
 
 
