@@ -32,7 +32,9 @@ def current():
 def processes(token):
     """Live processes below this one."""
     del token
-    return {pid: program_of(pid) for pid in _everybody.members() if pid != os.getpid()}
+    found = {pid: program_of(pid) for pid in _everybody.members() if pid != os.getpid()}
+    # Whoever is killed while it makes a process may leave one under Wine that never begins, has no program, and cannot be ended.
+    return {pid: program for pid, program in found.items() if program is not None}
 
 
 def open_handles():

@@ -26,10 +26,20 @@ else:
 
 TOKEN_NAME = "PROCESSKIT_TEST_TOKEN"
 
-#: Tests of what only Linux has: its system calls, its guardian, fork(2).
+#: Tests of what only Linux has: its system calls, its guardian, fork(2), and here the C compilers of the declarations' checker.
 ONLY_LINUX = {
     f"test_{name}.py"
-    for name in ("launcher", "containers", "faults", "fork", "guardian", "quick_end", "core_proctext", "cli_places")
+    for name in (
+        "launcher",
+        "containers",
+        "faults",
+        "fork",
+        "guardian",
+        "quick_end",
+        "core_proctext",
+        "cli_places",
+        "check_syscalls",
+    )
 }
 collect_ignore = sorted(ONLY_LINUX) if sys.platform != "linux" else ["test_windows.py"]
 

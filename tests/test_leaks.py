@@ -94,6 +94,7 @@ def test_two_hundred_at_once_in_threads_leave_everything_as_before():
     for thread in threads:
         thread.join()
     assert codes == [5] * AT_ONCE
+    del gate, threads, thread  # where a lock is a handle, these are some
     after = facts()
     assert after["descriptors"] - before["descriptors"] <= SPARE
     assert (after["threads"], after["children"]) == (before["threads"], before["children"])
