@@ -81,8 +81,8 @@ def test_hundreds_of_failing_and_timed_out_runs_leak_nothing_either(mechanism, t
 
 def test_two_hundred_at_once_in_threads_leave_everything_as_before():
     true().output()
-    before = facts()
     gate, codes = threading.Barrier(AT_ONCE), []
+    before = facts()
 
     def run():
         gate.wait()
@@ -94,7 +94,7 @@ def test_two_hundred_at_once_in_threads_leave_everything_as_before():
     for thread in threads:
         thread.join()
     assert codes == [5] * AT_ONCE
-    del gate, threads, thread  # where a lock is a handle, these are some
+    del threads, thread  # where a lock is a handle, these have some
     after = facts()
     assert after["descriptors"] - before["descriptors"] <= SPARE
     assert (after["threads"], after["children"]) == (before["threads"], before["children"])
