@@ -6,6 +6,7 @@ import _thread
 import os
 import time
 
+from ._awaiting import Awaits
 from ._core.capture import BytesCapture, Discard, TextCapture
 from ._core.encodings import default_decoder
 from ._core.stopping import RUNNING, Stopping
@@ -17,7 +18,7 @@ from ._os import STDERR, STDIN, STDOUT, Feed, cpu_seconds, peak_memory
 from ._os.port import PIPE, Child, Container, Plan
 from ._result import BytesResult, Finished, Outcome, ProcessResult, outcome_of
 from ._settings import Settings
-from ._validate import non_negative, path_text
+from ._validate import non_negative
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,14 +27,13 @@ if TYPE_CHECKING:
 
     from ._core.capture import Capture
     from ._profile import RunProfile, Sampler
-    from ._types import StrPath
 
 SIGTERM = 15
 # How often a tree that was asked or killed, and that nobody waits for, is looked at.
 LOOK_AGAIN = 0.05
 
 
-class RunningProcess:
+class RunningProcess(Awaits):
     """A process that was started and whose handle is not spent. One consuming verb spends it (api.md §10)."""
 
     __module__ = __package__
@@ -154,83 +154,6 @@ class RunningProcess:
         with self._lock:
             self._stopping.stop(time.monotonic(), None)
             self._act()
-
-    # Waiting until it is ready: NotReady when it ends first, WaitTimeout after `timeout`; the handle is not spent.
-
-    def wait_until(self, predicate: Callable[[], object], *, timeout: float, interval: float = 0.05) -> None:
-        """Return once `predicate()` is true; what it raises is raised."""
-        from ._awaiting import until
-
-        raised: list[Exception] = []
-
-        def attempt(_seconds: float) -> bool:
-            """One question; its own errors are no failed attempts."""
-            try:
-                return bool(predicate())
-            except Exception as error:
-                raised.append(error)
-                return True
-
-        until(self, "the condition was met", attempt, timeout=timeout, interval=interval)
-        if raised:
-            raise raised[0]
-
-    async def await_until(self, predicate: Callable[[], object], *, timeout: float, interval: float = 0.05) -> None:
-        """Async twin of `wait_until`; the predicate may return an awaitable."""
-        from ._awaiting import auntil
-        from ._readiness import wait_until
-
-        await auntil(self, "the condition was met", wait_until(predicate, timeout=timeout, interval=interval), timeout)
-
-    def wait_for_path(self, path: StrPath, *, timeout: float, interval: float = 0.05) -> None:
-        """Return once `path` exists."""
-        from ._awaiting import path_exists, until
-
-        attempt = path_exists(path_text(path, "path"))
-        until(self, f"{path} appeared", attempt, timeout=timeout, interval=interval, path=path)
-
-    async def await_for_path(self, path: StrPath, *, timeout: float, interval: float = 0.05) -> None:
-        """Async twin of `wait_for_path`."""
-        from ._awaiting import auntil
-        from ._readiness import wait_for_path
-
-        await auntil(self, f"{path} appeared", wait_for_path(path, timeout=timeout, interval=interval), timeout, path=path)
-
-    def wait_for_port(self, host: str, port: int, *, timeout: float, interval: float = 0.05) -> None:
-        """Return once a TCP connection succeeds; it is closed at once."""
-        from ._awaiting import port_accepts, until
-
-        what = f"{host}:{port} accepted a connection"
-        until(self, what, port_accepts(host, port), timeout=timeout, interval=interval, host=host, port=port)
-
-    async def await_for_port(self, host: str, port: int, *, timeout: float, interval: float = 0.05) -> None:
-        """Async twin of `wait_for_port`."""
-        from ._awaiting import auntil
-        from ._readiness import wait_for_port
-
-        wait = wait_for_port(host, port, timeout=timeout, interval=interval)
-        await auntil(self, f"{host}:{port} accepted a connection", wait, timeout, host=host, port=port)
-
-    def wait_for_http(
-        self, host: str, port: int, path: str = "/", *, timeout: float, interval: float = 0.05, expected_status: Any = None
-    ) -> None:
-        """Return once GET `path` is answered with an accepted status: any 2xx, or what `expected_status` holds or says."""
-        from ._awaiting import http_answers, until
-
-        attempt = http_answers(host, port, path, expected_status)
-        what = f"http://{host}:{port}{path} was answered as expected"
-        until(self, what, attempt, timeout=timeout, interval=interval, host=host, port=port, path=path)
-
-    async def await_for_http(
-        self, host: str, port: int, path: str = "/", *, timeout: float, interval: float = 0.05, expected_status: Any = None
-    ) -> None:
-        """Async twin of `wait_for_http`."""
-        from ._awaiting import auntil
-        from ._readiness import wait_for_http
-
-        wait = wait_for_http(host, port, path, timeout=timeout, interval=interval, expected_status=expected_status)
-        what = f"http://{host}:{port}{path} was answered as expected"
-        await auntil(self, what, wait, timeout, host=host, port=port, path=path)
 
     # Consuming verbs.
 

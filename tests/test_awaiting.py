@@ -7,7 +7,7 @@ import socket
 import pytest
 from programs import py, sh, sleep
 
-from processkit import NotReady, Outcome, ProcessError, ProcessGroup, WaitTimeout
+from processkit import NotReady, Outcome, ProcessError, ProcessGroup, Unsupported, WaitTimeout
 
 SERVER = """
 import http.server, sys, time
@@ -70,6 +70,39 @@ def test_a_path_that_the_process_makes_is_waited_for(wait, tmp_path):
         with pytest.raises(WaitTimeout) as caught:
             wait(process, "for_path", tmp_path / "never", timeout=0.1)
         assert caught.value.path == tmp_path / "never"
+
+
+LISTENER = """
+import socket, sys, time
+listener = socket.socket(socket.AF_UNIX)
+time.sleep(0.2)
+listener.bind(sys.argv[1])
+listener.listen()
+while True:
+    listener.accept()[0].close()
+"""
+
+
+@pytest.mark.skipif(not hasattr(socket, "AF_UNIX"), reason="there are no Unix sockets")
+def test_a_unix_socket_is_waited_for(wait, tmp_path):
+    path = tmp_path / "s"
+    with py(LISTENER, str(path)).start() as process:
+        wait(process, "for_unix_socket", path, timeout=30)
+        with pytest.raises(WaitTimeout) as caught:
+            wait(process, "for_unix_socket", tmp_path / "never", timeout=0.1)
+        assert caught.value.path == tmp_path / "never"
+        assert isinstance(caught.value.__cause__, FileNotFoundError)
+        assert process.poll() is None
+    process = sh("exit 3").start()
+    with pytest.raises(NotReady, match="code 3"):
+        wait(process, "for_unix_socket", tmp_path / "never", timeout=1000)
+    process.outcome()
+
+
+@pytest.mark.skipif(hasattr(socket, "AF_UNIX"), reason="there are Unix sockets")
+def test_a_unix_socket_where_there_are_none_is_unsupported(wait, tmp_path):
+    with sleep().start() as process, pytest.raises(Unsupported, match="Unix sockets"):
+        wait(process, "for_unix_socket", tmp_path / "s", timeout=30)
 
 
 def test_a_predicate_s_own_error_passes_unchanged(wait):
