@@ -3,7 +3,9 @@
 import asyncio
 import gc
 import inspect
+import os
 import pickle
+import signal
 import sys
 import threading
 import time
@@ -545,3 +547,37 @@ def test_wait_any_also_waits_for_members_of_a_group(waiting):
 def test_a_deadline_ends_a_wait(waiting):
     with SLEEP.timeout(0.3).start() as process:
         assert waiting[0]([process]) == (0, Outcome(None, None, True))
+
+
+#: What poll(2) is called in /proc/PID/task/TID/syscall: poll and ppoll of x86-64, ppoll of arm64.
+POLLING = ("7", "271", "73")
+
+
+class Interrupted(Exception):
+    """Raised by the handler of the test below."""
+
+
+def interrupt(_number, _frame):
+    raise Interrupted
+
+
+@needs_signals
+@pytest.mark.parametrize("blocking", ["a verb", "a long wait", "wait_any"])
+def test_a_signal_that_interrupts_no_system_call_of_ours_is_heard_all_the_same(blocking):
+    """As the one that comes between CPython's last look and the wait: another thread gets it."""
+
+    def signal_myself():
+        with open(f"/proc/self/task/{os.getpid()}/syscall") as file:
+            wait_until(lambda: file.seek(0) or file.readline().split()[0] in POLLING)
+        signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+
+    before = signal.signal(signal.SIGUSR1, interrupt)
+    thread = threading.Thread(target=signal_myself)
+    try:
+        command = sleep().timeout(1000) if blocking == "a long wait" else sleep()
+        with command.start() as process, pytest.raises(Interrupted):
+            thread.start()
+            wait_any([process]) if blocking == "wait_any" else process.outcome()
+    finally:
+        thread.join()
+        signal.signal(signal.SIGUSR1, before)

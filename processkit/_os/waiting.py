@@ -10,6 +10,7 @@ import _thread
 import os
 import select
 import sys
+import time
 
 from .descriptors import never_waits, pipe_above
 from .forking import after_fork_in_child
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 STDIN, STDOUT, STDERR, ENDED, TREE, WAKE = 0, 1, 2, 3, 4, 5
 # What a pipe holds unless told otherwise: pipe(7).
 READ_SIZE = 1 << 16
+# 1. CPython looks for signals for the last time. 2. One comes; its C handler only sets a flag. 3. poll(2) blocks, and nothing
+# interrupts it any more; nor does a signal that the kernel gave to another thread: signal(7). So no wait of a user's thread
+# is longer than this many seconds, after which the Python handler runs.
+SLICE = 1.0
 FLOOD_SIZE = 1 << 18
 F_SETPIPE_SZ = 1031
 
@@ -167,10 +172,10 @@ class Waiter:
         return self._bell.ring
 
     def wait(self, seconds: float | None, report: Callable[[int, bytes], None]) -> None:
-        """Block for at most `seconds`; report what happened."""
+        """Block for at most `seconds`, and never for longer than a signal may be unheard; report what happened."""
+        left = SLICE if seconds is None else min(seconds, SLICE)
         # poll(2) counts whole milliseconds: rounded up, or the last one would be spent spinning.
-        timeout = None if seconds is None else max(0, -int(-seconds * 1000 // 1))
-        for descriptor, happened in self._poller.poll(timeout):
+        for descriptor, happened in self._poller.poll(max(0, -int(-left * 1000 // 1))):
             what = self._what.get(descriptor)
             if what is None:
                 continue
@@ -379,7 +384,11 @@ class LoopEnds:
 
 def any_ended(descriptors: list[int], seconds: float | None) -> None:
     """Block until one of the children whose `ended` these are has ended, for at most `seconds`."""
+    deadline = None if seconds is None else time.monotonic() + seconds
     poller = select.poll()
     for descriptor in descriptors:
         poller.register(descriptor, select.POLLIN)
-    poller.poll(None if seconds is None else max(0, -int(-seconds * 1000 // 1)))
+    while True:
+        left = SLICE if deadline is None else min(SLICE, max(0.0, deadline - time.monotonic()))
+        if poller.poll(-int(-left * 1000 // 1)) or (deadline is not None and time.monotonic() >= deadline):
+            return
