@@ -161,7 +161,12 @@ class Job:
 
         Not those that host a console for one: nobody asked for them, and they end by themselves a moment after their program.
         """
-        return [pid for pid in self._everybody() if program_of(pid) != CONSOLE_HOST]
+        return [pid for pid, program in self._programs() if program]
+
+    def _programs(self) -> list[tuple[int, str]]:
+        """Each live process and its program, "" before it has one."""
+        found = [(pid, program_of(pid)) for pid in self._everybody()]
+        return [(pid, "?" if program is None else program) for pid, program in found if program != CONSOLE_HOST]
 
     def _everybody(self) -> list[int]:
         if not self.handle:
@@ -200,7 +205,7 @@ class Job:
 
     def empty(self) -> bool:
         """Whether no live member is left."""
-        return self.handle == 0 or int(self.accounting().ActiveProcesses) == 0 or not self.members()
+        return self.handle == 0 or int(self.accounting().ActiveProcesses) == 0 or not self._programs()
 
     def ask(self, signal: int) -> int:  # noqa: ARG002
         """CTRL_BREAK to the members that lead a console group; the others cannot be asked."""
@@ -263,7 +268,7 @@ class Job:
     def _for_each(self, act: Any) -> None:
         done: set[int] = set()
         for _ in range(MOST_PASSES):
-            fresh = set(self.members()) - done
+            fresh = {pid for pid, _ in self._programs()} - done
             if not fresh:
                 return
             for pid in fresh:

@@ -47,7 +47,7 @@ def identify(pid: int) -> Identity | None:
         if is_signalled(process):
             return None
         name = _program_name(process)
-        return Identity(pid, _parent(pid), name, times(process)[0])
+        return Identity(pid, _parent(pid), name or None, times(process)[0])
 
 
 def times(process: int) -> tuple[int, int]:
@@ -66,17 +66,18 @@ def _program_name(process: int) -> str | None:
     length = windows.DWORD(LONGEST_PATH)
     try:
         windows.QueryFullProcessImageNameW(process, 0, reference(name), reference(length))
-    except OSError:
-        return None
+    except OSError as error:
+        # Wine's answer for a process that has no image yet; its handle is as good as any other.
+        return "" if error.winerror == windows.ERROR_INVALID_HANDLE else None
     return str(ntpath.basename(name.value))
 
 
 def program_of(pid: int) -> str | None:
-    """Base name of the program that `pid` runs; None where that cannot be seen."""
+    """Base name of the program that `pid` runs; "" where it is being born or gone; None where that cannot be seen."""
     try:
         process = windows.OpenProcess(windows.PROCESS_QUERY_LIMITED_INFORMATION, False, pid)
-    except OSError:
-        return None
+    except OSError as error:
+        return "" if error.winerror == windows.ERROR_INVALID_PARAMETER else None
     with Handles() as owned:
         return _program_name(owned.own(process))
 
