@@ -62,12 +62,16 @@ class _Batch:
         #: Ends what is running when the caller does not want it any more.
         self.token = CancellationToken()
         self._wires: list[tuple[CancellationToken, int]] = []
-        self._commands = [self._wired(command) for command in listed]
+        self._commands = listed
         self._verb = verb
-        self.size = len(self._commands)
+        self.size = len(listed)
         self.width = min(self.width, self.size)
         self._next = iter(range(self.size))
         self._done = 0
+
+    def begin(self) -> None:
+        """Wire the commands to our token; `release` takes that back."""
+        self._commands = tuple(self._wired(command) for command in self._commands)
 
     def _wired(self, command: Command) -> Command:
         """`command`, which ends with the batch as well as by its own token."""
@@ -114,8 +118,8 @@ class _Batch:
             self._progress(self._done, self.size)
 
 
-def _threads(batch: _Batch, put: Callable[[tuple[int, Any]], None]) -> list[threading.Thread]:
-    """Threads that work off the batch and `put` what comes out."""
+def _start_threads(batch: _Batch, put: Callable[[tuple[int, Any]], None], started: list[threading.Thread]) -> None:
+    """Threads that work off the batch and `put` what comes out; each is in `started` as soon as it runs."""
     import threading
 
     lock = threading.Lock()
@@ -128,10 +132,10 @@ def _threads(batch: _Batch, put: Callable[[tuple[int, Any]], None]) -> list[thre
                 return
             put((index, batch.run(index)))
 
-    started = [threading.Thread(target=work, name="processkit-batch", daemon=True) for _ in range(batch.width)]
-    for thread in started:
+    for _ in range(batch.width):
+        thread = threading.Thread(target=work, name="processkit-batch", daemon=True)
         thread.start()
-    return started
+        started.append(thread)
 
 
 def _completed(batch: _Batch) -> Iterator[tuple[int, Any]]:
@@ -141,7 +145,8 @@ def _completed(batch: _Batch) -> Iterator[tuple[int, Any]]:
     done: SimpleQueue[tuple[int, Any]] = SimpleQueue()
     threads: list[threading.Thread] = []
     try:
-        threads = _threads(batch, done.put)
+        batch.begin()
+        _start_threads(batch, done.put, threads)
         for _ in range(batch.size):
             slot = _taken(done)
             batch.served()
@@ -183,8 +188,10 @@ async def _acompleted(batch: _Batch) -> AsyncIterator[tuple[int, Any]]:
                 return
             done.put_nowait((index, await batch.arun(index)))
 
-    workers = [asyncio.ensure_future(work()) for _ in range(batch.width)]
+    workers: list[asyncio.Future[None]] = []
     try:
+        batch.begin()
+        workers += [asyncio.ensure_future(work()) for _ in range(batch.width)]
         for _ in range(batch.size):
             slot = await done.get()
             batch.served()
@@ -236,7 +243,7 @@ def output_as_completed(
     commands: Sequence[Command], *, concurrency: int | None = None, progress: Progress | None = None
 ) -> Iterator[tuple[int, Slot]]:
     """(index, result or error) as they are done. Closing the iterator ends what still runs."""
-    yield from _completed(_Batch(commands, concurrency, None, "output", progress))
+    return _completed(_Batch(commands, concurrency, None, "output", progress))
 
 
 async def aoutput_all(
@@ -261,25 +268,15 @@ async def aoutput_all_bytes(
     return await _aall(_Batch(commands, concurrency, runner, "output_bytes", progress))
 
 
-async def aoutput_as_completed(
+def aoutput_as_completed(
     commands: Sequence[Command], *, concurrency: int | None = None, progress: Progress | None = None
 ) -> AsyncIterator[tuple[int, Slot]]:
     """(index, result or error) in the order in which they are done, every index once; closing it ends what still runs."""
-    stream = _acompleted(_Batch(commands, concurrency, None, "output", progress))
-    try:
-        async for slot in stream:
-            yield slot
-    finally:
-        await stream.aclose()  # type: ignore[attr-defined]
+    return _acompleted(_Batch(commands, concurrency, None, "output", progress))
 
 
-async def aoutput_as_completed_bytes(
+def aoutput_as_completed_bytes(
     commands: Sequence[Command], *, concurrency: int | None = None, progress: Progress | None = None
 ) -> AsyncIterator[tuple[int, BytesSlot]]:
     """As `aoutput_as_completed`, with the exact bytes of stdout."""
-    stream = _acompleted(_Batch(commands, concurrency, None, "output_bytes", progress))
-    try:
-        async for slot in stream:
-            yield slot
-    finally:
-        await stream.aclose()  # type: ignore[attr-defined]
+    return _acompleted(_Batch(commands, concurrency, None, "output_bytes", progress))

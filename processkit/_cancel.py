@@ -29,15 +29,21 @@ class CancellationToken:
         self._parent: CancellationToken | None = None
 
     def cancel(self) -> None:
-        """Cancel; what runs is being ended when this returns. Idempotent."""
+        """Cancel; what runs is being ended when this returns or raises. Idempotent."""
         with self._lock:
             if self._cancelled:
                 return
             self._cancelled = True
             callbacks = list(self._callbacks.values())
             self._callbacks.clear()
+        failed: list[Exception] = []
         for callback in callbacks:
-            callback()
+            try:
+                callback()
+            except Exception as error:
+                failed.append(error)  # the others are told all the same
+        if failed:
+            raise failed[0]
 
     def is_cancelled(self) -> bool:
         """Whether this token, or one it descends from, was cancelled."""

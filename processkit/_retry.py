@@ -128,7 +128,15 @@ async def _asleep(settings: Settings, seconds: float) -> None:
         return
     loop = asyncio.get_running_loop()
     woken = asyncio.Event()
-    number = token._subscribe(lambda: loop.call_soon_threadsafe(woken.set))
+
+    def wake() -> None:
+        """From any thread."""
+        try:
+            loop.call_soon_threadsafe(woken.set)
+        except RuntimeError:
+            pass  # the loop was closed, and whoever waited with it
+
+    number = token._subscribe(wake)
     try:
         await asyncio.wait_for(woken.wait(), seconds)
     except asyncio.TimeoutError:

@@ -385,7 +385,7 @@ class RunningProcess(Awaits):
         settings = self._settings
         duration = time.monotonic() - self._started
         mechanism = self._container.mechanism
-        truncated = any(getattr(sink, "truncated", False) for sink in run.sinks.values())
+        truncated = any(sink.truncated for sink in run.sinks.values())
         idle = run.idle_seconds if run.idle_timed_out else None
         facts = (settings.timeout, settings.success_codes, duration, truncated, self._child.pid, self.args, mechanism, run.leaked)
         return (*facts, idle)

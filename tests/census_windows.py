@@ -1,5 +1,6 @@
 """Who and what is there, on Windows: every process below this one, this process's handles and threads."""
 
+import ctypes
 import gc
 import os
 import time
@@ -11,6 +12,8 @@ from processkit._os.winidentity import program_of
 
 MECHANISMS = ("job_object",)
 
+# Wine starts its desktop (explorer.exe) for the first who asks for a window or a console, and it stays: not in our job.
+ctypes.WinDLL("user32").GetDesktopWindow()
 # All that this process starts lives in it; it is closed by our end, and takes what is left with it.
 _everybody = Job()
 _everybody.assign(windows.GetCurrentProcess())
@@ -56,7 +59,7 @@ class Before:
         deadline = time.monotonic() + 10
         while set(processes("")) - self.processes or open_handles() > self.handles + SLACK:
             assert time.monotonic() < deadline, (
-                f"left: {set(processes('')) - self.processes}, handles {self.handles} -> {open_handles()}"
+                f"left: {processes('')} beside {self.processes}, handles {self.handles} -> {open_handles()}"
             )
             time.sleep(0.01)
 

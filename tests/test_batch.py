@@ -117,6 +117,15 @@ def test_nothing_is_nothing(every, as_completed):
     assert as_completed([]) == []
 
 
+@pytest.mark.parametrize("verb", [output_as_completed, aoutput_as_completed, aoutput_as_completed_bytes])
+def test_what_is_wrong_is_told_by_the_call_and_an_iterator_that_nobody_asked_holds_no_token(verb):
+    with pytest.raises(TypeError, match="each of commands"):
+        verb(["echo x"])
+    token = CancellationToken()
+    verb([sh("echo x").cancel_on(token)])
+    assert token._callbacks == {}
+
+
 def test_who_stops_asking_ends_what_still_runs():
     stream = output_as_completed([sh("echo x"), sh("sleep 1000 & sleep 1000")], concurrency=2)
     assert next(stream)[0] == 0

@@ -37,6 +37,20 @@ def test_a_token_keeps_no_child_of_it_alive():
     assert token._callbacks == {}
 
 
+def test_a_callback_that_fails_keeps_no_other_run_from_being_ended():
+    token = CancellationToken()
+
+    def fail():
+        raise OSError("mine")
+
+    token._subscribe(fail)
+    process = sleep().cancel_on(token).start()
+    with pytest.raises(OSError, match="mine"):
+        token.cancel()
+    with pytest.raises(Cancelled):
+        process.outcome()
+
+
 @pytest.mark.parametrize("verb", ["output", "output_bytes", "run", "exit_code", "probe"])
 def test_a_cancelled_run_is_torn_down_and_says_so_whatever_the_verb(call, verb):
     token = CancellationToken()

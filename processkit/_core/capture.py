@@ -22,6 +22,8 @@ if TYPE_CHECKING:
         def lines_seen(self) -> int: ...
         @property
         def flooded(self) -> bool: ...
+        @property
+        def truncated(self) -> bool: ...
         def feed(self, data: bytes) -> None: ...
         def close(self) -> None: ...
 
@@ -32,7 +34,7 @@ JOIN_SIZE = 1 << 20
 class Discard:
     """Counts and forgets."""
 
-    flooded = False
+    flooded = truncated = False
     __slots__ = ("bytes_seen", "lines_seen")
 
     def __init__(self) -> None:

@@ -7,6 +7,10 @@ import asyncio
 from .._os import LoopEnds, LoopWaiter
 from .run import Run
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable
+
 
 class _Driver:
     """Feeds a run from loop callbacks, until it is over or one of them raises."""
@@ -23,44 +27,34 @@ class _Driver:
         self._waiter = LoopWaiter(self._loop, run.child, run.feed, self._report)
         if run.token is not None:
             run.wake = self._wake
-        try:
-            run.attach(self._waiter)
-            run.look_at_token()
-        except BaseException as error:
-            self._error = error
-        self._settle()
+        self._step(self._attach)
 
-    def _report(self, what: int, data: bytes) -> None:
+    def _attach(self) -> None:
+        self._run.attach(self._waiter)
+        self._run.look_at_token()
+
+    def _step(self, step: Callable[..., None], *arguments: object) -> None:
+        """Have the run take a step, unless it is over."""
         if not self.over:
             try:
-                self._run.report(what, data)
+                step(*arguments)
             except BaseException as error:
                 self._error = error
             self._settle()
+
+    def _report(self, what: int, data: bytes) -> None:
+        self._step(self._run.report, what, data)
 
     def _tick(self) -> None:
         self._timer = None
-        if not self.over:
-            try:
-                self._run.tick()
-            except BaseException as error:
-                self._error = error
-            self._settle()
+        self._step(self._run.tick)
 
     def _wake(self) -> None:
         """From any thread."""
         try:
-            self._loop.call_soon_threadsafe(self._woken)
+            self._loop.call_soon_threadsafe(self._step, self._run.look_at_token)
         except RuntimeError:
             pass  # the loop was closed, and the run with it
-
-    def _woken(self) -> None:
-        if not self.over:
-            try:
-                self._run.look_at_token()
-            except BaseException as error:
-                self._error = error
-            self._settle()
 
     def _settle(self) -> None:
         """Tell whoever waits that it is over, or set the timer to the run's next moment."""
@@ -86,12 +80,7 @@ class _Driver:
 
     def stop(self) -> None:
         """Kill the tree."""
-        if not self.over:
-            try:
-                self._run.stop(None)
-            except BaseException as error:
-                self._error = error
-            self._settle()
+        self._step(self._run.stop, None)
 
     def close(self) -> None:
         """Unregister everything from the loop."""

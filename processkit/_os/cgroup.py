@@ -15,12 +15,11 @@ import sys
 from .._core.proctext import flat_keyed
 from . import cgroupfs
 from .birth import Placement
-from .errors import Refused
 from .guardian import Guardian
 from .home import home_path, make_home, make_left
 from .launchers import architecture, launcher
 from .launching import E2BIG, EINVAL, ESRCH, LaunchError, raw_syscall, reap
-from .leftbehind import leave_behind, reap_ended
+from .leftbehind import Members, leave_behind, reap_ended
 from .port import Child, Plan, Usage
 from .spawning import spawn_child
 from .waiting import any_ended
@@ -357,33 +356,24 @@ class PrivateContainer:
         self._home.give_back(self.tree)
 
 
-class GroupContainer:
+class GroupContainer(Members):
     """A group: its directory is the tree, each child has a leaf in it."""
 
-    __slots__ = ("_closed", "_frozen", "_home", "_number", "_sealed", "_spawning", "outlives", "tree")
+    __slots__ = ("_home", "_number", "tree")
 
     mechanism = "cgroup_v2"
     soft_stop_scope = "whole_tree"
 
     def __init__(self, home: Home, outlives: bool) -> None:
+        super().__init__(outlives)
         self._home = home
-        # Held while a child is being born: closing and freezing wait for it.
-        self._spawning = _thread.allocate_lock()
         self._number = 0
-        self._closed = self._sealed = False
-        self._frozen = False
-        self.outlives = outlives
         self.tree = home.new_left() if outlives else home.new("g")
 
     def spawn(self, plan: Plan) -> LinuxChild:
         """Start a child inside; on an exception nothing of it is alive."""
         with self._spawning:
-            if self._sealed:
-                raise Refused("the group is already closed")
-            if self._frozen:
-                # A vfork-like clone returns when the child execs, and a child born frozen never does.
-                raise Refused("the group is suspended")
-            reap_ended()
+            self._let_in()
             if not self.outlives:
                 self._home.guarded()
             self._number += 1
@@ -393,15 +383,6 @@ class GroupContainer:
             except BaseException:
                 leaf.destroy()
                 raise
-
-    def abandon(self, child: Child) -> None:
-        """Reap the child at the next occasion after its end."""
-        leave_behind(child)
-
-    def seal(self) -> None:
-        """Take no more children; those that are being born are waited for. Idempotent."""
-        with self._spawning:
-            self._sealed = True
 
     def slay(self) -> None:
         """Kill every member, also a frozen one, and wait within reason until they are gone."""

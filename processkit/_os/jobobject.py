@@ -10,9 +10,8 @@ import _thread
 import sys
 
 from .._abi import windows
-from .errors import Refused
 from .job import Job
-from .leftbehind import leave_behind, reap_ended
+from .leftbehind import Members, leave_behind, reap_ended
 from .port import Child, Plan, Usage
 from .winchild import WindowsChild
 from .winhandles import Handles, close
@@ -78,29 +77,22 @@ class PrivateContainer:
             self.tree.close()
 
 
-class GroupContainer:
+class GroupContainer(Members):
     """A group: its job is the tree, each child has a job in it."""
 
-    __slots__ = ("_closed", "_frozen", "_sealed", "_spawning", "outlives", "tree")
+    __slots__ = ("tree",)
 
     mechanism = "job_object"
     soft_stop_scope = "opt_in_members"
 
     def __init__(self, outlives: bool) -> None:
-        # Held while a child is being born: closing and freezing wait for it.
-        self._spawning = _thread.allocate_lock()
-        self._closed = self._sealed = self._frozen = False
-        self.outlives = outlives
+        super().__init__(outlives)
         self.tree = GroupJob(dies_with_us=not outlives)
 
     def spawn(self, plan: Plan) -> WindowsChild:
         """Start a child inside; on an exception nothing of it is alive."""
         with self._spawning:
-            if self._sealed:
-                raise Refused("the group is already closed")
-            if self._frozen:
-                raise Refused("the group is suspended")
-            reap_ended()
+            self._let_in()
             self.tree.forget_closed()
             job = MemberJob(dies_with_us=not self.outlives)
             try:
@@ -112,15 +104,6 @@ class GroupContainer:
             if plan.console == "break":
                 self.tree.may_be_asked(child.pid)
             return child
-
-    def abandon(self, child: Child) -> None:
-        """Close the child's handles at the next occasion after its end."""
-        leave_behind(child)
-
-    def seal(self) -> None:
-        """Take no more children; those that are being born are waited for. Idempotent."""
-        with self._spawning:
-            self._sealed = True
 
     def slay(self) -> None:
         """Terminate every member, also a suspended one, and wait within reason until they are gone."""

@@ -1,9 +1,13 @@
-"""Children whose handle is gone and whose container lives on or was let go: reaped when something else is started."""
+"""Children whose handle is gone and whose container lives on or was let go: reaped when something else is started.
+
+And what every container of many children does alike: who is let in, and who is left behind.
+"""
 
 from __future__ import annotations
 
 import _thread
 
+from .errors import Refused
 from .forking import after_fork_in_child
 
 TYPE_CHECKING = False
@@ -44,3 +48,33 @@ def _forget() -> None:
     global _lock
     _lock = _thread.allocate_lock()
     _children.clear()
+
+
+class Members:
+    """Children are born under its lock, until it is sealed; a child whose handle is gone is reaped at the next occasion."""
+
+    __slots__ = ("_closed", "_frozen", "_sealed", "_spawning", "outlives")
+
+    def __init__(self, outlives: bool) -> None:
+        # Held while a child is being born: closing and freezing wait for it.
+        self._spawning = _thread.allocate_lock()
+        self._closed = self._sealed = self._frozen = False
+        self.outlives = outlives
+
+    def _let_in(self) -> None:
+        """Refuse another child where there may be none. Only with the lock held."""
+        if self._sealed:
+            raise Refused("the group is already closed")
+        if self._frozen:
+            # A vfork-like clone returns when the child execs, and a child born frozen never does.
+            raise Refused("the group is suspended")
+        reap_ended()
+
+    def abandon(self, child: Child) -> None:
+        """Reap the child at the next occasion after its end."""
+        leave_behind(child)
+
+    def seal(self) -> None:
+        """Take no more children; those that are being born are waited for. Idempotent."""
+        with self._spawning:
+            self._sealed = True

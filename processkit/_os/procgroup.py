@@ -17,12 +17,11 @@ from .._abi.signals import SIGCONT, SIGSTOP
 from . import proctree
 from .birth import Placement
 from .descriptors import take_terminal_back
-from .errors import Refused
 from .guardian import Guardian
 from .identity import peak_memory
 from .launching import STATUS_UNKNOWN, peek, reap
-from .leftbehind import leave_behind, reap_ended
-from .port import Child, Plan, Usage
+from .leftbehind import Members, reap_ended
+from .port import Plan, Usage
 from .procfs import is_same, read_stat, start_time
 from .spawning import spawn_child
 
@@ -201,43 +200,26 @@ def _spawn_in(guardian: Guardian, tree: Groups, plan: Plan, guarded: bool) -> Li
     return child
 
 
-class GroupsContainer:
+class GroupsContainer(Members):
     """A container of process groups: one for a private tree, one a child for a group."""
 
-    __slots__ = ("_closed", "_frozen", "_guardian", "_private", "_sealed", "_spawning", "outlives", "tree")
+    __slots__ = ("_guardian", "_private", "tree")
 
     mechanism = "process_group"
     soft_stop_scope = "whole_tree"
 
     def __init__(self, guardian: Guardian, private: bool, outlives: bool = False) -> None:
+        super().__init__(outlives)
         self._guardian = guardian
         self._private = private
-        # Held while a child is being born: closing waits for it.
-        self._spawning = _thread.allocate_lock()
-        self._closed = self._sealed = False
-        self._frozen = False
-        self.outlives = outlives
         self.tree = Groups(guardian)
 
     def spawn(self, plan: Plan) -> LinuxChild:
         """Start a child inside; on an exception nothing of it is alive."""
         with self._spawning:
-            if self._sealed:
-                raise Refused("the group is already closed")
-            if self._frozen:
-                raise Refused("the group is suspended")
-            reap_ended()
+            self._let_in()
             tree = self.tree if self._private else OneGroup(self._guardian, self.tree)
             return _spawn_in(self._guardian, tree, plan, not self.outlives)
-
-    def abandon(self, child: Child) -> None:
-        """Reap the child at the next occasion after its end."""
-        leave_behind(child)
-
-    def seal(self) -> None:
-        """Take no more children; those that are being born are waited for. Idempotent."""
-        with self._spawning:
-            self._sealed = True
 
     def slay(self) -> None:
         """Kill every member, also a stopped one, and wait within reason until they are gone."""

@@ -43,7 +43,7 @@ def leash_strength() -> str:
 def spawn_detached(plan: Plan) -> int:
     """Start `plan` outside every job that lets it go, without a console; returns its pid."""
     streams = Streams(plan)
-    plan.console = "detached"
+    # Without a console, whatever `plan.console` says: CREATE_NO_WINDOW is ignored beside DETACHED_PROCESS.
     flags = windows.DETACHED_PROCESS | windows.CREATE_NEW_PROCESS_GROUP
     try:
         try:

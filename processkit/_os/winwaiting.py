@@ -435,8 +435,8 @@ class _OnThread:
         if not self._closed:
             self._closed = True
             self._tree.port.wake()
-        if self._ended.acquire():
-            self._ended.release()
+        with self._ended:
+            pass  # the thread has ended
 
     def unwatch(self, handle: int) -> None:
         """The run is about to close a stream; at its end the thread does not touch it any more."""
