@@ -252,7 +252,8 @@ class Module:
         theirs, (ours, signed) = self._c_type(name), CTYPES[ctypes_name(value)]
         row = partial(Check, value.lineno, "type", name, needs=(Need(name, f"{theirs} need;"),))
         yield row(*same("size", f"sizeof({ours})", f"sizeof({theirs})"))
-        yield from [row(*same("sign", f"({ours})-1 < 0", f"({theirs})-1 < 0"))] * signed
+        if signed:
+            yield row(*same("sign", f"({ours})-1 < 0", f"({theirs})-1 < 0"))
 
     def _c_type(self, name: str) -> str:
         spelled = re.sub(r"^(const_)?(.+)_p$", lambda match: f"{'const ' if match[1] else ''}{match[2]} *", name)
@@ -586,10 +587,10 @@ def main() -> int:
     parser.add_argument("--require-all", action="store_true", help="fail if a target has no compiler")
     parser.add_argument("--abi", default=os.path.join(ROOT, "processkit", "_abi"), help="the directory of the declarations")
     options = parser.parse_args()
-    if not options.list:
-        return check(options.target or everything, os.path.abspath(options.abi), require_all=options.require_all)
-    print("\n".join(everything))
-    return 0
+    if options.list:
+        print("\n".join(everything))
+        return 0
+    return check(options.target or everything, os.path.abspath(options.abi), require_all=options.require_all)
 
 
 if __name__ == "__main__":
