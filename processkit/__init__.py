@@ -66,6 +66,14 @@ if TYPE_CHECKING:
     from ._runner import Runner as Runner
     from ._running import RunningProcess as RunningProcess
     from ._simple import run as run
+    from ._stdin import ProcessStdin as ProcessStdin
+    from ._streams import JsonLines as JsonLines
+    from ._streams import LifecycleEvent as LifecycleEvent
+    from ._streams import LifecycleEvents as LifecycleEvents
+    from ._streams import OutputEvent as OutputEvent
+    from ._streams import OutputEvents as OutputEvents
+    from ._streams import StderrLines as StderrLines
+    from ._streams import StdoutLines as StdoutLines
     from ._types import Args as Args
     from ._types import IoPriorityClass as IoPriorityClass
     from ._types import LineTerminatorName as LineTerminatorName
@@ -102,6 +110,8 @@ _HOMES = {
     "_runner": "Runner",
     "_running": "RunningProcess",
     "_simple": "run",
+    "_stdin": "ProcessStdin",
+    "_streams": "JsonLines LifecycleEvent LifecycleEvents OutputEvent OutputEvents StderrLines StdoutLines",
     "_types": "Args IoPriorityClass LineTerminatorName Priority ProcessRunner ReadableBuffer RetryIf RlimitResourceName "
     "SignalName StrPath StreamingRunner",
     "_waiting": "await_all await_any wait_all wait_any",

@@ -6,7 +6,7 @@ import os
 
 from ._cancel import CancellationToken
 from ._command import Command
-from ._validate import callback, sequence
+from ._validate import callback, positive_int, sequence
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,11 +32,7 @@ def at_once(concurrency: int | None) -> int:
     if concurrency is None:
         count = getattr(os, "process_cpu_count", os.cpu_count)()
         return count or FALLBACK_CONCURRENCY
-    if not isinstance(concurrency, int):
-        raise TypeError(f"concurrency must be an int, not {type(concurrency).__name__}")
-    if concurrency < 1:
-        raise ValueError(f"concurrency must be at least 1, not {concurrency}")
-    return concurrency
+    return positive_int(concurrency, "concurrency")
 
 
 def check_runner(runner: object) -> Any:

@@ -101,6 +101,12 @@ class Settings:
         """Whether what is captured is kept as it comes."""
         return self.cap is None and not (self.stdout_clean or self.stderr_clean)
 
+    def text_of(self, stream: int) -> tuple[DecoderFactory | None, bool, bool]:
+        """(decoder, whether a lone `\\r` ends a line, whether control sequences are removed) of stdout (1) or stderr (2)."""
+        if stream == 1:
+            return self.stdout_decoder, self.stdout_cr, self.stdout_clean
+        return self.stderr_decoder, self.stderr_cr, self.stderr_clean
+
     def replace(self, **changes: Any) -> Settings:
         """A copy with these changed."""
         copy = Settings.__new__(Settings)

@@ -73,6 +73,15 @@ def unsigned(value: object, name: str, most: int = U32) -> int:
     return int(value)
 
 
+def positive_int(value: object, name: str) -> int:
+    """An int of at least 1."""
+    if not isinstance(value, int):
+        raise TypeError(f"{name} must be an int, not {type(value).__name__}")
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1, not {value}")
+    return int(value)
+
+
 def signed(value: object, name: str) -> int:
     """An int of 32 bits."""
     if not isinstance(value, int):

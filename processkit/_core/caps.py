@@ -9,6 +9,8 @@ from .vt import plain
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from .encodings import DecoderFactory
 
 DROP_OLDEST, DROP_NEWEST, ERROR = "drop_oldest", "drop_newest", "error"
@@ -50,30 +52,83 @@ def size_of(line: str) -> int:
     return len(line) if line.isascii() else len(line.encode("utf-8", "surrogatepass"))
 
 
-class CappedText:
-    """Keeps the newest, or the earliest, whole lines within a cap."""
+def longest_line(cap: Cap, clean: bool) -> int | None:
+    """How long a line may grow that could still be kept; None: any length."""
+    if cap.max_bytes is None:
+        return None
+    return cap.max_bytes * COMMANDS_PER_TEXT + MOST_COMMANDS if clean else cap.max_bytes
 
+
+class Kept:
+    """The newest, or the earliest, whole lines within a cap."""
+
+    __slots__ = ("_bytes", "_cap", "_full", "_sizes", "lines", "truncated")
+
+    def __init__(self, cap: Cap) -> None:
+        self._cap = cap
+        self.lines: deque[Any] = deque()
+        self._sizes: deque[int] = deque()
+        self._bytes = 0
+        self._full = False
+        #: Something was dropped.
+        self.truncated = False
+
+    def put(self, item: Any, line: str | None) -> None:
+        """Take in a line, or what was made of it, and drop what is too much; None is a line that was too long to be kept."""
+        cap = self._cap
+        size = -1 if line is None else size_of(line)
+        if line is None or (cap.max_bytes is not None and size > cap.max_bytes) or cap.max_lines == 0:
+            self.truncated = True  # it fits nowhere; its neighbours may
+            return
+        if cap.mode == DROP_NEWEST and (self._full or self._over(size)):
+            self._full = self.truncated = True
+            return
+        self.lines.append(item)
+        self._sizes.append(size)
+        self._bytes += size
+        while self._over(0, 0):
+            self.lines.popleft()
+            self._bytes -= self._sizes.popleft()
+            self.truncated = True
+
+    def take(self) -> list[Any]:
+        """What was kept; the room is free again."""
+        lines = [*self.lines]
+        self.lines.clear()
+        self._sizes.clear()
+        self._bytes = 0
+        self._full = False
+        return lines
+
+    def _over(self, more: int, lines: int = 1) -> bool:
+        cap = self._cap
+        too_many = cap.max_lines is not None and len(self.lines) + lines > cap.max_lines
+        return too_many or (cap.max_bytes is not None and self._bytes + more > cap.max_bytes)
+
+
+class CappedText:
+    """Text of which a cap decides how much is kept."""
+
+    full = False
     has_lines = True
-    __slots__ = ("_bytes", "_cap", "_clean", "_full", "_kept", "_lines", "bytes_seen", "truncated")
+    __slots__ = ("_cap", "_clean", "_kept", "_lines", "bytes_seen")
 
     def __init__(self, decoder: DecoderFactory, lone_cr: bool, cap: Cap, clean: bool = False) -> None:
         self._cap = cap
         self._clean = clean
-        longest = cap.max_bytes
-        if longest is not None and clean:
-            longest = longest * COMMANDS_PER_TEXT + MOST_COMMANDS
-        self._lines = Lines(decoder, lone_cr, longest)
-        self._kept: deque[str] = deque()
-        self._bytes = 0
-        self._full = False
+        self._lines = Lines(decoder, lone_cr, longest_line(cap, clean))
+        self._kept = Kept(cap)
         self.bytes_seen = 0
-        #: Something was dropped in a mode that drops.
-        self.truncated = False
 
     @property
     def lines_seen(self) -> int:
         """Lines that are complete."""
         return self._lines.seen
+
+    @property
+    def truncated(self) -> bool:
+        """Whether something was dropped in a mode that drops."""
+        return self._kept.truncated
 
     @property
     def too_large(self) -> bool:
@@ -96,42 +151,23 @@ class CappedText:
 
     def value(self) -> str:
         """What was kept."""
-        return "\n".join(self._kept)
+        return "\n".join(self._kept.lines)
 
     def _take(self, lines: list[str | None]) -> None:
         if self._clean:
             lines = [None if line is None else plain(line) for line in lines]
         if self._cap.mode == ERROR:
             if not self.too_large:
-                self._kept.extend(line for line in lines if line is not None)
+                self._kept.lines.extend(line for line in lines if line is not None)
             return
         for line in lines:
-            self._keep(line)
-
-    def _keep(self, line: str | None) -> None:
-        cap = self._cap
-        size = -1 if line is None else size_of(line)
-        if line is None or (cap.max_bytes is not None and size > cap.max_bytes) or cap.max_lines == 0:
-            self.truncated = True  # it fits nowhere; its neighbours may
-            return
-        if cap.mode == DROP_NEWEST and (self._full or self._over(size)):
-            self._full = self.truncated = True
-            return
-        self._kept.append(line)
-        self._bytes += size
-        while self._over(0, 0):
-            self._bytes -= size_of(self._kept.popleft())
-            self.truncated = True
-
-    def _over(self, more: int, lines: int = 1) -> bool:
-        cap = self._cap
-        too_many = cap.max_lines is not None and len(self._kept) + lines > cap.max_lines
-        return too_many or (cap.max_bytes is not None and self._bytes + more > cap.max_bytes)
+            self._kept.put(line, line)
 
 
 class CappedBytes:
     """Keeps the last, or the first, bytes within a cap. Lines do not bound it."""
 
+    full = False
     has_lines = False
     __slots__ = ("_cap", "_kept", "bytes_seen", "lines_seen", "truncated")
 

@@ -23,18 +23,22 @@ if TYPE_CHECKING:
         @property
         def flooded(self) -> bool: ...
         @property
+        def full(self) -> bool: ...
+        @property
         def truncated(self) -> bool: ...
         def feed(self, data: bytes) -> None: ...
         def close(self) -> None: ...
 
 
 JOIN_SIZE = 1 << 20
+# What is held of a stream of which nobody has said yet what is to become of it.
+MOST_HELD = 1 << 20
 
 
 class Discard:
     """Counts and forgets."""
 
-    flooded = truncated = False
+    flooded = full = truncated = False
     __slots__ = ("bytes_seen", "lines_seen")
 
     def __init__(self) -> None:
@@ -53,7 +57,7 @@ class Discard:
 class BytesCapture:
     """Keeps exact bytes."""
 
-    flooded = truncated = too_large = False
+    flooded = full = truncated = too_large = False
     __slots__ = ("_kept", "bytes_seen", "lines_seen")
 
     def __init__(self) -> None:
@@ -74,10 +78,50 @@ class BytesCapture:
         return self._kept.getvalue()
 
 
+class Held:
+    """Keeps exact bytes for whoever says later what is to become of them."""
+
+    flooded = truncated = False
+    __slots__ = ("_kept", "bytes_seen", "closed", "lines_seen")
+
+    def __init__(self) -> None:
+        self.bytes_seen = 0
+        self.lines_seen = 0
+        self.closed = False
+        self._kept = bytearray()
+
+    @property
+    def full(self) -> bool:
+        """Whether it takes no more for now."""
+        return len(self._kept) >= MOST_HELD
+
+    def feed(self, data: bytes) -> None:
+        """Take in the next bytes."""
+        self.bytes_seen += len(data)
+        self.lines_seen += data.count(b"\n")
+        self._kept += data
+
+    def close(self) -> None:
+        """The stream has ended."""
+        self.closed = True
+
+    def end_of(self, size: int) -> bytes:
+        """At most so much of the end of what is held."""
+        return bytes(self._kept[-size:])
+
+    def hand_over(self, sink: Capture) -> Capture:
+        """Give all to `sink`, which takes this one's place."""
+        if self._kept:
+            sink.feed(bytes(self._kept))
+        if self.closed:
+            sink.close()
+        return sink
+
+
 class TextCapture:
     """Decodes incrementally and folds line ends; `value` is the text of api.md §3.5."""
 
-    flooded = truncated = too_large = False
+    flooded = full = truncated = too_large = False
     __slots__ = ("_any", "_decoder", "_held", "_lines", "_lone_cr", "_make_decoder", "_pieces", "_size", "_text", "bytes_seen")
 
     def __init__(self, decoder: DecoderFactory, lone_cr: bool = False) -> None:

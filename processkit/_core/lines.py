@@ -4,6 +4,8 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from .encodings import Decoder, DecoderFactory
 
 
@@ -28,6 +30,11 @@ class Lines:
         self._cr_ended = False
         #: Lines that are complete.
         self.seen = 0
+
+    @property
+    def bounded(self) -> bool:
+        """Whether a line may come out as None."""
+        return self._longest is not None
 
     @property
     def tail(self) -> str:
@@ -55,11 +62,9 @@ class Lines:
             return []
         if self._lone_cr:
             text = self._folded(text)
-        parts: list[str | None] = [*text.split("\n")]
+        parts: list[Any] = text.split("\n")
         rest = parts.pop()
-        assert rest is not None
         if parts:
-            assert parts[0] is not None
             parts[0] = self._take(parts[0])
             if not self._lone_cr and ("\r" in text or (parts[0] or "").endswith("\r")):
                 parts = [part[:-1] if part is not None and part.endswith("\r") else part for part in parts]

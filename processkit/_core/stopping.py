@@ -37,8 +37,9 @@ TRANSITIONS: dict[tuple[str, str], tuple[str, str]] = {
     (KILLED, EMPTY): (DONE, REST),
 }
 
-#: Seconds for which pipes are still read after the direct child's exit before what holds them is killed.
-DRAIN = 0.2
+#: Seconds for which pipes are still read after the direct child's exit before what holds them is killed, and for which those
+#: are that somebody follows line by line.
+DRAIN, LONG_DRAIN = 0.2, 5.0
 #: Seconds that a tree whose pipes are closed gets to finish dying by itself before it counts as left behind.
 SETTLE = 0.01
 #: Seconds that a killed tree may hang in the kernel before the run ends without it.
@@ -56,6 +57,7 @@ class Stopping:
         "_patience",
         "_shared",
         "actions",
+        "drain",
         "found_left",
         "state",
         "timed_out",
@@ -75,6 +77,8 @@ class Stopping:
         self._grace = grace
         self._patience: float | None = None
         self._exited = False
+        #: Seconds for which pipes are still read after the direct child's exit; None: as long as somebody holds them.
+        self.drain: float | None = DRAIN
 
     @property
     def wake(self) -> float | None:
@@ -92,11 +96,24 @@ class Stopping:
         """The direct child has ended."""
         self._exited = True
         if self.state == RUNNING:
-            self._patience = now + (DRAIN if self._open else SETTLE)
-            if self._deadline is not None and self._deadline > now:
-                self._patience = min(self._patience, self._deadline)
-            self._deadline = None
+            self._await_pipes(now)
         self._look()
+
+    def drain_for(self, seconds: float | None, now: float) -> None:
+        """From now on pipes are read for so long after the exit."""
+        self.drain = seconds
+        if self.state == RUNNING and self._exited and self._open:
+            self._await_pipes(now)
+
+    def _await_pipes(self, now: float) -> None:
+        """The child has exited: how long what is left may take."""
+        seconds = self.drain if self._open else SETTLE
+        if seconds is None:
+            return  # only the deadline ends it
+        self._patience = now + seconds
+        if self._deadline is not None and self._deadline > now:
+            self._patience = min(self._patience, self._deadline)
+        self._deadline = None
 
     def closed(self, now: float) -> None:
         """One more of its streams has reached its end."""
@@ -118,7 +135,7 @@ class Stopping:
         """Time has passed."""
         if self._deadline is not None and now >= self._deadline:
             self._deadline = None
-            self.timed_out = True
+            self.timed_out = not self._exited
             self.stop(now, self._grace)
         if self._patience is not None and now >= self._patience:
             if self.state == RUNNING and self._shared:

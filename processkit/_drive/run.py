@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     class Watcher(Protocol):
         def watch_tree(self) -> bool: ...
         def unwatch(self, descriptor: int) -> None: ...
+        def feed(self, feed: Feed) -> None: ...
+        def pause(self, what: int) -> None: ...
+        def resume(self, what: int) -> None: ...
         def read_now(self, descriptor: int) -> bytes | None: ...
 
 
@@ -51,8 +54,8 @@ class Run:
     """Takes events (`report`, `tick`), executes actions on the child's tree, and is `done` when nothing is left to do."""
 
     __slots__ = (
-        "_ended", "_idle_deadline", "_look_again", "_pause", "_watcher", "cancelled", "child", "feed", "idle_seconds", "idle_timed_out",
-        "leaked", "sampler", "sinks", "soft_signal", "stopping", "token", "wake",
+        "_ended", "_idle_deadline", "_look_again", "_pause", "_paused", "_watcher", "cancelled", "child", "feed", "idle_seconds",
+        "idle_streams", "idle_timed_out", "leaked", "lifted", "sampler", "sinks", "soft_signal", "stopping", "token", "wake",
     )  # fmt: skip
 
     def __init__(
@@ -76,11 +79,17 @@ class Run:
         self.cancelled = False
         #: Has the driver call `look_at_token` soon, from any thread; set by a driver.
         self.wake: Callable[[], None] | None = None
+        #: So many want all to be read, however much that is.
+        self.lifted = 0
         #: Looks at the process now and then.
         self.sampler: Sampler | None = None
         #: Without a line for this long the tree is ended; None: it may be silent.
         self.idle_seconds: float | None = None
         self.idle_timed_out = False
+        #: The streams whose lines are listened for.
+        self.idle_streams: tuple[int, ...] = (STDOUT, STDERR)
+        # Streams that are not read for now: their sinks are full.
+        self._paused: set[int] = set()
         self._idle_deadline: float | None = None
         self._ended = False
         self._watcher: Watcher | None = None
@@ -90,8 +99,32 @@ class Run:
     def attach(self, watcher: Watcher) -> None:
         """The driver's waiter, and what has been decided before it was there."""
         self._watcher = watcher
+        for stream in self._paused:
+            watcher.pause(stream)
         self._hear()
         self.act()
+
+    def detach(self) -> None:
+        """The driver goes; another one may come."""
+        self._watcher = None
+
+    def relieve(self) -> None:
+        """Read the streams again whose sinks were full and have room now."""
+        for stream in [*self._paused]:
+            if self.lifted or not self.sinks[stream].full:
+                self._paused.discard(stream)
+                if self._watcher is not None and self.child.stream(stream) >= 0:
+                    self._watcher.resume(stream)
+
+    def write_more(self) -> None:
+        """Something was added to what is to be written."""
+        if self._watcher is not None and self.feed is not None:
+            self._watcher.feed(self.feed)
+
+    def change_sinks(self, sinks: dict[int, Capture]) -> None:
+        """From now on the streams go there."""
+        self.sinks = sinks
+        self.relieve()
 
     def _hear(self) -> None:
         """A line has come, or the listening begins."""
@@ -118,7 +151,7 @@ class Run:
         """Something happened: bytes or the end of a stream, the child's end, news of the tree."""
         if what in (STDOUT, STDERR):
             self._take(what, data)
-        elif what == ENDED:
+        elif what == ENDED and not self._ended:
             self._idle_deadline = None
             self._ended = True
             self.stopping.exited(time.monotonic())
@@ -163,7 +196,10 @@ class Run:
             self.stop(None)
 
     def act(self) -> None:
-        """Execute what has been decided."""
+        """Execute what has been decided; where no driver is there to read and look, what concerns the tree alone."""
+        if self._watcher is None:
+            act_on_tree(self.child, self.stopping, self.soft_signal)
+            return
         actions = self.stopping.actions
         while actions:
             action = actions.pop(0)
@@ -182,7 +218,8 @@ class Run:
     def _look(self) -> None:
         empty = self.child.tree.empty()
         self.stopping.looked(empty)
-        if empty or self._watcher is None or self._watcher.watch_tree():
+        assert self._watcher is not None
+        if empty or self._watcher.watch_tree():
             return
         self._look_again = time.monotonic() + self._pause
         self._pause = min(self._pause * 2, LAST_LOOK)
@@ -191,10 +228,13 @@ class Run:
         if data:
             sink = self.sinks[stream]
             sink.feed(data)
-            if self.idle_seconds is not None and (b"\n" in data or b"\r" in data):
+            if self.idle_seconds is not None and stream in self.idle_streams and (b"\n" in data or b"\r" in data):
                 self._hear()
             if sink.flooded and self.stopping.state == RUNNING:
                 self.stop(None)
+            if sink.full and not self.lifted and self._watcher is not None:
+                self._paused.add(stream)
+                self._watcher.pause(stream)
         else:
             self._close(stream)
             self.stopping.closed(time.monotonic())
@@ -207,8 +247,10 @@ class Run:
         """What is in the pipes at this moment; who still holds them is out of reach, and will find them closed."""
         for stream in (STDOUT, STDERR):
             descriptor = self.child.stream(stream)
-            if descriptor < 0 or self._watcher is None:
+            assert self._watcher is not None
+            if descriptor < 0:
                 continue
+            self._paused.discard(stream)
             most = MOST_REST
             while most > 0:
                 data = self._watcher.read_now(descriptor)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from .errors import NotExecutable, NotFound
+from .feed import Feed
 from .forking import after_fork_in_child
 
 if sys.platform == "linux":
@@ -27,7 +28,7 @@ if sys.platform == "linux":
         spawn_detached,
     )
     from .lookup import find_program
-    from .waiting import ENDED, STDERR, STDIN, STDOUT, TREE, Feed, LoopEnds, LoopWaiter, Waiter, any_ended
+    from .waiting import ENDED, STDERR, STDIN, STDOUT, TREE, LoopEnds, LoopWaiter, Sleeper, Waiter, any_ended, write_ready
 elif sys.platform == "win32":
     from .jobobject import leash_container
     from .windows import (
@@ -50,7 +51,7 @@ elif sys.platform == "win32":
     from .winenviron import environment
     from .winidentity import cpu_seconds, identify, peak_memory
     from .winlookup import find_program
-    from .winwaiting import ENDED, STDERR, STDIN, STDOUT, TREE, Feed, LoopEnds, LoopWaiter, Waiter, any_ended
+    from .winwaiting import ENDED, STDERR, STDIN, STDOUT, TREE, LoopEnds, LoopWaiter, Sleeper, Waiter, any_ended, write_ready
 else:
     from .elsewhere import (
         ENDED,
@@ -58,9 +59,9 @@ else:
         STDIN,
         STDOUT,
         TREE,
-        Feed,
         LoopEnds,
         LoopWaiter,
+        Sleeper,
         Waiter,
         announce_hook,
         any_ended,
@@ -84,6 +85,7 @@ else:
         run_hook,
         soft_stop_scope,
         spawn_detached,
+        write_ready,
     )
 
 __all__ = [
@@ -97,6 +99,7 @@ __all__ = [
     "LoopWaiter",
     "NotExecutable",
     "NotFound",
+    "Sleeper",
     "Waiter",
     "after_fork_in_child",
     "announce_hook",
@@ -121,4 +124,5 @@ __all__ = [
     "run_hook",
     "soft_stop_scope",
     "spawn_detached",
+    "write_ready",
 ]

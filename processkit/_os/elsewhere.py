@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from typing import Callable, NoReturn
 
     from .environ import Environment
+    from .feed import Feed
     from .identity import Identity
     from .port import Child, Container, GroupContainer, Plan
 
@@ -18,14 +19,8 @@ def _refuse() -> NoReturn:
     raise NotImplementedError("this system has no containment in this version of processkit")
 
 
-class Feed:
-    """Refuses."""
-
-    def __init__(self, child: Child, data: bytes) -> None:
-        _refuse()
-
-    def write(self) -> None:
-        _refuse()
+def write_ready(child: Child, feed: Feed) -> None:
+    _refuse()
 
 
 class Waiter:
@@ -35,6 +30,15 @@ class Waiter:
         _refuse()
 
     def watch_tree(self) -> bool:
+        _refuse()
+
+    def feed(self, feed: Feed) -> None:
+        _refuse()
+
+    def pause(self, what: int) -> None:
+        _refuse()
+
+    def resume(self, what: int) -> None:
         _refuse()
 
     def unwatch(self, descriptor: int) -> None:
@@ -57,6 +61,28 @@ class LoopWaiter(Waiter):
     """Refuses."""
 
     def __init__(self, loop: AbstractEventLoop, child: Child, feed: Feed | None, report: Callable[[int, bytes], None]) -> None:
+        _refuse()
+
+
+class Sleeper:
+    """Refuses."""
+
+    def __init__(self) -> None:
+        _refuse()
+
+    def add(self, descriptor: int, callback: Callable[[], None]) -> None:
+        _refuse()
+
+    def remove(self, descriptor: int) -> None:
+        _refuse()
+
+    def wake(self) -> None:
+        _refuse()
+
+    def sleep(self, seconds: float | None) -> None:
+        _refuse()
+
+    def close(self) -> None:
         _refuse()
 
 

@@ -18,7 +18,7 @@ if sys.platform != "win32":
 class WindowsChild:
     """One process of ours. It owns the process handle and our ends of the pipes until `reap`."""
 
-    __slots__ = ("_lock", "_status", "_streams", "ended", "events_at_end", "pid", "tree")
+    __slots__ = ("_lock", "_status", "_streams", "ended", "events_at_end", "on_port", "pid", "tree")
 
     def __init__(self, process: int, pid: int, streams: Streams, tree: Job) -> None:
         self.pid = pid
@@ -26,6 +26,8 @@ class WindowsChild:
         self.tree = tree
         #: No spawn lingers here.
         self.events_at_end = None
+        #: The streams that complete on the port of its job.
+        self.on_port: set[int] = set()
         self._lock = _thread.allocate_lock()
         self._status: int | None = None
         self._streams = streams.ours

@@ -9,9 +9,11 @@ from __future__ import annotations
 import _thread
 import sys
 import time
+from collections import deque
 
 from .._abi import windows
 from .._abi.foreign import address, bytes_at, last_error, memory, reference, windows_error
+from .feed import Feed
 from .job import JOB, Job
 from .winhandles import MOST_WAITED, SLICE, is_signalled, wait_for
 from .winstdio import PIPE_SIZE
@@ -36,44 +38,15 @@ EXIT_PATIENCE = 5.0
 GONE = (windows.ERROR_BROKEN_PIPE, windows.ERROR_NO_DATA, windows.ERROR_HANDLE_EOF, windows.ERROR_INVALID_HANDLE)
 
 
-class Feed:
-    """Bytes on their way into a child's stdin. A child that does not want them is no error: it only ends the feed."""
-
-    __slots__ = ("_child", "_rest")
-
-    def __init__(self, child: Child, data: bytes) -> None:
-        self._child = child
-        self._rest = memoryview(data)
-        if not data:
-            child.close_stream(STDIN)
-
-    def next(self) -> bytes:
-        """What is to be written next; b"" once the stream is closed."""
-        return bytes(self._rest[:PIPE_SIZE])
-
-    def written(self, count: int) -> None:
-        """So much went out; the stream is closed when that was all."""
-        self._rest = self._rest[count:]
-        if not self._rest:
-            self.end()
-
-    def end(self) -> None:
-        """Nobody reads any more, or nothing is left to say."""
-        self._rest = memoryview(b"")
-        self._child.close_stream(STDIN)
-
-    def write(self) -> None:
-        """Write all; for what a pipe holds without a reader."""
-        while self._rest:
-            transfer = Transfer(self._child.stream(STDIN), STDIN)
-            if not transfer.write(self.next()):
-                self.end()
-                return
-            ok, count = transfer.finish()
-            if ok:
-                self.written(count)
-            else:
-                self.end()
+def write_ready(child: Child, feed: Feed) -> None:
+    """Write all; for what a pipe holds without a reader."""
+    while feed.pending:
+        transfer = Transfer(child.stream(STDIN), STDIN)
+        ok, count = transfer.finish() if transfer.write(feed.next(PIPE_SIZE)) else (False, 0)
+        if not ok:
+            feed.end()
+            return
+        feed.gone(count)
 
 
 class Transfer:
@@ -94,9 +67,9 @@ class Transfer:
         """Begin to read; False at the end of the stream."""
         return self._begun(windows.ReadFile(self.handle, reference(self._room), PIPE_SIZE, None, reference(self._overlapped)))
 
-    def write(self, data: bytes) -> bool:
+    def write(self, data: memoryview) -> bool:
         """Begin to write; False when nobody reads any more."""
-        self._room[: len(data)] = data
+        self._room[: len(data)] = data.tobytes()
         return self._begun(windows.WriteFile(self.handle, reference(self._room), len(data), None, reference(self._overlapped)))
 
     def _begun(self, done: int) -> bool:
@@ -137,7 +110,7 @@ def available(handle: int) -> int:
 class Waiter:
     """Blocks until something happens to one child."""
 
-    __slots__ = ("_child", "_closed", "_ended", "_feed", "_looked", "_transfers", "_tree")
+    __slots__ = ("_child", "_closed", "_ended", "_feed", "_looked", "_paused", "_transfers", "_tree")
 
     def __init__(self, child: Child, feed: Feed | None) -> None:
         self._child = child
@@ -148,16 +121,35 @@ class Waiter:
         self._closed = False
         # Never: what has happened is told before what the clock says, so the first wait begins with a look.
         self._looked = -LOOK
+        # Streams that no read is begun on for now.
+        self._paused: set[int] = set()
         self._transfers: dict[int, Transfer] = {}
+        on_port = _on_port(child)
         for what in (STDIN, STDOUT, STDERR):
             handle = child.stream(what)
-            if handle >= 0 and (what != STDIN or feed is not None):
-                self._tree.port.watch(handle, what)
+            if handle >= 0:
+                if what not in on_port:
+                    self._tree.port.watch(handle, what)
+                    on_port.add(what)
                 self._transfers[what] = Transfer(handle, what)
 
     def watch_tree(self) -> bool:
         """False: the job's message is reported as TREE, but since it may get lost, and comes early, the tree is looked at too."""
         return False
+
+    def feed(self, feed: Feed) -> None:
+        """There is something to be written."""
+        self._feed = feed
+        self._tree.port.wake()
+
+    def pause(self, what: int) -> None:
+        """Begin no more reads of a stream; what one that is under way brings is still reported."""
+        self._paused.add(what)
+
+    def resume(self, what: int) -> None:
+        """Read it again."""
+        self._paused.discard(what)
+        self._tree.port.wake()
 
     def unwatch(self, handle: int) -> None:
         """Stop watching a stream, before it is closed."""
@@ -201,20 +193,26 @@ class Waiter:
         """Begin every transfer that is not under way; whether one of them was at its end, which is reported."""
         ended = False
         for what, transfer in list(self._transfers.items()):
-            if transfer.pending:
+            if transfer.pending or what in self._paused:
                 continue
-            if transfer.write(self._feed.next()) if what == STDIN and self._feed is not None else transfer.read():
-                continue
-            ended = True
-            self._over(what, report)
+            if what == STDIN:
+                self._begin_to_write(transfer, report)
+            elif not transfer.read():
+                ended = True
+                self._over(what, report)
         return ended
+
+    def _begin_to_write(self, transfer: Transfer, report: Report) -> None:
+        if self._child.stream(STDIN) < 0:
+            del self._transfers[STDIN]
+        elif self._feed is not None and self._feed.pending and not transfer.write(self._feed.next(PIPE_SIZE)):
+            self._over(STDIN, report)
 
     def _over(self, what: int, report: Report) -> None:
         self._transfers.pop(what, None)
-        if what != STDIN:
-            report(what, b"")
-        elif self._feed is not None:
+        if what == STDIN and self._feed is not None:
             self._feed.end()
+        report(what, b"")
 
     def _told(self, report: Report, key: int, count: int, where: int, code: int) -> None:
         if key == JOB:
@@ -230,9 +228,8 @@ class Waiter:
             self._over(key, report)
         elif key == STDIN:
             assert self._feed is not None
-            self._feed.written(count)
-            if self._child.stream(STDIN) < 0:
-                del self._transfers[key]
+            self._feed.gone(count)
+            report(STDIN, b"")
         elif count:
             report(key, transfer.data(count))
 
@@ -250,12 +247,20 @@ class Waiter:
             self._ended = True
             report(ENDED, b"")
 
-    def close(self) -> None:
-        """Stop all that is under way; before the handles are closed. Idempotent."""
+    def close(self, report: Report | None = None) -> None:
+        """Stop all that is under way; before the handles are closed. What has been read by then is reported. Idempotent."""
         self._closed = True
-        for transfer in self._transfers.values():
-            transfer.stop()
-        self._transfers.clear()
+        transfers, self._transfers = self._transfers, {}
+        for what, transfer in transfers.items():
+            data = transfer.stop()
+            if data and report is not None:
+                report(what, data)
+
+
+def _on_port(child: Any) -> set[int]:
+    """The streams of a child that complete on the port of its job."""
+    streams: set[int] = child.on_port
+    return streams
 
 
 class LoopWaiter:
@@ -264,13 +269,25 @@ class LoopWaiter:
     __slots__ = ("_how",)
 
     def __init__(self, loop: AbstractEventLoop, child: Child, feed: Feed | None, report: Report) -> None:
-        proactor = getattr(loop, "_proactor", None)
-        self._how: _OnProactor | _OnThread
-        self._how = _OnThread(loop, child, feed, report) if proactor is None else _OnProactor(loop, child, feed, report)
+        # A file has one port for its life, so a child that was waited for on its job's stays there.
+        on_proactor = getattr(loop, "_proactor", None) is not None and not _on_port(child)
+        self._how: _OnProactor | _OnThread = (_OnProactor if on_proactor else _OnThread)(loop, child, feed, report)
 
     def watch_tree(self) -> bool:
         """False: nothing tells a loop."""
         return False
+
+    def feed(self, feed: Feed) -> None:
+        """There is something to be written."""
+        self._how.feed(feed)
+
+    def pause(self, what: int) -> None:
+        """Begin no more reads of a stream; what one that is under way brings is still reported."""
+        self._how.pause(what)
+
+    def resume(self, what: int) -> None:
+        """Read it again."""
+        self._how.resume(what)
 
     def unwatch(self, handle: int) -> None:
         """Stop watching a stream, before it is closed."""
@@ -301,7 +318,7 @@ class _Pipe:
 class _OnProactor:
     """The loop's own completion port serves the pipes, and its registered wait the process."""
 
-    __slots__ = ("_child", "_feed", "_proactor", "_report", "_under_way")
+    __slots__ = ("_child", "_feed", "_paused", "_proactor", "_report", "_under_way")
 
     def __init__(self, loop: Any, child: Child, feed: Feed | None, report: Report) -> None:
         proactor = loop._proactor
@@ -311,6 +328,8 @@ class _OnProactor:
         self._report = report
         # what → (the pipe, the loop's future)
         self._under_way: dict[int, tuple[_Pipe | None, Any]] = {}
+        # Streams that no read is begun on for now, and whether one would be due.
+        self._paused: dict[int, bool] = {}
         if child.status() is None:
             self._start(ENDED, None, proactor.wait_for_handle(child.ended))
         else:
@@ -318,8 +337,8 @@ class _OnProactor:
         for what in (STDOUT, STDERR):
             if child.stream(what) >= 0:
                 self._read(what, _Pipe(child.stream(what)))
-        if feed is not None and child.stream(STDIN) >= 0:
-            self._write(_Pipe(child.stream(STDIN)))
+        if feed is not None:
+            self.feed(feed)
 
     def _start(self, what: int, pipe: _Pipe | None, future: Any) -> None:
         self._under_way[what] = pipe, future
@@ -328,12 +347,16 @@ class _OnProactor:
     def _read(self, what: int, pipe: _Pipe) -> None:
         self._start(what, pipe, self._proactor.recv(pipe, PIPE_SIZE))
 
-    def _write(self, pipe: _Pipe) -> None:
-        assert self._feed is not None
+    def feed(self, feed: Feed) -> None:
+        """There is something to be written."""
+        self._feed = feed
+        if STDIN in self._under_way or not feed.pending or self._child.stream(STDIN) < 0:
+            return
+        pipe = _Pipe(self._child.stream(STDIN))
         try:
-            self._start(STDIN, pipe, self._proactor.send(pipe, self._feed.next()))
+            self._start(STDIN, pipe, self._proactor.send(pipe, feed.next(PIPE_SIZE).tobytes()))
         except OSError:
-            self._feed.end()
+            feed.end()
 
     def _done(self, what: int, pipe: _Pipe | None, future: Any) -> None:
         if self._under_way.get(what, (None, None))[1] is not future:
@@ -347,21 +370,32 @@ class _OnProactor:
         if what == ENDED:
             self._report(ENDED, b"")
         elif pipe is not None and what == STDIN:
-            self._wrote(pipe, error, future)
+            self._wrote(error, future)
         elif pipe is not None:
             data = b"" if error is not None else future.result()
-            if data:
+            if data and what in self._paused:
+                self._paused[what] = True
+            elif data:
                 self._read(what, pipe)
             self._report(what, data)
 
-    def _wrote(self, pipe: _Pipe, error: BaseException | None, future: Any) -> None:
+    def _wrote(self, error: BaseException | None, future: Any) -> None:
         assert self._feed is not None
         if error is not None:
             self._feed.end()
-            return
-        self._feed.written(future.result())
-        if self._child.stream(STDIN) >= 0:
-            self._write(pipe)
+        else:
+            self._feed.gone(future.result())
+            self.feed(self._feed)
+        self._report(STDIN, b"")
+
+    def pause(self, what: int) -> None:
+        """Begin no more reads of a stream."""
+        self._paused.setdefault(what, what not in self._under_way)
+
+    def resume(self, what: int) -> None:
+        """Read it again."""
+        if self._paused.pop(what, False):
+            self._read(what, _Pipe(self._child.stream(what)))
 
     def unwatch(self, handle: int) -> None:
         """Stop watching a stream, before it is closed."""
@@ -392,21 +426,26 @@ class _OnProactor:
         return data or None
 
     def close(self) -> None:
-        """Stop all that is under way. Idempotent."""
+        """Stop all that is under way; what has been read by then is reported. Idempotent."""
         under_way, self._under_way = self._under_way, {}
-        for _, future in under_way.values():
+        for what, (pipe, future) in under_way.items():
+            data = self._completed(future) if pipe is not None and what != STDIN else None
             future.cancel()
+            if data:
+                self._report(what, data)
 
 
 class _OnThread:
     """A loop that knows nothing but sockets: a thread blocks in its stead, and lives as long as the run."""
 
-    __slots__ = ("_closed", "_ended", "_loop", "_report", "_tree", "_waiter")
+    __slots__ = ("_closed", "_ended", "_inbox", "_loop", "_report", "_tree", "_waiter")
 
     def __init__(self, loop: AbstractEventLoop, child: Child, feed: Feed | None, report: Report) -> None:
         self._loop = loop
         self._report = report
         self._closed = False
+        # What the thread has brought and the loop has not had yet.
+        self._inbox: deque[tuple[int, bytes]] = deque()
         assert isinstance(child.tree, Job)
         self._tree = child.tree
         self._waiter = Waiter(child, feed)
@@ -422,14 +461,27 @@ class _OnThread:
             self._ended.release()
 
     def _post(self, what: int, data: bytes) -> None:
+        self._inbox.append((what, data))
         try:
-            self._loop.call_soon_threadsafe(self._deliver, what, data)
+            self._loop.call_soon_threadsafe(self._deliver)
         except RuntimeError:
             self._closed = True  # the loop was closed: nobody wants to know any more
 
-    def _deliver(self, what: int, data: bytes) -> None:
-        if not self._closed:
-            self._report(what, data)
+    def _deliver(self) -> None:
+        while self._inbox:
+            self._report(*self._inbox.popleft())
+
+    def feed(self, feed: Feed) -> None:
+        """There is something to be written."""
+        self._waiter.feed(feed)
+
+    def pause(self, what: int) -> None:
+        """Begin no more reads of a stream."""
+        self._waiter.pause(what)
+
+    def resume(self, what: int) -> None:
+        """Read it again."""
+        self._waiter.resume(what)
 
     def _stop(self) -> None:
         if not self._closed:
@@ -447,9 +499,41 @@ class _OnThread:
         return self._waiter.read_now(handle)
 
     def close(self) -> None:
-        """End the thread, and what it had under way. Idempotent."""
+        """End the thread, and what it had under way; what it has read by then is reported. Idempotent."""
         self._stop()
-        self._waiter.close()
+        self._deliver()
+        self._waiter.close(self._report)
+
+
+class Sleeper:
+    """What an event loop of ours sleeps in, until somebody wakes it: what it waits for is waited for by threads."""
+
+    __slots__ = ("_woken",)
+
+    def __init__(self) -> None:
+        self._woken = _thread.allocate_lock()
+        self._woken.acquire()
+
+    def add(self, descriptor: int, callback: Callable[[], None]) -> None:
+        """NotImplementedError: nothing here is waited for by a descriptor."""
+        raise NotImplementedError("Windows has no readable descriptors")
+
+    def remove(self, descriptor: int) -> None:
+        """Nothing was added."""
+
+    def wake(self) -> None:
+        """Have `sleep` return soon. From any thread."""
+        try:
+            self._woken.release()
+        except RuntimeError:
+            pass  # it has been woken already
+
+    def sleep(self, seconds: float | None) -> None:
+        """At most so long, and never so long that Ctrl+C were not heard."""
+        self._woken.acquire(timeout=SLICE if seconds is None else min(seconds, SLICE))
+
+    def close(self) -> None:
+        """Nothing is owned."""
 
 
 class LoopEnds:

@@ -1,0 +1,291 @@
+"""What lies between the pump of a stream and whoever iterates: lines, or what is made of them, in order and bounded.
+
+Lines come and go in chunks, as they were read; nothing is done for a single line. A channel that is `full` is not fed until it
+has been emptied, and so holds no more than its bound and what one read brings.
+"""
+
+from __future__ import annotations
+
+from .caps import DROP_NEWEST, DROP_OLDEST, ERROR, Kept
+from .vt import plain
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any, Callable
+
+    from .caps import Cap
+    from .lines import Lines
+
+    Maker = Callable[[Iterator[str]], Iterator[Any]]
+
+BLOCK = "block"
+#: Items that wait in a channel unless it is told otherwise.
+BUFFER = 1024
+#: A channel whose lines are long is full before it holds its number of them.
+MOST_BYTES = 1 << 20
+#: What somebody who only waits for the end leaves for who still iterates.
+LEFT_BEHIND = 1 << 16
+MOST_RECENT = 5
+
+
+class Channel:
+    """Chunks of items. `on_overflow` says what happens to more than `most`: `block`, `drop_newest` or `drop_oldest`."""
+
+    __slots__ = (
+        "_chunks",
+        "_count",
+        "_current",
+        "_handed",
+        "_most",
+        "_on_overflow",
+        "_open",
+        "_size",
+        "dropped",
+        "is_cut",
+        "lifted",
+    )
+
+    def __init__(self, streams: int = 1, most: int = BUFFER, on_overflow: str = BLOCK) -> None:
+        # Lines, and what makes the items of them: when they are taken, for most live shorter than a chunk.
+        self._chunks: list[tuple[list[str], Maker | None]] = []
+        self._count = 0
+        # About how many bytes the items were read as, since it was empty.
+        self._size = 0
+        self._most = most
+        self._on_overflow = on_overflow
+        self._open = streams
+        # The lines that were handed out last, and as what; iterators, so that whoever comes next goes on where the last one stopped.
+        self._current: Iterator[str] = iter(())
+        self._handed: Iterator[Any] = self._current
+        self.dropped = 0
+        #: It ended before its streams did.
+        self.is_cut = False
+        #: So many want all to be read on, whatever is waiting here.
+        self.lifted = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether it takes no more for now."""
+        if self.lifted or self._on_overflow != BLOCK:
+            return False
+        return self._count >= self._most or self._size >= MOST_BYTES
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will be put in."""
+        return self._open <= 0
+
+    @property
+    def waiting(self) -> bool:
+        """Whether something has come that was not handed out."""
+        return bool(self._chunks)
+
+    def put(self, lines: list[str], size: int, make: Maker | None = None) -> None:
+        """Take in the lines that one read of `size` bytes brought."""
+        self._size += size
+        if self._on_overflow == BLOCK or self.lifted:
+            self._append(lines, make)
+            return
+        over = self._count + len(lines) - self._most
+        if over > 0 and self._on_overflow == DROP_NEWEST:
+            self.dropped += over
+            lines = lines[: len(lines) - over]
+        self._append(lines, make)
+        while self._count > self._most:
+            oldest = self._chunks[0][0]
+            gone = min(len(oldest), self._count - self._most)
+            self.dropped += gone
+            self._count -= gone
+            del oldest[:gone]
+            if not oldest:
+                del self._chunks[0]
+
+    def _append(self, lines: list[str], make: Maker | None) -> None:
+        if lines:
+            self._chunks.append((lines, make))
+            self._count += len(lines)
+
+    def close(self) -> None:
+        """One of its streams has ended."""
+        self._open -= 1
+
+    def cut(self) -> None:
+        """Nothing more comes, whatever is read."""
+        self._open = 0
+        self.is_cut = True
+
+    def take(self) -> Iterator[Any] | None:
+        """The items at hand; None when there are none. It is the same iterator until that is used up."""
+        if self._current.__length_hint__() > 0:  # type: ignore[attr-defined]
+            return self._handed
+        if not self._chunks:
+            return None
+        lines, make = self._chunks.pop(0)
+        self._count -= len(lines)
+        if not self._chunks:
+            self._size = 0
+        self._current = iter(lines)
+        self._handed = self._current if make is None else make(self._current)
+        return self._handed
+
+    def rest(self) -> list[str]:
+        """All lines that nobody has taken; they stay."""
+        lines = self._looked_at()
+        for chunk, _ in self._chunks:
+            lines += chunk
+        return lines
+
+    def _looked_at(self) -> list[str]:
+        """What is left of the lines that were handed out last."""
+        lines = [*self._current]
+        self._current = self._handed = iter(lines)
+        return [*lines]
+
+    def keep_all(self) -> None:
+        """From now on nothing is dropped, and nothing holds the pump up."""
+        self.lifted += 1
+
+    def let_go(self) -> None:
+        """Nobody has to iterate any more: what is too much is dropped, and nothing holds the pump up."""
+        if self._on_overflow == BLOCK:
+            self._on_overflow = DROP_NEWEST
+            self._most = max(self._most, LEFT_BEHIND)
+
+
+class CappedChannel(Channel):
+    """One that keeps what a cap lets it keep of the lines that nobody has taken yet: api.md §8."""
+
+    __slots__ = ("_kept",)
+
+    def __init__(self, cap: Cap, streams: int = 1) -> None:
+        super().__init__(streams, on_overflow=DROP_OLDEST)
+        self._kept = Kept(cap)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether something has come that was not handed out."""
+        return bool(self._kept.lines)
+
+    def put(self, lines: list[str], size: int, make: Maker | None = None) -> None:  # noqa: ARG002
+        """Take in the lines that one read brought."""
+        kept = self._kept
+        before = len(kept.lines)
+        for item, line in zip(lines if make is None else make(iter(lines)), lines):
+            kept.put(item, line)
+        self.dropped += before + len(lines) - len(kept.lines)
+
+    def take(self) -> Iterator[Any] | None:
+        """The items at hand; None when there are none."""
+        if self._current.__length_hint__() > 0:  # type: ignore[attr-defined]
+            return self._current
+        lines = self._kept.take()
+        if not lines:
+            return None
+        self._current = iter(lines)
+        return self._current
+
+    def rest(self) -> list[str]:
+        """All lines that nobody has taken; they stay."""
+        return [*self._looked_at(), *self._kept.lines]
+
+    def let_go(self) -> None:
+        """Nothing to do: it holds nobody up."""
+
+
+class LineSink:
+    """A stream on its way into a channel: decoded, split, made plain where that is wanted, and made into what is iterated."""
+
+    has_lines = True
+    __slots__ = ("_cap", "_clean", "_lines", "_make", "bytes_seen", "channel", "look", "recent", "truncated")
+
+    def __init__(
+        self,
+        lines: Lines,
+        channel: Channel,
+        cap: Cap | None = None,
+        clean: bool = False,
+        make: Maker | None = None,
+    ) -> None:
+        self._lines = lines
+        self.channel = channel
+        # Only an error is watched for here; what a cap drops is the channel's to drop.
+        self._cap = cap if cap is not None and cap.mode == ERROR else None
+        self._clean = clean
+        self._make = make
+        self.bytes_seen = 0
+        self.truncated = False
+        #: The last lines that came.
+        self.recent: list[str] = []
+        #: Is shown every line that comes.
+        self.look: Callable[[list[str]], None] | None = None
+
+    @property
+    def lines_seen(self) -> int:
+        """Lines that are complete."""
+        return self._lines.seen
+
+    @property
+    def tail(self) -> str:
+        """The line that has not ended yet."""
+        return self._lines.tail
+
+    @property
+    def full(self) -> bool:
+        """Whether the stream is not to be read for now."""
+        return self.channel.full
+
+    @property
+    def too_large(self) -> bool:
+        """Whether the stream is an error: see `Cap.exceeded`."""
+        return self._cap is not None and self._cap.exceeded(self.bytes_seen, self._lines.seen)
+
+    @property
+    def flooded(self) -> bool:
+        """Whether what writes is to be ended."""
+        return self._cap is not None and self._cap.flooded(self.bytes_seen, self._lines.seen)
+
+    def feed(self, data: bytes) -> None:
+        """Take in the next bytes."""
+        if self._cap is not None:
+            self._feed_within(self._cap, data)
+            return
+        self.bytes_seen += len(data)
+        lines = self._lines.feed(data)
+        if lines:
+            self._put(lines, len(data))
+
+    def _feed_within(self, cap: Cap, data: bytes) -> None:
+        """Hand on the lines that end within the cap, whichever way the bytes were cut when they were read."""
+        room = len(data) if cap.max_bytes is None else max(0, cap.max_bytes - self.bytes_seen)
+        for part in (data[:room], data[room:]):
+            before = self._lines.seen
+            self.bytes_seen += len(part)
+            lines = self._lines.feed(part)
+            if part and not cap.exceeded(self.bytes_seen, 0):
+                self._put(lines if cap.max_lines is None else lines[: max(0, cap.max_lines - before)], len(part))
+        if self.too_large:
+            self.channel.cut()
+
+    def _put(self, lines: list[str | None], size: int) -> None:
+        if self._clean or self._lines.bounded:
+            kept = [plain(line) if self._clean else line for line in lines if line is not None]
+            self.truncated = self.truncated or len(kept) < len(lines)
+            self.channel.dropped += len(lines) - len(kept)
+        else:
+            kept = lines  # type: ignore[assignment]
+        self.recent = (self.recent + kept[-MOST_RECENT:])[-MOST_RECENT:]
+        if self.look is not None:
+            self.look(kept)
+        self.channel.put(kept, size, self._make)
+
+    def close(self) -> None:
+        """The stream has ended."""
+        lines = self._lines.close()
+        if lines and not self.too_large:
+            self._put(lines, 0)
+        self.channel.close()
+
+    def value(self) -> str:
+        """The lines that nobody has taken, as text."""
+        return "\n".join(self.channel.rest())

@@ -1,0 +1,82 @@
+"""Feeds one run from the callbacks of an event loop, asyncio's or one of ours."""
+
+from __future__ import annotations
+
+from .._os import LoopWaiter
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable
+
+    from .run import Run
+
+
+class Driver:
+    """Moves a run on until it is over or a callback raises; `tell` is called after every step."""
+
+    __slots__ = ("_loop", "_tell", "_timer", "_waiter", "error", "over", "run")
+
+    def __init__(self, loop: Any, run: Run, tell: Callable[[], None]) -> None:
+        self._loop = loop
+        self.run = run
+        self._tell = tell
+        self._timer: Any = None
+        #: What a callback raised.
+        self.error: BaseException | None = None
+        self.over = False
+        self._waiter = LoopWaiter(loop, run.child, run.feed, self._report)
+        if run.token is not None:
+            run.wake = self._wake
+        self.step(self._attach)
+
+    def _attach(self) -> None:
+        self.run.attach(self._waiter)
+        self.run.look_at_token()
+
+    def step(self, step: Callable[..., None], *arguments: object) -> None:
+        """Have the run take a step, unless it is over. On the loop's thread."""
+        if not self.over:
+            try:
+                step(*arguments)
+            except BaseException as error:
+                self.error = error
+            self._settle()
+
+    def _report(self, what: int, data: bytes) -> None:
+        self.step(self.run.report, what, data)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self.step(self.run.tick)
+
+    def _wake(self) -> None:
+        """From any thread."""
+        try:
+            self._loop.call_soon_threadsafe(self.step, self.run.look_at_token)
+        except RuntimeError:
+            pass  # the loop was closed, and the run with it
+
+    def _settle(self) -> None:
+        """Set the timer to the run's next moment, or note that it is over; tell whoever waits."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self.run.done or self.error is not None:
+            self.over = True
+        else:
+            left = self.run.seconds_left()
+            if left is not None:
+                self._timer = self._loop.call_later(left, self._tick)
+        self._tell()
+
+    def stop(self) -> None:
+        """Kill the tree."""
+        self.step(self.run.stop, None)
+
+    def close(self) -> None:
+        """Unregister everything from the loop; what has been read by then is reported."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._waiter.close()
+        self.run.detach()

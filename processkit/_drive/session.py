@@ -1,0 +1,303 @@
+"""Runs that go on while somebody waits for something of theirs: a line, room for input, an answer, the end.
+
+No thread: whoever waits moves them on. In an event loop its callbacks do, and go on doing it between two waits. Without one,
+the first of the threads that wait runs a loop of ours, and the others wait for what it brings; when it has what it wanted, the
+next one takes over. So nothing is read while nobody waits, which is the back-pressure that a pipe gives anyway.
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+import sys
+import time
+from collections import deque
+from functools import partial
+
+from .._os.ownloop import OwnLoop
+from .driver import Driver
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import asyncio
+    from typing import Any, Callable
+
+    from .run import Run
+
+#: Nobody waits longer at a time for what another thread brings.
+SLICE = 0.5
+#: Seconds that a loop on another thread gets to let go of what it watches.
+PATIENCE = 2.0
+
+
+class NotHere(Exception):
+    """This thread, loop or process cannot wait here; the text says why."""
+
+
+def running_loop() -> Any:
+    """The asyncio loop that runs on this thread, None without one."""
+    asyncio = sys.modules.get("asyncio")
+    return None if asyncio is None else asyncio._get_running_loop()
+
+
+class Session:
+    """Owns what the loops know of its runs, until `close`."""
+
+    __slots__ = ("__weakref__", "_actions", "_closed", "_drivers", "_lead", "_leader", "_loop", "_owner", "_parked", "runs")
+
+    def __init__(self, runs: list[Run]) -> None:
+        self.runs = runs
+        self._owner = os.getpid()
+        self._closed = False
+        # What is to be done by whoever leads.
+        self._actions: deque[Callable[[], None]] = deque()
+        self._drivers: list[Driver] = []
+        # An asyncio loop, or one of ours.
+        self._loop: Any = None
+        # Held by the thread that runs a loop of ours.
+        self._lead = _thread.RLock()
+        self._leader = 0
+        # Who waits: what for (None: whatever happens), and how they are woken.
+        self._parked: list[tuple[Callable[[], bool] | None, Callable[[], None]]] = []
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing of it will change any more."""
+        return self._closed or all(run.done for run in self.runs)
+
+    @property
+    def is_led_here(self) -> bool:
+        """Whether the calling thread is moving the runs on: a callback of theirs calls."""
+        return self._leader == _thread.get_ident()
+
+    def until(self, ready: Callable[[], bool], deadline: float | None = None) -> bool:
+        """Move the runs on until `ready()`; False at the deadline (monotonic time), or when all is over and it is not."""
+        while not ready():
+            self._raise_errors()
+            if self.over:
+                return ready()
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            self._advance(left)
+            if left == 0.0:
+                return ready()
+        return True
+
+    async def auntil(self, ready: Callable[[], bool], deadline: float | None = None) -> bool:
+        """The same in a running event loop."""
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        self._attach(loop)
+        looked = False
+        while not ready():
+            self._raise_errors()
+            if self.over:
+                return ready()
+            left = None if deadline is None else max(0.0, deadline - time.monotonic())
+            if left == 0.0 and not looked:
+                looked = True
+                for _ in range(3):  # a turn of the loop to see what is there, and one to take it
+                    await asyncio.sleep(0)
+                continue
+            if left == 0.0:
+                return ready()
+            await self._park(loop, ready, left)
+        return True
+
+    async def _park(self, loop: asyncio.AbstractEventLoop, ready: Callable[[], bool], left: float | None) -> None:
+        self._check_here()
+        self._attach(loop)
+        future = loop.create_future()
+        entry = (ready, partial(_resolve, future))
+        timer = None if left is None else loop.call_later(left, _resolve, future)
+        self._parked.append(entry)
+        self._relieve()
+        try:
+            await future
+        finally:
+            if entry in self._parked:
+                self._parked.remove(entry)
+            if timer is not None:
+                timer.cancel()
+
+    def do(self, action: Callable[[], None]) -> None:
+        """Have this done where the runs are moved on: at once if nobody is about to. From any thread."""
+        loop = self._loop
+        if self._is_elsewhere(loop):
+            loop.call_soon_threadsafe(action)
+            return
+        self._actions.append(action)
+        if isinstance(loop, OwnLoop):
+            loop.wake()
+        self._perform()
+
+    def _perform(self) -> None:
+        """Do what is to be done, unless another thread leads; that one calls this when it has stopped."""
+        while self._actions and self._lead.acquire(blocking=False):
+            try:
+                while self._actions:
+                    self._actions.popleft()()
+            finally:
+                self._lead.release()
+            self._wake_all()
+
+    def tick(self) -> None:
+        """Time has passed and perhaps nobody noticed."""
+        self.do(self._tick)
+
+    def _tick(self) -> None:
+        for driver in self._drivers:
+            driver.step(driver.run.tick)
+        if not self._drivers:
+            for run in self.runs:
+                if not run.done:
+                    run.tick()
+
+    def stop(self) -> None:
+        """Kill every tree."""
+        self.do(self._stop)
+
+    def _stop(self) -> None:
+        for run in self.runs:
+            run.stop(None)
+
+    def close(self) -> None:
+        """Let go of everything, and of everybody who waits; the trees have been killed. Idempotent."""
+        if self._closed or os.getpid() != self._owner:
+            return
+        self._closed = True
+        loop = self._loop
+        if self._is_elsewhere(loop):
+            gone = _thread.allocate_lock()
+            gone.acquire()
+            try:
+                loop.call_soon_threadsafe(self._detach_and, gone.release)
+                gone.acquire(timeout=PATIENCE)
+            except RuntimeError:
+                self._detach()  # it was closed meanwhile
+        else:
+            if isinstance(loop, OwnLoop):
+                loop.wake()
+            with self._lead:
+                self._detach()
+        self._wake_all()
+
+    # How it works.
+
+    def _check_here(self) -> None:
+        if os.getpid() != self._owner:
+            raise NotHere("this stream belongs to the process that this one was forked from")
+
+    def _is_elsewhere(self, loop: Any) -> bool:
+        """Whether it is an asyncio loop that runs on another thread."""
+        if loop is None or isinstance(loop, OwnLoop) or loop is running_loop():
+            return False
+        return not loop.is_closed() and loop.is_running()
+
+    def _advance(self, left: float | None) -> None:
+        """Move the runs on by one step, or wait until another thread has."""
+        self._check_here()
+        gate = _thread.allocate_lock()
+        gate.acquire()
+        entry = (None, partial(_open, gate))
+        # Before the attempt to lead: whoever leads now wakes us when it stops.
+        self._parked.append(entry)
+        try:
+            if self._is_elsewhere(self._loop) or not self._led(left):
+                gate.acquire(timeout=SLICE if left is None else min(left, SLICE))
+        finally:
+            if entry in self._parked:
+                self._parked.remove(entry)
+
+    def _led(self, left: float | None) -> bool:
+        """Run a loop of ours once, unless another thread does."""
+        if not self._lead.acquire(blocking=False):
+            return False
+        try:
+            if self._leader:
+                raise NotHere("this is called by the very run that it would wait for")
+            self._leader = _thread.get_ident()
+            try:
+                if not isinstance(self._loop, OwnLoop):
+                    self._attach(OwnLoop())
+                self._relieve()
+                self._loop.run_once(left)
+            finally:
+                self._leader = 0
+        finally:
+            self._lead.release()
+            self._perform()
+            self._wake_all()
+        return True
+
+    def _attach(self, loop: Any) -> None:
+        """Have this loop move the runs on from now on."""
+        if self._loop is loop or self._closed:
+            return
+        self._check_here()
+        if self._is_elsewhere(self._loop) or not self._lead.acquire(blocking=False):
+            raise NotHere("another thread is waiting for the same process")
+        try:
+            self._detach()
+            self._loop = loop
+            for run in self.runs:
+                if not run.done:
+                    self._drivers.append(Driver(loop, run, self._tell))
+        finally:
+            self._lead.release()
+
+    def _detach(self) -> None:
+        drivers, self._drivers = self._drivers, []
+        for driver in drivers:
+            driver.close()
+        loop, self._loop = self._loop, None
+        if isinstance(loop, OwnLoop):
+            loop.close()
+
+    def _detach_and(self, then: Callable[[], None]) -> None:
+        try:
+            self._detach()
+        finally:
+            then()
+
+    def _relieve(self) -> None:
+        for run in self.runs:
+            run.relieve()
+
+    def _raise_errors(self) -> None:
+        for driver in self._drivers:
+            if driver.error is not None:
+                raise driver.error
+
+    def _tell(self) -> None:
+        """A run has taken a step."""
+        for ready, wake in [*self._parked]:
+            if (ready is not None and (ready() or self.over or any(driver.error for driver in self._drivers))) or (
+                ready is None and not self._leader
+            ):
+                wake()
+
+    def _wake_all(self) -> None:
+        """Whoever waits is to look for himself."""
+        loop = self._loop
+        here = loop is None or isinstance(loop, OwnLoop) or loop is running_loop()
+        for _, wake in [*self._parked]:
+            if here:
+                wake()
+            else:
+                try:
+                    loop.call_soon_threadsafe(wake)
+                except RuntimeError:
+                    wake()  # the loop was closed, and with it who waits
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _open(gate: Any) -> None:
+    try:
+        gate.release()
+    except RuntimeError:
+        pass  # it is open already

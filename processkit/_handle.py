@@ -1,0 +1,476 @@
+"""How a started process is kept: who reads it, what spends it, what ends it. `RunningProcess` is what users see of it."""
+
+from __future__ import annotations
+
+import _thread
+import os
+import time
+
+from ._core.capture import BytesCapture, TextCapture
+from ._core.encodings import default_decoder
+from ._core.stopping import DRAIN, RUNNING, Stopping
+from ._drive.blocking import drive
+from ._drive.run import Run, act_on_tree
+from ._errors import cancelled, failure
+from ._log import DEBUG, WARNING, listener, log
+from ._os import STDERR, STDIN, STDOUT, Feed, write_ready
+from ._os.port import PIPE, Child, Container, Plan
+from ._result import BytesResult, Outcome, ProcessResult, outcome_of
+from ._settings import Settings
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable
+
+    from ._core.capture import Capture
+    from ._drive.session import Session
+
+SIGTERM = 15
+# How often a tree that was asked or killed, and that nobody waits for, is looked at.
+LOOK_AGAIN = 0.05
+#: What has been made of the output so far: nothing, lines of stdout, a probe that keeps them, events of both streams.
+UNBOUND, LINES, PROBED, MERGED = "", "lines", "probed", "merged"
+
+
+class Handle:
+    """A child that is not reaped, its container where it has one to itself, and what reads it. One consuming verb spends it.
+
+    It owns the child, and the container if `owns`, until `_close`.
+    """
+
+    __slots__ = (
+        "__weakref__", "_bound", "_child", "_closed", "_container", "_ended_before", "_feed", "_lock", "_outcome", "_owner", "_owns", "_plan",
+        "_run", "_session", "_settings", "_spent", "_started", "_stdin_taken", "_stopping", "_subscription", "_tended", "_was_cancelled",
+    )  # fmt: skip
+
+    def __init__(self, container: Container, child: Child, settings: Settings, plan: Plan, owns: bool, started: float) -> None:
+        self._owner = os.getpid()
+        self._container = container
+        self._child = child
+        self._settings = settings
+        self._plan = plan
+        self._owns = owns
+        self._started = started
+        self._lock = _thread.allocate_lock()
+        self._spent = False
+        self._closed = False
+        self._feed: Feed | None = None
+        self._stdin_taken = False
+        # Its deadline is kept by the tender while nobody waits.
+        self._tended = False
+        deadline = None if settings.timeout is None else started + settings.timeout
+        streams = (plan.stdout == PIPE) + (plan.stderr == PIPE)
+        self._stopping = Stopping(streams, deadline, settings.timeout_grace, not owns)
+        self._run: Run | None = None
+        # What moves the run on while the handle is not spent.
+        self._session: Session | None = None
+        self._bound = UNBOUND
+        # What a stream saw that followed it to its end.
+        self._outcome: Outcome | None = None
+        # What its token's cancellation found: a process that was running, or one that had ended.
+        self._was_cancelled = self._ended_before = False
+        logger = listener(settings.logger)
+        if logger is not None:
+            log(logger, DEBUG, "child spawned", program=plan.program, pid=child.pid, mechanism=container.mechanism)
+        self._subscription = 0
+        if settings.token is not None:
+            self._subscription = settings.token._subscribe(_canceller(self))
+
+    # What may be done.
+
+    def _check_usable(self) -> None:
+        if os.getpid() != self._owner:
+            raise failure("this handle belongs to the process that this one was forked from", self._plan.program)
+        if self._spent:
+            raise failure(f"the handle of {self._plan.program} is consumed", self._plan.program)
+
+    def _check_follows(self, verb: str) -> None:
+        """Refuse a verb that wants output which a stream has delivered, or is delivering, in another form."""
+        if self._bound == MERGED and self._outcome is not None:
+            self._outcome = None
+            raise failure(f"{verb} cannot follow a merged stream (output_events) that saw the end", self._plan.program)
+        if verb == "output_bytes" and self._bound in (LINES, PROBED):
+            raise failure("output_bytes cannot follow lines that were read as text", self._plan.program)
+
+    def _ended_descriptor(self) -> int:
+        """Readable once it has ended."""
+        self._check_usable()
+        return self._child.ended
+
+    def _require_piped(self) -> None:
+        if self._outcome is None:
+            self._check_usable()
+        if self._plan.stdout != PIPE:
+            raise failure(f"{self._plan.program}: stdout is not piped, so it cannot be captured", self._plan.program)
+
+    def _check_streamable(self) -> None:
+        """Refuse a stream of a process without a piped stdout, or a second one."""
+        self._check_usable()
+        if self._plan.stdout != PIPE:
+            raise failure(f"{self._plan.program}: stdout is not piped, so it cannot be streamed", self._plan.program)
+        if self._bound:
+            raise failure(f"{self._plan.program}: stdout is already consumed by another stream or probe", self._plan.program)
+
+    # What becomes of the streams.
+
+    def _bytes(self) -> Capture:
+        cap = self._settings.cap
+        if cap is None:
+            return BytesCapture()
+        from ._core.caps import CappedBytes
+
+        return CappedBytes(cap)
+
+    def _text(self, stream: int, capped: bool = True) -> Capture:
+        decoder, lone_cr, clean = self._settings.text_of(stream)
+        cap = self._settings.cap if capped else None
+        if clean or cap is not None:
+            from ._core.caps import WHOLE, CappedText
+
+            return CappedText(decoder or default_decoder, lone_cr, cap or WHOLE, clean)
+        return TextCapture(decoder or default_decoder, lone_cr)
+
+    def _make_run(self, sinks: dict[int, Capture], feed: Feed | None) -> Run:
+        token = None if self._ended_before else self._settings.token
+        run = self._run = Run(self._child, self._stopping, sinks, self._soft_signal(), feed, token)
+        return run
+
+    def _attend(self) -> Session:
+        """The session that reads the streams; of one that nobody has bound it holds the bytes."""
+        with self._lock:
+            self._check_usable()
+            if self._session is None:
+                from ._core.capture import Held
+                from ._drive.session import Session
+
+                self._session = Session([self._make_run({STDOUT: Held(), STDERR: Held()}, self._feeding())])
+            return self._session
+
+    def _bind(self, how: str, sinks: dict[int, Capture], drain: float | None, listens: tuple[int, ...]) -> Session:
+        """Have the streams go there, with what has been read of them."""
+        session = self._attend()
+        run = session.runs[0]
+
+        def change() -> None:
+            self._bound = how
+            run.idle_streams = listens
+            run.idle_seconds = self._settings.idle_timeout
+            run.change_sinks(_replaced(run, sinks))
+            run.stopping.drain_for(drain, time.monotonic())
+
+        session.do(change)
+        return session
+
+    def _begin(self, sinks: dict[int, Capture], in_loop: bool = False, keep: bool = False) -> Run:
+        """Spend the handle: from here on only the run touches the child. `keep`: what nobody has iterated over is wanted."""
+        if in_loop:
+            from ._verbs import require_loop
+
+            require_loop(self._plan.program)
+        with self._lock:
+            self._check_usable()
+            session = self._session
+            if session is not None and session.is_led_here:
+                raise failure(f"{self._plan.program}: a callback of this very run cannot wait for its end", self._plan.program)
+            self._spent = True
+            run = self._make_run(sinks, self._feeding()) if session is None else session.runs[0]
+        if session is not None:
+            session.do(lambda: self._take_over(run, sinks, keep))
+        if self._tended:
+            from ._drive.tender import untend
+
+            untend(self)
+        return run
+
+    def _take_over(self, run: Run, sinks: dict[int, Capture], keep: bool) -> None:
+        """Have a run that a stream began go on for the verb that spends the handle."""
+        if self._bound == UNBOUND:
+            run.change_sinks(_replaced(run, sinks))
+        else:
+            for sink in run.sinks.values():
+                channel = getattr(sink, "channel", None)
+                if channel is not None:
+                    channel.keep_all() if keep and self._bound != MERGED else channel.let_go()
+            run.relieve()
+        feed = self._feeding()
+        if feed is not None and not self._stdin_taken:
+            feed.finish()
+        if self._bound != MERGED:
+            run.stopping.drain_for(DRAIN, time.monotonic())
+
+    def _soft_signal(self) -> int:
+        chosen = self._settings.timeout_signal
+        return SIGTERM if chosen is None else chosen
+
+    def _feeding(self) -> Feed | None:
+        """What is still to be written to its stdin; a pipe that nobody took, and that nobody can take any more, is closed."""
+        if self._feed is None and self._plan.stdin == PIPE:
+            self._feed = Feed(self._child, self._settings.stdin_data or b"", self._settings.keep_stdin_open)
+        if self._feed is not None and self._spent and not self._stdin_taken:
+            self._feed.finish()
+        return self._feed
+
+    def _take_stdin(self) -> tuple[Session, Feed]:
+        """The one way to write to it while it runs, for whoever asks first."""
+        session = self._attend()
+        with self._lock:
+            if not self._settings.keep_stdin_open:
+                raise failure(f"{self._plan.program}: its stdin was not kept open: keep_stdin_open()", self._plan.program)
+            if self._stdin_taken:
+                raise failure(f"{self._plan.program}: its stdin was taken before", self._plan.program)
+            self._stdin_taken = True
+            feed = self._feeding()
+        assert feed is not None
+        return session, feed
+
+    # The end.
+
+    def _finish_blocking(self, run: Run, at_end: Callable[[], None] | None = None) -> Outcome:
+        """The outcome, once the run is over; `at_end` is called while the process still has its number."""
+        try:
+            if self._session is None:
+                drive(run)
+            else:
+                self._session.until(_is_done(run))
+            if at_end is not None:
+                at_end()
+            return self._end(run)
+        except BaseException as error:
+            self._abort(error)
+            raise
+
+    async def _finish_async(self, run: Run, at_end: Callable[[], None] | None = None) -> Outcome:
+        from ._drive.aio import drive as adrive
+
+        try:
+            if self._session is None:
+                await adrive(run)
+            else:
+                await self._session.auntil(_is_done(run))
+            if at_end is not None:
+                at_end()
+            return self._end(run)
+        except BaseException as error:
+            self._abort(error)
+            raise
+
+    def _end(self, run: Run) -> Outcome:
+        """The run is over: give everything back."""
+        outcome = outcome_of(self._child.status(), run.stopping.timed_out)
+        self._close()
+        if run.cancelled or self._was_cancelled:
+            raise cancelled(self._plan.program)
+        if self._bound:
+            self._refuse_too_large(run)
+        logger = listener(self._settings.logger)
+        if logger is not None:
+            self._log_end(logger, outcome)
+        return outcome
+
+    def _log_end(self, logger: Any, outcome: Outcome) -> None:
+        program = self._plan.program
+        if outcome.timed_out and self._settings.timeout is not None:
+            log(logger, WARNING, "timeout elapsed", program=program, timeout_ms=int(self._settings.timeout * 1000))
+        elapsed = int((time.monotonic() - self._started) * 1000)
+        log(logger, DEBUG, "process exited", program=program, outcome=_word(outcome), elapsed_ms=elapsed)
+
+    def _seen_to_the_end(self) -> None:
+        """A merged stream has delivered everything, the end included: nothing is left for the handle but to say how it was."""
+        with self._lock:
+            if self._spent or self._closed:
+                return
+            self._spent = True
+        assert self._run is not None
+        self._outcome = outcome_of(self._child.status(), self._stopping.timed_out)
+        self._leave()
+
+    def _told(self) -> Outcome | None:
+        """The outcome that a stream saw, for the one verb that asks for it."""
+        outcome, self._outcome = self._outcome, None
+        if outcome is None:
+            return None
+        assert self._run is not None
+        return self._end(self._run)
+
+    def _text_result(self, run: Run, outcome: Outcome) -> ProcessResult:
+        self._refuse_too_large(run)
+        texts = ("", "") if self._bound == MERGED else (value_of(run.sinks[STDOUT]), value_of(run.sinks[STDERR]))
+        return ProcessResult(self._plan.program, *texts, outcome, *self._facts(run))
+
+    def _bytes_result(self, run: Run, outcome: Outcome) -> BytesResult:
+        self._refuse_too_large(run)
+        stdout: Any = run.sinks[STDOUT]
+        data, text = (b"", "") if self._bound == MERGED else (stdout.value(), value_of(run.sinks[STDERR]))
+        return BytesResult(self._plan.program, data, text, outcome, *self._facts(run))
+
+    def _refuse_too_large(self, run: Run) -> None:
+        """OutputTooLarge where a stream passed its cap in `error` mode."""
+        for stream in (STDOUT, STDERR):
+            sink: Any = run.sinks[stream]
+            if getattr(sink, "too_large", False):
+                from ._errors import too_large
+
+                cap = self._settings.cap
+                assert cap is not None
+                most_lines = cap.max_lines if sink.has_lines else None
+                raise too_large(self._plan.program, cap.max_bytes, most_lines, sink.bytes_seen, sink.lines_seen)
+
+    def _facts(self, run: Run) -> tuple[Any, ...]:
+        settings = self._settings
+        duration = time.monotonic() - self._started
+        mechanism = self._container.mechanism
+        truncated = any(sink.truncated for sink in run.sinks.values())
+        idle = run.idle_seconds if run.idle_timed_out else None
+        args = (settings.program, *settings.args)
+        facts = (settings.timeout, settings.success_codes, duration, truncated, self._child.pid, args, mechanism, run.leaked)
+        return (*facts, idle)
+
+    # Deadlines that nobody waits for, and the end.
+
+    def _leave_unattended(self) -> None:
+        """Feed it and have its deadline kept although nobody waits yet; the last thing that a `start` does."""
+        if self._settings.stdin_data is not None:
+            feed = self._feeding()
+            if feed is not None and self._child.stream(STDIN) >= 0:
+                write_ready(self._child, feed)  # all of it: what a pipe does not hold came as a file
+        wake = self._stopping.wake
+        if wake is not None:
+            from ._drive.tender import tend
+
+            self._tended = True
+            tend(self, wake, keep=not self._owns)
+
+    def _is_over(self) -> bool:
+        """Whether it has ended, or is out of our hands. Called by the tender."""
+        return self._closed or self._child.status() is not None
+
+    def _tend(self) -> float | None:
+        """Do what the clock demands of a process that nobody waits for; when to be called again. Called by the tender."""
+        with self._lock:
+            session = self._session
+            if self._spent or self._closed:
+                return None
+            if self._child.status() is not None and (self._stopping.state == RUNNING or self._child.tree.empty()):
+                return None
+            if session is None:
+                self._stopping.tick(time.monotonic())
+                self._act()
+        if session is not None:
+            session.tick()
+        wake = self._stopping.wake
+        if self._stopping.state == RUNNING or wake is None:
+            return wake
+        return min(wake, time.monotonic() + LOOK_AGAIN)  # it may be over any moment
+
+    def _act(self) -> None:
+        """Execute what was decided while no driver is there; one that comes finds the rest of the state."""
+        act_on_tree(self._child, self._stopping, self._soft_signal())
+
+    def _kill(self) -> None:
+        """Start killing the tree."""
+        with self._lock:
+            session = self._session
+            if session is None:
+                self._stopping.stop(time.monotonic(), None)
+                self._act()
+        if session is not None:
+            session.stop()
+
+    def _abort(self, error: BaseException) -> None:
+        """Kill the tree and wait until it is gone, whatever was under way; a failed wait becomes a ProcessError."""
+        if not self._closed:  # or its tree may be another run's already
+            self._child.tree.kill()
+        self._close()
+        if isinstance(error, OSError):
+            raise failure(f"{self._plan.program}: waiting for it failed: {error}", self._plan.program) from error
+
+    def _cancel(self) -> None:
+        """The token was cancelled: end the tree, or have the driver that waits for it do that. From any thread."""
+        with self._lock:
+            run, session = self._run, self._session
+            if run is None and not self._closed and not self._spent:
+                self._was_cancelled = self._child.status() is None
+                self._ended_before = not self._was_cancelled
+                if self._was_cancelled:
+                    self._stopping.stop(time.monotonic(), None)
+                    self._act()
+        if session is not None and run is not None:
+            session.do(run.look_at_token)
+        elif run is not None:
+            run.interrupt()
+
+    def _close(self) -> None:
+        """Kill what is left of an owned tree, or of a shared child, and give everything back. Idempotent."""
+        with self._lock:
+            if self._closed or os.getpid() != self._owner:
+                return
+            self._closed = True
+            self._spent = True
+        if self._settings.token is not None:
+            self._settings.token._unsubscribe(self._subscription)
+        if self._child.status() is None:
+            self._child.tree.kill()
+            self._child.wait_killed()
+        try:
+            if self._session is not None:
+                self._session.close()
+            if self._owns:
+                # Before the reap: a process group needs its leader's number until all of it is dead.
+                self._container.close()
+        finally:
+            self._child.reap()
+
+    def _leave(self) -> None:
+        if self._tended:
+            from ._drive.tender import untend
+
+            untend(self)
+        self._close()
+
+    def __del__(self) -> None:
+        if getattr(self, "_closed", True) or os.getpid() != self._owner:
+            return
+        if not self._owns:
+            if self._session is not None:
+                self._session.close()
+            self._container.abandon(self._child)
+            return
+        import warnings
+
+        warnings.warn(f"{self!r} was dropped while it was open; its tree is killed", ResourceWarning, source=self, stacklevel=2)
+        self._close()
+
+
+def _replaced(run: Run, sinks: dict[int, Capture]) -> dict[int, Capture]:
+    """`sinks`, which have been given what the run held so far."""
+    held: Any = run.sinks
+    return {stream: held[stream].hand_over(sink) for stream, sink in sinks.items()}
+
+
+def _is_done(run: Run) -> Callable[[], bool]:
+    return lambda: run.done
+
+
+def _canceller(process: Handle) -> Callable[[], None]:
+    """What a token calls; it keeps nobody's handle alive."""
+    import weakref
+
+    reference = weakref.ref(process)
+
+    def cancel() -> None:
+        found = reference()
+        if found is not None:
+            found._cancel()
+
+    return cancel
+
+
+def value_of(sink: Any) -> str:
+    """What a sink captured."""
+    return str(sink.value())
+
+
+def _word(outcome: Outcome) -> str:
+    if outcome.timed_out:
+        return "timed_out"
+    return f"code:{outcome.code}" if outcome.code is not None else f"signal:{outcome.signal}"

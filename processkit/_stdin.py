@@ -1,0 +1,177 @@
+"""Writing to a process while it runs: awaitable (`ProcessStdin`), or as a standard file object. api.md §12, §30.1"""
+
+from __future__ import annotations
+
+import io
+import os
+
+from ._drive.session import NotHere
+from ._errors import failure
+from ._validate import byte_payload, text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable
+
+    from ._drive.session import Session
+    from ._handle import Handle
+    from ._os import Feed
+    from ._types import ReadableBuffer
+
+_CONTROLS = {
+    **{chr(ord("a") + n): bytes((n + 1,)) for n in range(26)},
+    **{chr(ord("A") + n): bytes((n + 1,)) for n in range(26)},
+    "[": b"\x1b",
+    "\\": b"\x1c",
+    "]": b"\x1d",
+    "^": b"\x1e",
+    "_": b"\x1f",
+    "?": b"\x7f",
+}
+
+
+class _Pen:
+    """A process's stdin, until it is closed. While somebody waits for it to be read, what the process says is read without bound."""
+
+    __slots__ = ("_feed", "_owner", "_program", "_session", "closed")
+
+    def __init__(self, handle: Handle) -> None:
+        self._owner = os.getpid()
+        self._session: Session
+        self._feed: Feed
+        self._session, self._feed = handle._take_stdin()
+        self._program = handle._plan.program
+        self.closed = False
+
+    def put(self, data: bytes) -> Callable[[], bool]:
+        """Have it written; what is returned is true once it is, or never will be. OSError when it is closed."""
+        if self.closed:
+            raise OSError(f"the stdin of {self._program} is closed")
+        if self._feed.closed:
+            raise BrokenPipeError(f"{self._program} does not read its stdin any more")
+        mark = self._feed.offer(data)
+        self._session.do(self._session.runs[0].write_more)
+        return lambda: self._feed.written >= mark or self._feed.closed
+
+    def wait(self, written: Callable[[], bool]) -> None:
+        """Block until it is written."""
+        run = self._session.runs[0]
+        run.lifted += 1
+        try:
+            self._session.until(written)
+        except NotHere as error:
+            raise failure(str(error), self._program) from error
+        finally:
+            run.lifted -= 1
+        self._check(written)
+
+    async def await_(self, written: Callable[[], bool]) -> None:
+        """The same in an event loop."""
+        run = self._session.runs[0]
+        run.lifted += 1
+        try:
+            await self._session.auntil(written)
+        except NotHere as error:
+            raise failure(str(error), self._program) from error
+        finally:
+            run.lifted -= 1
+        self._check(written)
+
+    def _check(self, written: Callable[[], bool]) -> None:
+        if self._feed.broken or not written():
+            raise BrokenPipeError(f"{self._program} does not read its stdin any more")
+
+    def close(self) -> None:
+        """End-of-file, once all is written. Idempotent."""
+        if not self.closed:
+            self.closed = True
+            if os.getpid() == self._owner:
+                self._session.do(self._feed.finish)
+
+    @property
+    def is_done(self) -> Callable[[], bool]:
+        """Whether all is written, or never will be."""
+        return lambda: not self._feed.pending
+
+
+class ProcessStdin:
+    """The stdin of a running process. Dropping it closes it. BrokenPipeError when the process does not read any more."""
+
+    __module__ = __package__
+    __slots__ = ("_pen",)
+
+    def __init__(self, handle: Handle) -> None:
+        self._pen = _Pen(handle)
+
+    async def write(self, data: ReadableBuffer) -> None:
+        """Write all of it."""
+        pen = self._pen
+        await pen.await_(pen.put(byte_payload(data, "data")))
+
+    async def write_line(self, line: str) -> None:
+        r"""Write it as UTF-8, and `\n`."""
+        pen = self._pen
+        await pen.await_(pen.put((text(line, "line") + "\n").encode("utf-8", "surrogateescape")))
+
+    async def send_control(self, control: str) -> None:
+        """Write the byte that a terminal sends for Ctrl and this character: a letter, or one of ``[ \\ ] ^ _ ?``."""
+        byte = _CONTROLS.get(text(control, "control"))
+        if byte is None:
+            raise ValueError(f"control must be one letter or one of [ \\ ] ^ _ ?, not {control!r}")
+        pen = self._pen
+        await pen.await_(pen.put(byte))
+
+    async def flush(self) -> None:
+        """Return when all is written."""
+        pen = self._pen
+        await pen.await_(pen.put(b""))
+
+    async def close(self) -> None:
+        """End-of-file, once all is written. Idempotent."""
+        pen = self._pen
+        pen.close()
+        if not pen.is_done():
+            await pen.await_(pen.is_done)
+
+    def __del__(self) -> None:
+        pen = getattr(self, "_pen", None)
+        if pen is not None:
+            pen.close()
+
+    def __reduce__(self) -> str:
+        raise TypeError("a ProcessStdin cannot be pickled")
+
+
+class _RawStdin(io.RawIOBase):
+    """What `stdin_writer` buffers."""
+
+    def __init__(self, handle: Handle) -> None:
+        super().__init__()
+        self._pen = _Pen(handle)
+
+    def writable(self) -> bool:
+        """It is."""
+        return True
+
+    def write(self, data: Any) -> int:
+        """Write all of it."""
+        payload = bytes(data)
+        self._pen.wait(self._pen.put(payload))
+        return len(payload)
+
+    def close(self) -> None:
+        """End-of-file, once all is written."""
+        pen = getattr(self, "_pen", None)
+        if pen is not None and not self.closed:
+            pen.close()
+        super().close()
+
+
+def stdin_writer(handle: Handle, encoding: str | None) -> Any:
+    """A file that writes to its stdin."""
+    import codecs
+
+    if encoding is not None:
+        codecs.lookup(encoding)
+    writer = io.BufferedWriter(_RawStdin(handle))
+    return writer if encoding is None else io.TextIOWrapper(writer, encoding, newline="\n", line_buffering=True)

@@ -1,0 +1,395 @@
+"""The streams of a running process: its lines and events, one by one, for `for` and for `async for`. api.md §11"""
+
+from __future__ import annotations
+
+import weakref
+from itertools import chain, repeat
+from types import coroutine
+
+from ._core.caps import DROP_NEWEST, DROP_OLDEST, longest_line
+from ._core.capture import Discard
+from ._core.channel import BLOCK, BUFFER, CappedChannel, Channel, LineSink
+from ._core.encodings import default_decoder
+from ._core.lines import Lines
+from ._core.stopping import LONG_DRAIN
+from ._drive.session import NotHere
+from ._errors import IdleTimeout, InvalidJson, failure
+from ._handle import LINES, MERGED
+from ._os import STDERR, STDOUT
+from ._os.port import PIPE
+from ._result import outcome_of
+from ._validate import label, positive_int
+from ._values import Value, store
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Generator, Iterator
+    from typing import Any, Callable
+
+    from ._core.capture import Capture
+    from ._core.channel import Maker
+    from ._handle import Handle
+    from ._result import Outcome
+    from ._settings import Settings
+
+MOST_JSON_SHOWN = 2048
+_OVERFLOWS = {name: name for name in (BLOCK, DROP_NEWEST, DROP_OLDEST)}
+
+
+class OutputEvent(tuple):  # type: ignore[type-arg]
+    """One line of one stream."""
+
+    # A tuple of (is_stderr, text), for those are made fastest, and a busy process has millions; but equal only to its own kind.
+    __module__ = __package__
+    __slots__ = ()
+
+    @property
+    def is_stderr(self) -> bool:
+        """Whether it came from stderr."""
+        return bool(self[0])
+
+    @property
+    def stream(self) -> str:
+        """`stdout` or `stderr`."""
+        return "stderr" if self[0] else "stdout"
+
+    @property
+    def text(self) -> str:
+        """The line."""
+        return str(self[1])
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, OutputEvent) and tuple.__eq__(self, other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    def __hash__(self) -> int:
+        return hash((OutputEvent, self[0], self[1]))
+
+    def __repr__(self) -> str:
+        return f"OutputEvent({self.stream}, {self.text!r})"
+
+    def __getnewargs__(self) -> tuple[object, ...]:
+        return (tuple(self),)
+
+
+class LifecycleEvent(Value):
+    """A process has started, said a line, or ended; what does not apply is None."""
+
+    __module__ = __package__
+    __slots__ = ()
+    _fields = ("kind", "pid", "stream", "text", "outcome")
+    kind: str
+    pid: int | None
+    stream: str | None
+    text: str | None
+    outcome: Outcome | None
+
+    def __init__(
+        self,
+        kind: str,
+        pid: int | None = None,
+        stream: str | None = None,
+        text: str | None = None,
+        outcome: Outcome | None = None,
+    ) -> None:
+        store(self, (kind, pid, stream, text, outcome))
+
+
+def _as_output(is_stderr: bool) -> Maker:
+    return lambda lines: map(OutputEvent, zip(repeat(is_stderr), lines))
+
+
+def _as_lifecycle(stream: str) -> Maker:
+    return lambda lines: (LifecycleEvent(stream, stream=stream, text=line) for line in lines)
+
+
+def line_sink(settings: Settings, stream: int, channel: Channel, capped: bool, make: Maker | None = None) -> LineSink:
+    """One that decodes and splits a stream as the command says."""
+    decoder, lone_cr, clean = settings.text_of(stream)
+    cap = settings.cap if capped else None
+    longest = None if cap is None else longest_line(cap, clean)
+    return LineSink(Lines(decoder or default_decoder, lone_cr, longest), channel, cap, clean, make)
+
+
+def kept_channel() -> Channel:
+    """A channel that keeps all."""
+    channel = Channel()
+    channel.keep_all()
+    return channel
+
+
+class _Stream:
+    """What one handle's streams have in common: it ends with the process, or with the handle, which it does not keep alive."""
+
+    __slots__ = ("_channel", "_handle", "_items", "_program", "_pumped", "_run", "_session", "_told")
+    #: What is read: see `_handle`.
+    _how = LINES
+    _listens: tuple[int, ...] = (STDOUT, STDERR)
+
+    def __init__(self, handle: Handle, buffer: int = BUFFER, on_overflow: str = BLOCK) -> None:
+        most, overflow = positive_int(buffer, "buffer"), label(on_overflow, "on_overflow", _OVERFLOWS)
+        handle._check_streamable()
+        settings, plan = handle._settings, handle._plan
+        streams = 1 if self._how == LINES else (plan.stdout == PIPE) + (plan.stderr == PIPE)
+        channel = Channel(streams, most, overflow) if settings.cap is None else CappedChannel(settings.cap, streams)
+        self._channel = channel
+        # Nobody lets the child wait: it is read on while nobody iterates.
+        self._pumped = settings.cap is not None or overflow != BLOCK
+        self._items: Iterator[Any] = iter(())
+        self._told = False
+        self._handle = weakref.ref(handle)
+        self._program = plan.program
+        self._session = handle._bind(self._how, self._sinks(settings), None if self._how == LINES else LONG_DRAIN, self._listens)
+        self._run = self._session.runs[0]
+
+    def _sinks(self, settings: Settings) -> dict[int, Capture]:
+        return {
+            STDOUT: line_sink(settings, STDOUT, self._channel, True),
+            STDERR: line_sink(settings, STDERR, kept_channel(), False),
+        }
+
+    @property
+    def dropped_lines(self) -> int:
+        """Lines that were dropped because nobody took them in time, or because a cap did not let them be kept."""
+        return self._channel.dropped
+
+    # One by one.
+
+    def __iter__(self) -> Iterator[Any]:
+        return chain.from_iterable(_Chunks(self._next_chunk))
+
+    def __next__(self) -> Any:
+        while True:
+            for item in self._items:
+                return item
+            self._items = self._next_chunk()
+
+    def __aiter__(self) -> Any:
+        return self
+
+    @coroutine
+    def __anext__(self) -> Generator[Any, None, Any]:
+        while True:
+            for item in self._items:
+                return item
+            items = self._channel.take()
+            if items is None:
+                yield from self._wait_more().__await__()
+                items = self._channel.take() or self._end()
+                if items is None:
+                    raise StopAsyncIteration
+            self._items = items
+
+    # What there is.
+
+    def _is_ready(self) -> bool:
+        return self._channel.waiting or self._channel.ended
+
+    def _next_chunk(self) -> Iterator[Any]:
+        """What there is, once there is something; StopIteration at the end."""
+        items = self._channel.take()
+        if items is None:
+            if self._pumped:
+                self._pump()
+            try:
+                self._session.until(self._is_ready)
+            except NotHere as error:
+                raise failure(str(error), self._program) from error
+            items = self._channel.take() or self._end()
+            if items is None:
+                raise StopIteration
+        return items
+
+    async def _wait_more(self) -> None:
+        try:
+            await self._session.auntil(self._is_ready)
+        except NotHere as error:
+            raise failure(str(error), self._program) from error
+
+    def _pump(self) -> None:
+        """Have a thread read on while nobody iterates; it ends with the stream."""
+        import threading
+
+        self._pumped = False
+        session, channel = self._session, self._channel
+        pump = threading.Thread(target=_read_on, args=(session, channel), name="processkit-pump", daemon=True)
+        pump.start()
+
+    def _end(self) -> Iterator[Any] | None:
+        """There is no more: tell why, if it is not simply the end."""
+        if not self._told:
+            self._told = True
+            if self._run.idle_timed_out:
+                seconds = self._run.idle_seconds
+                error: Any = IdleTimeout(f"{self._program} was idle: no watched output line for {seconds} s")
+                error.idle_timeout_seconds = seconds
+                raise error
+        return None
+
+
+class _Chunks:
+    """An iterator of a stream's chunks. They are iterators over what is left, so nothing is lost when somebody else goes on."""
+
+    __slots__ = ("_next",)
+
+    def __init__(self, following: Callable[[], Iterator[Any]]) -> None:
+        self._next = following
+
+    def __iter__(self) -> _Chunks:
+        return self
+
+    def __next__(self) -> Iterator[Any]:
+        return self._next()
+
+
+def _read_on(session: Any, channel: Channel) -> None:
+    try:
+        session.until(lambda: channel.ended)
+    except NotHere:
+        pass  # an event loop has taken over
+
+
+class StdoutLines(_Stream):
+    """The lines of stdout. They end with the pipe, whoever holds it."""
+
+    __module__ = __package__
+    __slots__ = ()
+    _listens = (STDOUT,)
+
+    if TYPE_CHECKING:
+
+        def __iter__(self) -> Iterator[str]: ...
+        def __next__(self) -> str: ...
+        def __aiter__(self) -> StdoutLines: ...
+        def __anext__(self) -> Awaitable[str]: ...  # type: ignore[override]
+
+
+class JsonLines(_Stream):
+    """The JSON values in the lines of stdout; InvalidJson for a line without one, after which it goes on with the next."""
+
+    __module__ = __package__
+    __slots__ = ("_number",)
+    _listens = (STDOUT,)
+
+    def __init__(self, handle: Handle, buffer: int = BUFFER, on_overflow: str = BLOCK) -> None:
+        super().__init__(handle, buffer, on_overflow)
+        self._number = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        return self._parsed(super().__next__())
+
+    @coroutine
+    def __anext__(self) -> Generator[Any, None, Any]:
+        return self._parsed((yield from super().__anext__()))
+
+    def _parsed(self, line: str) -> Any:
+        import json
+
+        self._number += 1
+        try:
+            return json.loads(line)
+        except json.JSONDecodeError as bad:
+            place = f"line {self._number}, column {bad.colno}, byte offset {bad.pos}: {bad.msg}"
+            raise self._invalid(place, line) from bad
+        except (ValueError, RecursionError) as bad:
+            raise self._invalid(f"line {self._number} (no decode position available): {bad}", line) from bad
+
+    def _invalid(self, place: str, line: str) -> InvalidJson:
+        program = self._program
+        error: Any = InvalidJson(f"{program}: stdout is not valid JSON: {place}: {line[:MOST_JSON_SHOWN]!r}")
+        error.program = program
+        error.stdout = None
+        return error  # type: ignore[no-any-return]
+
+
+class _Merged(_Stream):
+    """One that follows the process to its end, and takes what the handle had to say about it."""
+
+    __slots__ = ()
+    _how = MERGED
+
+    def _is_ready(self) -> bool:
+        return self._channel.waiting or self._channel.is_cut  # or the run is over, for which a session ends every wait
+
+    def _end(self) -> Iterator[Any] | None:
+        handle = self._handle()
+        if handle is not None and self._run.done:
+            handle._seen_to_the_end()
+        return super()._end()
+
+
+class StderrLines(_Merged):
+    """The lines of stderr; stdout is read and discarded."""
+
+    __module__ = __package__
+    __slots__ = ()
+
+    def _sinks(self, settings: Settings) -> dict[int, Capture]:
+        self._channel.close()  # stdout gives it nothing
+        return {STDOUT: Discard(), STDERR: line_sink(settings, STDERR, self._channel, True)}
+
+    if TYPE_CHECKING:
+
+        def __iter__(self) -> Iterator[str]: ...
+        def __next__(self) -> str: ...
+        def __aiter__(self) -> StderrLines: ...
+        def __anext__(self) -> Awaitable[str]: ...  # type: ignore[override]
+
+
+class OutputEvents(_Merged):
+    """The lines of both streams, those of each in order, between the two as they came."""
+
+    __module__ = __package__
+    __slots__ = ()
+
+    def _sinks(self, settings: Settings) -> dict[int, Capture]:
+        return {
+            stream: line_sink(settings, stream, self._channel, True, _as_output(stream == STDERR)) for stream in (STDOUT, STDERR)
+        }
+
+    if TYPE_CHECKING:
+
+        def __iter__(self) -> Iterator[OutputEvent]: ...
+        def __next__(self) -> OutputEvent: ...
+        def __aiter__(self) -> OutputEvents: ...
+        def __anext__(self) -> Awaitable[OutputEvent]: ...  # type: ignore[override]
+
+
+class LifecycleEvents(_Merged):
+    """`started`, the lines of both streams, `exited`."""
+
+    __module__ = __package__
+    __slots__ = ("_exited",)
+
+    def __init__(self, handle: Handle, buffer: int = BUFFER, on_overflow: str = BLOCK) -> None:
+        super().__init__(handle, buffer, on_overflow)
+        self._exited = False
+        self._items = iter([LifecycleEvent("started", pid=handle._child.pid)])
+
+    def __iter__(self) -> Iterator[LifecycleEvent]:
+        return self
+
+    def _end(self) -> Iterator[Any] | None:
+        more = super()._end()
+        if self._exited or not self._session.over:
+            return more
+        self._exited = True
+        run = self._run
+        return iter([LifecycleEvent("exited", outcome=outcome_of(run.child.status(), run.stopping.timed_out))])
+
+    def _sinks(self, settings: Settings) -> dict[int, Capture]:
+        return {
+            stream: line_sink(settings, stream, self._channel, True, _as_lifecycle(name))
+            for stream, name in ((STDOUT, "stdout"), (STDERR, "stderr"))
+        }
+
+    if TYPE_CHECKING:
+
+        def __next__(self) -> LifecycleEvent: ...
+        def __aiter__(self) -> LifecycleEvents: ...
+        def __anext__(self) -> Awaitable[LifecycleEvent]: ...  # type: ignore[override]
