@@ -6,7 +6,6 @@ import os
 import time
 
 from ._errors import NotReady, ProcessError, WaitTimeout, unsupported
-from ._os import any_ended
 from ._validate import path_text
 from ._verbs import require_loop
 
@@ -23,13 +22,16 @@ DEFAULT_INTERVAL = 0.05
 LONGEST_ATTEMPT = 1.0
 
 
-def _not_ready(process: Awaits, what: str, timeout: float, place: dict[str, Any]) -> NotReady | None:
+def not_ready(process: Awaits, what: str, timeout: float, place: dict[str, Any]) -> NotReady | None:
     """The error of a process that has ended, None while it lives."""
     outcome = process.poll()
     if outcome is None:
         return None
+    from ._probing import last_words
+
     how = f"code {outcome.code}" if outcome.code is not None else f"signal {outcome.signal}"
-    error = NotReady(f"{process.args[0]} ended with {how} before {what}", timeout_seconds=timeout, **place)
+    said = last_words(process)
+    error = NotReady(f"{process.args[0]} ended with {how} before {what}{said}", timeout_seconds=timeout, **place)
     error.outcome = outcome
     return error
 
@@ -43,15 +45,32 @@ def until(
     interval: float,
     **place: Any,
 ) -> None:
-    """Return once `attempt(seconds)` is true; NotReady when the process ends first, WaitTimeout after `timeout`."""
+    """Return once `attempt(seconds)` is true; NotReady when the process ends first, WaitTimeout after `timeout`.
+
+    What the process says is read meanwhile, so that nothing that is to become ready waits for a full pipe.
+    """
+    from ._probing import reading, wait_for_end
     from ._readiness import check_interval, check_timeout
 
     check_timeout(timeout)
     check_interval(interval)
+    with reading(process):
+        _try_until(process, what, attempt, timeout, interval, place, wait_for_end)
+
+
+def _try_until(
+    process: Awaits,
+    what: str,
+    attempt: Callable[[float], object],
+    timeout: float,
+    interval: float,
+    place: dict[str, Any],
+    wait_for_end: Callable[[Any, float], None],
+) -> None:
     deadline = time.monotonic() + timeout
     last: BaseException | None = None
     while True:
-        ended = _not_ready(process, what, timeout, place)
+        ended = not_ready(process, what, timeout, place)
         if ended is not None:
             raise ended
         try:
@@ -62,34 +81,35 @@ def until(
         left = deadline - time.monotonic()
         if left <= 0:
             raise WaitTimeout(f"{what} did not happen within {timeout} s", timeout_seconds=timeout, **place) from last
-        any_ended([process._ended_descriptor()], min(interval, left))
+        wait_for_end(process, time.monotonic() + min(interval, left))
 
 
 async def auntil(process: Awaits, what: str, wait: Coroutine[Any, Any, None], timeout: float, **place: Any) -> None:
     """Await `wait`; NotReady when the process ends first."""
     import asyncio
 
-    from ._drive.aio import wait_ended
+    from ._probing import await_end, reading
 
     try:
         require_loop(process.args[0])
-        descriptor = process._ended_descriptor()
+        process._check_usable()
     except BaseException:
         wait.close()
         raise
     ready = asyncio.ensure_future(wait)
-    ended = asyncio.ensure_future(wait_ended([descriptor], None))
-    try:
-        await asyncio.wait({ready, ended}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        for task in (ready, ended):
-            if not task.done():
-                task.cancel()
-        await asyncio.wait({ready, ended})
+    ended = asyncio.ensure_future(await_end(process))
+    with reading(process):
+        try:
+            await asyncio.wait({ready, ended}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (ready, ended):
+                if not task.done():
+                    task.cancel()
+            await asyncio.wait({ready, ended})
     if not ready.cancelled():
         ready.result()
         return
-    error = _not_ready(process, what, timeout, place)
+    error = not_ready(process, what, timeout, place)
     assert error is not None
     raise error
 
@@ -169,8 +189,23 @@ class Awaits:
         def poll(self) -> Outcome | None:
             """The outcome of a process that has ended."""
 
-        def _ended_descriptor(self) -> int:
-            """What can be waited on for the end."""
+        def _check_usable(self) -> None:
+            """Refuse a handle that is spent."""
+
+    def wait_for_line(self, predicate: str | Callable[[str], object], *, timeout: float) -> str:
+        """The first line of stdout or stderr that holds this text, or that it is true of; of those that nobody has taken yet, or a new one.
+
+        No line is taken away: a stream, or a capture, still has it.
+        """
+        from ._probing import wait_for_line
+
+        return wait_for_line(self, predicate, timeout)
+
+    async def await_for_line(self, predicate: str | Callable[[str], object], *, timeout: float) -> str:
+        """Async twin of `wait_for_line`."""
+        from ._probing import await_for_line
+
+        return await await_for_line(self, predicate, timeout)
 
     def wait_until(self, predicate: Callable[[], object], *, timeout: float, interval: float = 0.05) -> None:
         """Return once `predicate()` is true; what it raises is raised."""

@@ -144,6 +144,7 @@ class Handle:
                 from ._drive.session import Session
 
                 self._session = Session([self._make_run({STDOUT: Held(), STDERR: Held()}, self._feeding())])
+                self._stopping.drain_for(None, time.monotonic())
             return self._session
 
     def _bind(self, how: str, sinks: dict[int, Capture], drain: float | None, listens: tuple[int, ...]) -> Session:

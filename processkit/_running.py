@@ -13,8 +13,9 @@ from ._validate import non_negative
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
     from types import TracebackType
-    from typing import Any
+    from typing import Any, Callable
 
     from ._core.capture import Capture
     from ._drive.run import Run
@@ -280,6 +281,35 @@ class RunningProcess(Handle, Awaits):
         from ._streams import LifecycleEvents
 
         return LifecycleEvents(self, buffer, on_overflow)
+
+    # A prompt has no line end: what it says before it waits.
+
+    def wait_for_output(self, predicate: str | Callable[[str], object], *, timeout: float) -> str:
+        """The unterminated last line of stdout, once it holds this text or `predicate` is true of it. Nothing is taken away.
+
+        WaitTimeout after `timeout` seconds (0: one look), ProcessError at once when the stream ends first.
+        """
+        from ._probing import wait_for_tail
+
+        return wait_for_tail(self, STDOUT, predicate, timeout)
+
+    def await_for_output(self, predicate: str | Callable[[str], object], *, timeout: float) -> Awaitable[str]:
+        """Async twin of `wait_for_output`."""
+        from ._probing import await_for_tail
+
+        return await_for_tail(self, STDOUT, predicate, timeout)
+
+    def wait_for_stderr_output(self, predicate: str | Callable[[str], object], *, timeout: float) -> str:
+        """The same of stderr."""
+        from ._probing import wait_for_tail
+
+        return wait_for_tail(self, STDERR, predicate, timeout)
+
+    def await_for_stderr_output(self, predicate: str | Callable[[str], object], *, timeout: float) -> Awaitable[str]:
+        """Async twin of `wait_for_stderr_output`."""
+        from ._probing import await_for_tail
+
+        return await_for_tail(self, STDERR, predicate, timeout)
 
     def __enter__(self) -> RunningProcess:
         return self

@@ -105,6 +105,10 @@ class Held:
         """The stream has ended."""
         self.closed = True
 
+    def value(self) -> bytes:
+        """All that is held."""
+        return bytes(self._kept)
+
     def end_of(self, size: int) -> bytes:
         """At most so much of the end of what is held."""
         return bytes(self._kept[-size:])

@@ -197,7 +197,7 @@ class LineSink:
     """A stream on its way into a channel: decoded, split, made plain where that is wanted, and made into what is iterated."""
 
     has_lines = True
-    __slots__ = ("_cap", "_clean", "_lines", "_make", "bytes_seen", "channel", "look", "recent", "truncated")
+    __slots__ = ("_cap", "_clean", "_lines", "_make", "bytes_seen", "channel", "closed", "recent", "truncated")
 
     def __init__(
         self,
@@ -217,8 +217,8 @@ class LineSink:
         self.truncated = False
         #: The last lines that came.
         self.recent: list[str] = []
-        #: Is shown every line that comes.
-        self.look: Callable[[list[str]], None] | None = None
+        #: The stream has ended.
+        self.closed = False
 
     @property
     def lines_seen(self) -> int:
@@ -275,8 +275,6 @@ class LineSink:
         else:
             kept = lines  # type: ignore[assignment]
         self.recent = (self.recent + kept[-MOST_RECENT:])[-MOST_RECENT:]
-        if self.look is not None:
-            self.look(kept)
         self.channel.put(kept, size, self._make)
 
     def close(self) -> None:
@@ -284,6 +282,7 @@ class LineSink:
         lines = self._lines.close()
         if lines and not self.too_large:
             self._put(lines, 0)
+        self.closed = True
         self.channel.close()
 
     def value(self) -> str:

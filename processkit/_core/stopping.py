@@ -77,7 +77,8 @@ class Stopping:
         self._grace = grace
         self._patience: float | None = None
         self._exited = False
-        #: Seconds for which pipes are still read after the direct child's exit; None: as long as somebody holds them.
+        #: Seconds for which pipes are still read after the direct child's exit; None: as long as somebody holds them, and then
+        #: what was left behind is not ended either.
         self.drain: float | None = DRAIN
 
     @property
@@ -102,15 +103,14 @@ class Stopping:
     def drain_for(self, seconds: float | None, now: float) -> None:
         """From now on pipes are read for so long after the exit."""
         self.drain = seconds
-        if self.state == RUNNING and self._exited and self._open:
+        if self.state == RUNNING and self._exited:
             self._await_pipes(now)
 
     def _await_pipes(self, now: float) -> None:
         """The child has exited: how long what is left may take."""
-        seconds = self.drain if self._open else SETTLE
-        if seconds is None:
-            return  # only the deadline ends it
-        self._patience = now + seconds
+        if self.drain is None:
+            return  # nobody has asked for the end: what is left behind may go on, and only the deadline ends it
+        self._patience = now + (self.drain if self._open else SETTLE)
         if self._deadline is not None and self._deadline > now:
             self._patience = min(self._patience, self._deadline)
         self._deadline = None
@@ -118,7 +118,7 @@ class Stopping:
     def closed(self, now: float) -> None:
         """One more of its streams has reached its end."""
         self._open -= 1
-        if self.state == RUNNING and self._exited and not self._open:
+        if self.state == RUNNING and self._exited and not self._open and self.drain is not None:
             self._patience = now + SETTLE
         self._look()
 

@@ -55,7 +55,7 @@ class Run:
 
     __slots__ = (
         "_ended", "_idle_deadline", "_look_again", "_pause", "_paused", "_watcher", "cancelled", "child", "feed", "idle_seconds",
-        "idle_streams", "idle_timed_out", "leaked", "lifted", "sampler", "sinks", "soft_signal", "stopping", "token", "wake",
+        "idle_streams", "idle_timed_out", "leaked", "lifted", "listeners", "sampler", "sinks", "soft_signal", "stopping", "token", "wake",
     )  # fmt: skip
 
     def __init__(
@@ -81,6 +81,8 @@ class Run:
         self.wake: Callable[[], None] | None = None
         #: So many want all to be read, however much that is.
         self.lifted = 0
+        #: Are shown what is read of a stream, b"" at its end.
+        self.listeners: list[Callable[[int, bytes], None]] = []
         #: Looks at the process now and then.
         self.sampler: Sampler | None = None
         #: Without a line for this long the tree is ended; None: it may be silent.
@@ -135,6 +137,16 @@ class Run:
     def done(self) -> bool:
         """Whether the run is over."""
         return self.stopping.state == DONE
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the process has ended, whatever it left behind."""
+        return self._ended or self.done
+
+    @property
+    def open_streams(self) -> bool:
+        """Whether something may still come through a pipe."""
+        return self.child.stream(STDOUT) >= 0 or self.child.stream(STDERR) >= 0
 
     def seconds_left(self) -> float | None:
         """How long nothing but an event can change anything; None: for ever."""
@@ -225,6 +237,8 @@ class Run:
         self._pause = min(self._pause * 2, LAST_LOOK)
 
     def _take(self, stream: int, data: bytes) -> None:
+        for listener in self.listeners:
+            listener(stream, data)
         if data:
             sink = self.sinks[stream]
             sink.feed(data)
