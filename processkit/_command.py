@@ -17,7 +17,19 @@ if TYPE_CHECKING:
     from ._detached import DetachedChild
     from ._result import BytesResult, ProcessResult
     from ._running import RunningProcess
-    from ._types import Args, IoPriorityClass, LineTerminatorName, Priority, ReadableBuffer, RetryIf, RlimitResourceName, StrPath
+    from ._tees import Sink
+    from ._types import (
+        Args,
+        IoPriorityClass,
+        LineTerminatorName,
+        Priority,
+        ReadableBuffer,
+        RetryIf,
+        RlimitResourceName,
+        StrPath,
+        SupportsWrite,
+        SupportsWriteBytes,
+    )
 
     T = TypeVar("T")
 
@@ -123,15 +135,25 @@ class Command:
 
     def stdin_bytes(self, data: ReadableBuffer) -> Command:
         """Write `data` to stdin, then end-of-file. A child that does not read it is no error."""
-        return self._with(stdin_data=validate.byte_payload(data, "stdin_bytes"), stdin_file=None)
+        return self._with(stdin_data=validate.byte_payload(data, "stdin_bytes"), stdin_file=None, stdin_source=None)
 
     def stdin_text(self, text: str) -> Command:
         """Write `text` as UTF-8 to stdin, then end-of-file."""
-        return self._with(stdin_data=validate.text(text, "stdin_text").encode("utf-8", "surrogateescape"), stdin_file=None)
+        data = validate.text(text, "stdin_text").encode("utf-8", "surrogateescape")
+        return self._with(stdin_data=data, stdin_file=None, stdin_source=None)
 
     def stdin_file(self, path: StrPath) -> Command:
         """The child reads this file; it is opened at launch."""
-        return self._with(stdin_file=validate.path_text(path, "stdin_file"), stdin_data=None)
+        return self._with(stdin_file=validate.path_text(path, "stdin_file"), stdin_data=None, stdin_source=None)
+
+    def stdin_reader(self, source: Any) -> Command:
+        """Write what `source` gives, as it is wanted, then end-of-file: an object with `read`, an iterable or async iterable of bytes.
+
+        It is never closed by us. What it raises ends the run and is raised.
+        """
+        from ._stdin import check_source
+
+        return self._with(stdin_source=check_source(source), stdin_data=None, stdin_file=None)
 
     def keep_stdin_open(self) -> Command:
         """Keep a pipe to stdin for the handle; a one-shot verb closes it."""
@@ -194,6 +216,33 @@ class Command:
     def stderr_sanitize_vt(self) -> Command:
         """The same for stderr alone."""
         return self._with(stderr_clean=True)
+
+    def stdout_tee(self, sink: StrPath | SupportsWrite, *, append: bool = False) -> Command:
+        """Write every line of stdout, as it comes, to a writer of text, or to a file, which is opened now.
+
+        A sink that fails is left alone from then on and the run goes on: what a writer raised goes to sys.unraisablehook.
+        """
+        return self._with(tapped=True, stdout_tee=_sink(sink, append))
+
+    def stderr_tee(self, sink: StrPath | SupportsWrite, *, append: bool = False) -> Command:
+        """The same for stderr."""
+        return self._with(tapped=True, stderr_tee=_sink(sink, append))
+
+    def stdout_raw_tee(self, sink: StrPath | SupportsWriteBytes, *, append: bool = False) -> Command:
+        """Write the bytes of stdout, as they are read, to a writer of bytes, or to a file, which is opened now."""
+        return self._with(tapped=True, stdout_raw_tee=_sink(sink, append))
+
+    def stderr_raw_tee(self, sink: StrPath | SupportsWriteBytes, *, append: bool = False) -> Command:
+        """The same for stderr."""
+        return self._with(tapped=True, stderr_raw_tee=_sink(sink, append))
+
+    def on_stdout_line(self, callback: Callable[[str], object]) -> Command:
+        """Call this with every line of stdout, as it comes. Possibly on another thread; what it raises goes to sys.unraisablehook."""
+        return self._with(tapped=True, on_stdout=validate.callback(callback, "callback"))
+
+    def on_stderr_line(self, callback: Callable[[str], object]) -> Command:
+        """The same for stderr."""
+        return self._with(tapped=True, on_stderr=validate.callback(callback, "callback"))
 
     # Time and verdict.
 
@@ -431,3 +480,9 @@ class Command:
         from ._detached import spawn_detached
 
         return spawn_detached(self._settings)
+
+
+def _sink(sink: Any, append: bool) -> Sink:
+    from ._tees import Sink
+
+    return Sink(sink, append)

@@ -25,7 +25,7 @@ def _owner_dependent(settings: Settings) -> str | None:
     """The first setting that needs an owner, which a detached child has not."""
     checks = (
         ("timeout", settings.timeout is not None),
-        ("stdin source", settings.stdin_data is not None or settings.stdin_file is not None),
+        ("stdin source", any(getattr(settings, f"stdin_{kind}") is not None for kind in ("data", "file", "source"))),
         ("keep_stdin_open", settings.keep_stdin_open),
         ("inherit_stdin", settings.inherit_stdin),
         ("inherited stdout", settings.stdout == "inherit"),
@@ -36,6 +36,7 @@ def _owner_dependent(settings: Settings) -> str | None:
         ("cancellation token", settings.token is not None),
         ("retry", settings.retry is not None),
         ("output limit", settings.cap is not None),
+        ("tee or callback", settings.tapped),
     )
     return next((name for name, is_set in checks if is_set), None)
 

@@ -39,7 +39,7 @@ class Handle:
     """
 
     __slots__ = (
-        "__weakref__", "_bound", "_child", "_closed", "_container", "_ended_before", "_feed", "_lock", "_outcome", "_owner", "_owns", "_plan",
+        "__weakref__", "_bound", "_child", "_closed", "_container", "_ended_before", "_feed", "_lock", "_outcome", "_owner", "_owns", "_plan", "_pouring",
         "_run", "_session", "_settings", "_spent", "_started", "_stdin_taken", "_stopping", "_subscription", "_tended", "_was_cancelled",
     )  # fmt: skip
 
@@ -56,6 +56,8 @@ class Handle:
         self._closed = False
         self._feed: Feed | None = None
         self._stdin_taken = False
+        # The task that writes what an async source gives.
+        self._pouring: Any = None
         # Its deadline is kept by the tender while nobody waits.
         self._tended = False
         deadline = None if settings.timeout is None else started + settings.timeout
@@ -133,6 +135,11 @@ class Handle:
     def _make_run(self, sinks: dict[int, Capture], feed: Feed | None) -> Run:
         token = None if self._ended_before else self._settings.token
         run = self._run = Run(self._child, self._stopping, sinks, self._soft_signal(), feed, token)
+        if self._settings.tapped:
+            from ._drive.taps import Taps
+            from ._tees import taps_of
+
+            run.taps = Taps(dict(taps_of(self._settings, stdout=getattr(sinks[STDOUT], "has_lines", True))))
         return run
 
     def _attend(self) -> Session:
@@ -168,6 +175,7 @@ class Handle:
             from ._verbs import require_loop
 
             require_loop(self._plan.program)
+        self._pour()
         with self._lock:
             self._check_usable()
             session = self._session
@@ -199,6 +207,13 @@ class Handle:
         if self._bound != MERGED:
             run.stopping.drain_for(DRAIN, time.monotonic())
 
+    def _pour(self) -> None:
+        """Begin to write what the command's source gives, once."""
+        if self._settings.stdin_source is not None and not self._stdin_taken and self._plan.stdin == PIPE:
+            from ._stdin import pour
+
+            pour(self, self._settings.stdin_source)
+
     def _soft_signal(self) -> int:
         chosen = self._settings.timeout_signal
         return SIGTERM if chosen is None else chosen
@@ -206,16 +221,17 @@ class Handle:
     def _feeding(self) -> Feed | None:
         """What is still to be written to its stdin; a pipe that nobody took, and that nobody can take any more, is closed."""
         if self._feed is None and self._plan.stdin == PIPE:
-            self._feed = Feed(self._child, self._settings.stdin_data or b"", self._settings.keep_stdin_open)
+            keep = self._settings.keep_stdin_open or self._settings.stdin_source is not None
+            self._feed = Feed(self._child, self._settings.stdin_data or b"", keep)
         if self._feed is not None and self._spent and not self._stdin_taken:
             self._feed.finish()
         return self._feed
 
-    def _take_stdin(self) -> tuple[Session, Feed]:
+    def _take_stdin(self, keeps_open: bool) -> tuple[Session, Feed]:
         """The one way to write to it while it runs, for whoever asks first."""
         session = self._attend()
         with self._lock:
-            if not self._settings.keep_stdin_open:
+            if keeps_open and not self._settings.keep_stdin_open:
                 raise failure(f"{self._plan.program}: its stdin was not kept open: keep_stdin_open()", self._plan.program)
             if self._stdin_taken:
                 raise failure(f"{self._plan.program}: its stdin was taken before", self._plan.program)
@@ -259,6 +275,8 @@ class Handle:
         """The run is over: give everything back."""
         outcome = outcome_of(self._child.status(), run.stopping.timed_out)
         self._close()
+        if run.failure is not None:
+            raise run.failure
         if run.cancelled or self._was_cancelled:
             raise cancelled(self._plan.program)
         if self._bound:
@@ -330,6 +348,7 @@ class Handle:
 
     def _leave_unattended(self) -> None:
         """Feed it and have its deadline kept although nobody waits yet; the last thing that a `start` does."""
+        self._pour()
         if self._settings.stdin_data is not None:
             feed = self._feeding()
             if feed is not None and self._child.stream(STDIN) >= 0:
@@ -413,6 +432,7 @@ class Handle:
             self._child.tree.kill()
             self._child.wait_killed()
         try:
+            self._stop_pouring()
             if self._session is not None:
                 self._session.close()
             if self._owns:
@@ -420,6 +440,14 @@ class Handle:
                 self._container.close()
         finally:
             self._child.reap()
+
+    def _stop_pouring(self) -> None:
+        task, self._pouring = self._pouring, None
+        if task is not None:
+            try:
+                task.get_loop().call_soon_threadsafe(task.cancel)
+            except RuntimeError:
+                pass  # the loop was closed, and has cancelled it
 
     def _leave(self) -> None:
         if self._tended:

@@ -142,7 +142,7 @@ def resolve(program: str, prefer_local: tuple[str, ...], path: str | None, to_la
 
 
 def _stdin_kind(settings: Settings) -> str | File:
-    has_source = settings.stdin_data is not None or settings.stdin_file is not None
+    has_source = settings.stdin_data is not None or settings.stdin_file is not None or settings.stdin_source is not None
     if settings.inherit_stdin:
         if has_source or settings.keep_stdin_open:
             other = "a stdin source" if has_source else "keep_stdin_open()"

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Callable
 
     from ._cancel import CancellationToken
     from ._core.caps import Cap
     from ._core.encodings import DecoderFactory
     from ._retry import Retry
+    from ._tees import Sink
 
 PIPE, NULL, INHERIT = "pipe", "null", "inherit"
 SUCCESS = (0,)
@@ -17,7 +18,7 @@ SUCCESS = (0,)
 _NOT_OF_THE_LAUNCH = {
     "program", "args", "timeout", "timeout_set", "timeout_grace", "timeout_signal", "success_codes", "logger",
     "stdout_decoder", "stderr_decoder", "stdout_cr", "stderr_cr", "token", "retry", "retry_set", "cap", "idle_timeout",
-    "stdout_clean", "stderr_clean",
+    "stdout_clean", "stderr_clean", "stdout_tee", "stderr_tee", "stdout_raw_tee", "stderr_raw_tee", "on_stdout", "on_stderr", "tapped",
 }  # fmt: skip
 
 
@@ -45,6 +46,7 @@ class Settings:
     env_inherit: tuple[str, ...] = ()
     stdin_data: bytes | None = None
     stdin_file: str | None = None
+    stdin_source: Any = None
     keep_stdin_open = False
     inherit_stdin = False
     stdout: str | Redirect = PIPE
@@ -84,6 +86,14 @@ class Settings:
     #: Control sequences are removed from what is captured.
     stdout_clean = False
     stderr_clean = False
+    #: One of these was set.
+    tapped = False
+    stdout_tee: Sink | None = None
+    stderr_tee: Sink | None = None
+    stdout_raw_tee: Sink | None = None
+    stderr_raw_tee: Sink | None = None
+    on_stdout: Callable[[str], object] | None = None
+    on_stderr: Callable[[str], object] | None = None
     #: None: everything is kept.
     cap: Cap | None = None
 
@@ -98,8 +108,8 @@ class Settings:
 
     @property
     def keeps_all(self) -> bool:
-        """Whether what is captured is kept as it comes."""
-        return self.cap is None and not (self.stdout_clean or self.stderr_clean)
+        """Whether what is captured is kept as it comes, and goes nowhere else."""
+        return self.cap is None and not self.tapped and not (self.stdout_clean or self.stderr_clean)
 
     def text_of(self, stream: int) -> tuple[DecoderFactory | None, bool, bool]:
         """(decoder, whether a lone `\\r` ends a line, whether control sequences are removed) of stdout (1) or stderr (2)."""

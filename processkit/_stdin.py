@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 
-from ._drive.session import NotHere
+from ._drive.session import NotHere, running_loop
 from ._errors import failure
 from ._validate import byte_payload, text
 
@@ -35,11 +35,11 @@ class _Pen:
 
     __slots__ = ("_feed", "_owner", "_program", "_session", "closed")
 
-    def __init__(self, handle: Handle) -> None:
+    def __init__(self, handle: Handle, keeps_open: bool = True) -> None:
         self._owner = os.getpid()
         self._session: Session
         self._feed: Feed
-        self._session, self._feed = handle._take_stdin()
+        self._session, self._feed = handle._take_stdin(keeps_open)
         self._program = handle._plan.program
         self.closed = False
 
@@ -53,29 +53,36 @@ class _Pen:
         self._session.do(self._session.runs[0].write_more)
         return lambda: self._feed.written >= mark or self._feed.closed
 
-    def wait(self, written: Callable[[], bool]) -> None:
+    def wait(self, written: Callable[[], bool], lift: int = 1) -> None:
         """Block until it is written."""
         run = self._session.runs[0]
-        run.lifted += 1
+        run.lifted += lift
         try:
             self._session.until(written)
         except NotHere as error:
             raise failure(str(error), self._program) from error
         finally:
-            run.lifted -= 1
+            run.lifted -= lift
         self._check(written)
 
-    async def await_(self, written: Callable[[], bool]) -> None:
+    async def await_(self, written: Callable[[], bool], lift: int = 1) -> None:
         """The same in an event loop."""
         run = self._session.runs[0]
-        run.lifted += 1
+        run.lifted += lift
         try:
             await self._session.auntil(written)
         except NotHere as error:
             raise failure(str(error), self._program) from error
         finally:
-            run.lifted -= 1
+            run.lifted -= lift
         self._check(written)
+
+    def fail(self, error: BaseException) -> None:
+        """What was to be written cannot be had: end the run, whose verb raises this."""
+        run = self._session.runs[0]
+        if run.failure is None:
+            run.failure = error
+        self._session.stop()
 
     def _check(self, written: Callable[[], bool]) -> None:
         if self._feed.broken or not written():
@@ -175,3 +182,88 @@ def stdin_writer(handle: Handle, encoding: str | None) -> Any:
         codecs.lookup(encoding)
     writer = io.BufferedWriter(_RawStdin(handle))
     return writer if encoding is None else io.TextIOWrapper(writer, encoding, newline="\n", line_buffering=True)
+
+
+# From a source.
+
+CHUNK = 1 << 16
+
+
+def check_source(source: Any) -> Any:
+    """`source`, if it can be read or iterated over; TypeError if not."""
+    if isinstance(source, (str, bytes, bytearray, memoryview)):
+        raise TypeError(
+            f"source must be a reader or an iterable of bytes; for {type(source).__name__} there is stdin_bytes and stdin_text"
+        )
+    if not any(hasattr(source, name) for name in ("read", "__iter__", "__aiter__")):
+        raise TypeError(f"source must have read, or be an iterable or async iterable of bytes, not {type(source).__name__}")
+    return source
+
+
+def pour(handle: Handle, source: Any) -> None:
+    """Have all that comes from `source` written, then end-of-file: by a task of the running loop if only that can, else by a thread.
+
+    The thread ends with the source, or when the process does not want more. One that is inside the source's `read` cannot be
+    called back from there: it ends when that returns.
+    """
+    pen = _Pen(handle, keeps_open=False)
+    is_async = hasattr(source, "__aiter__")
+    if is_async and running_loop() is not None:
+        import asyncio
+
+        task = asyncio.ensure_future(_pour_awaited(pen, source, True))
+        handle._pouring = task
+        return
+    import threading
+
+    def work() -> None:
+        """Write all of it."""
+        if is_async:
+            import asyncio
+
+            asyncio.run(_pour_awaited(pen, source, False))
+        else:
+            _pour(pen, source)
+
+    threading.Thread(target=work, name="processkit-stdin", daemon=True).start()
+
+
+def _pour(pen: _Pen, source: Any) -> None:
+    try:
+        for chunk in _chunks(source):
+            pen.wait(pen.put(_checked(chunk)), lift=0)
+    except BrokenPipeError:
+        pass  # a child that does not want it is no error
+    except BaseException as error:
+        pen.fail(error)
+    finally:
+        pen.close()
+
+
+async def _pour_awaited(pen: _Pen, source: Any, here: bool) -> None:
+    """The same from an async source; `here`: the loop that runs this also moves the process on."""
+    try:
+        async for chunk in source:
+            written = pen.put(_checked(chunk))
+            if here:
+                await pen.await_(written, lift=0)
+            else:
+                pen.wait(written, lift=0)
+    except BrokenPipeError:
+        pass  # a child that does not want it is no error
+    except Exception as error:
+        pen.fail(error)
+    finally:
+        pen.close()
+
+
+def _chunks(source: Any) -> Any:
+    # What a buffer has at hand, where it can say so: `read` waits until it has all that was asked for.
+    read = getattr(source, "read1", None) or getattr(source, "read", None)
+    return source if read is None else iter(lambda: read(CHUNK) or b"", b"")
+
+
+def _checked(chunk: Any) -> bytes:
+    if isinstance(chunk, str):
+        raise TypeError("the source of stdin must give bytes, not str")
+    return byte_payload(chunk, "each chunk of the source")

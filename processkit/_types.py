@@ -23,6 +23,18 @@ RlimitResourceName = Literal["cpu", "core", "data", "file_size", "no_file", "sta
 ReadableBuffer = Union[bytes, bytearray, memoryview]
 
 
+class SupportsWrite(Protocol):
+    """A writer of text; what it returns may be the count that it took."""
+
+    def write(self, text: str, /) -> object: ...
+
+
+class SupportsWriteBytes(Protocol):
+    """A writer of bytes; what it returns may be the count that it took."""
+
+    def write(self, data: bytes, /) -> object: ...
+
+
 @runtime_checkable
 class ProcessRunner(Protocol):
     """Anything that runs a command to its end."""

@@ -9,7 +9,7 @@ import threading
 import pytest
 from programs import cat, py, sh, sleep
 
-from processkit import Command, ProcessError, ProcessGroup
+from processkit import Command, ProcessError, ProcessGroup, wait_any
 
 UPPER = "import sys\nfor line in sys.stdin: print(line.upper(), end='', flush=True)"
 
@@ -229,3 +229,126 @@ def test_a_cancelled_write_leaves_nothing_behind():
 def test_a_kept_stdin_cannot_be_inherited():
     with pytest.raises(ProcessError, match="inherit_stdin"):
         Command("x").inherit_stdin().keep_stdin_open().start()
+
+
+# From a source.
+
+
+class Reader:
+    """Has `read` and nothing else."""
+
+    def __init__(self, *chunks):
+        self.chunks, self.closed, self.asked = [*chunks], False, []
+
+    def read(self, size):
+        self.asked.append(size)
+        chunk = self.chunks.pop(0) if self.chunks else b""
+        if isinstance(chunk, Exception):
+            raise chunk
+        return chunk
+
+    def close(self):
+        self.closed = True
+
+
+async def ticking(*chunks):
+    for chunk in chunks:
+        await asyncio.sleep(0)
+        yield chunk
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        lambda: Reader(b"one\n", b"two\n"),
+        lambda: io.BytesIO(b"one\ntwo\n"),
+        lambda: [b"one\n", bytearray(b"tw"), memoryview(b"o\n")],
+        lambda: iter([b"one\n", b"two\n"]),
+        lambda: ticking(b"one\n", b"two\n"),
+    ],
+    ids=["reader", "file", "list", "iterator", "async"],
+)
+@pytest.mark.parametrize("verb", ["output", "run"])
+def test_every_kind_of_source_is_written_and_then_ends(call, source, verb):
+    result = call(cat().stdin_reader(source()), verb)
+    assert getattr(result, "stdout", result) == "one\ntwo"
+
+
+def test_a_source_is_not_closed_and_asked_for_no_more_than_it_has(call):
+    reader = Reader(b"x")
+    call(cat().stdin_reader(reader), "output")
+    assert not reader.closed
+    assert len(reader.asked) == 2
+
+
+def test_what_a_source_raises_ends_the_run_and_is_raised(call):
+    for source in (Reader(b"x", KeyError("mine")), iter(map(int, ["x"]))):
+        with pytest.raises((KeyError, ValueError)):
+            call(sh("cat; sleep 1000").stdin_reader(source), "output")
+    with pytest.raises(TypeError, match="bytes"):
+        call(sh("sleep 1000").stdin_reader(["text"]), "output")
+
+
+def test_a_child_that_does_not_want_it_is_no_error(call):
+    def endless():
+        while True:
+            yield b"x" * 65536
+
+    assert call(sh("exit 3").stdin_reader(endless()), "output").code == 3
+
+
+def test_a_source_waits_for_who_reads_its_result():
+    given = []
+
+    def endless():
+        while True:
+            given.append(1)
+            yield b"line\n" * 1000
+
+    with cat().stdin_reader(endless()).start() as process:
+        lines = process.stdout_lines()
+        for _ in range(100):
+            assert next(lines) == "line"
+        assert len(given) < 2000  # of 5000 bytes each: pipes, buffers, and what is read at a time
+    given_then = len(given)
+    assert given_then <= len(given) + 1
+
+
+def test_a_started_process_is_fed_before_anybody_waits_for_it(tmp_path):
+    path = tmp_path / "said"
+    with sh(f"cat > {path.as_posix()}").stdin_reader([b"x" * 100]).start() as process:
+        while process.poll() is None:
+            wait_any([process], timeout=60)
+        assert path.read_bytes() == b"x" * 100
+
+
+def test_what_is_no_source_is_refused(call):
+    for wrong in ("text", b"bytes", 7, None):
+        with pytest.raises(TypeError, match="source"):
+            cat().stdin_reader(wrong)
+    assert call(cat().stdin_reader([b"gone"]).stdin_text("kept"), "output").stdout == "kept"
+    with pytest.raises(ProcessError, match="inherit_stdin"):
+        call(cat().stdin_reader([b"x"]).inherit_stdin(), "output")
+
+
+def test_a_cancelled_run_cancels_its_source():
+    ended = []
+
+    async def never():
+        try:
+            yield b"x"
+            await asyncio.sleep(1000)
+        finally:
+            ended.append(True)
+
+    async def main():
+        task = asyncio.ensure_future(cat().stdin_reader(never()).aoutput())
+        await asyncio.sleep(0.2)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await asyncio.sleep(0)
+
+    asyncio.run(main())
+    gc.collect()
+    assert ended

@@ -57,6 +57,7 @@ class Discard:
 class BytesCapture:
     """Keeps exact bytes."""
 
+    has_lines = False
     flooded = full = truncated = too_large = False
     __slots__ = ("_kept", "bytes_seen", "lines_seen")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .._os import LoopWaiter
+from .._os.ownloop import OwnLoop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ class Driver:
         self.error: BaseException | None = None
         self.over = False
         self._waiter = LoopWaiter(loop, run.child, run.feed, self._report)
+        if run.taps is not None and not isinstance(loop, OwnLoop):
+            run.taps.offload(self._delivered)
         if run.token is not None:
             run.wake = self._wake
         self.step(self._attach)
@@ -56,6 +59,13 @@ class Driver:
         except RuntimeError:
             pass  # the loop was closed, and the run with it
 
+    def _delivered(self) -> None:
+        """The taps have room again, or have delivered all. On their thread."""
+        try:
+            self._loop.call_soon_threadsafe(self.step, self.run.relieve)
+        except RuntimeError:
+            pass  # the loop was closed, and the run with it
+
     def _settle(self) -> None:
         """Set the timer to the run's next moment, or note that it is over; tell whoever waits."""
         if self._timer is not None:
@@ -79,4 +89,6 @@ class Driver:
             self._timer.cancel()
             self._timer = None
         self._waiter.close()
+        if self.run.taps is not None:
+            self.run.taps.bring_back()
         self.run.detach()

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .._core.capture import Capture
     from .._os import Feed
     from .._os.port import Child
+    from .taps import Taps
 
     class Token(Protocol):
         def is_cancelled(self) -> bool: ...
@@ -54,8 +55,9 @@ class Run:
     """Takes events (`report`, `tick`), executes actions on the child's tree, and is `done` when nothing is left to do."""
 
     __slots__ = (
-        "_ended", "_idle_deadline", "_look_again", "_pause", "_paused", "_watcher", "cancelled", "child", "feed", "idle_seconds",
-        "idle_streams", "idle_timed_out", "leaked", "lifted", "listeners", "sampler", "sinks", "soft_signal", "stopping", "token", "wake",
+        "_ended", "_idle_deadline", "_look_again", "_pause", "_paused", "_watcher", "cancelled", "child", "failure", "feed", "idle_seconds",
+        "idle_streams", "idle_timed_out", "leaked", "lifted", "listeners", "sampler", "sinks", "soft_signal", "stopping", "taps", "token",
+        "wake",
     )  # fmt: skip
 
     def __init__(
@@ -75,6 +77,8 @@ class Run:
         self.leaked = 0
         self.feed = feed
         self.token = token
+        #: What made the run end that the process has nothing to do with.
+        self.failure: BaseException | None = None
         #: The token was cancelled before the run was over.
         self.cancelled = False
         #: Has the driver call `look_at_token` soon, from any thread; set by a driver.
@@ -83,6 +87,8 @@ class Run:
         self.lifted = 0
         #: Are shown what is read of a stream, b"" at its end.
         self.listeners: list[Callable[[int, bytes], None]] = []
+        #: Where the streams go besides.
+        self.taps: Taps | None = None
         #: Looks at the process now and then.
         self.sampler: Sampler | None = None
         #: Without a line for this long the tree is ended; None: it may be silent.
@@ -113,7 +119,7 @@ class Run:
     def relieve(self) -> None:
         """Read the streams again whose sinks were full and have room now."""
         for stream in [*self._paused]:
-            if self.lifted or not self.sinks[stream].full:
+            if not self._is_full(stream):
                 self._paused.discard(stream)
                 if self._watcher is not None and self.child.stream(stream) >= 0:
                     self._watcher.resume(stream)
@@ -136,7 +142,7 @@ class Run:
     @property
     def done(self) -> bool:
         """Whether the run is over."""
-        return self.stopping.state == DONE
+        return self.stopping.state == DONE and (self.taps is None or not self.taps.busy)
 
     @property
     def has_ended(self) -> bool:
@@ -237,24 +243,35 @@ class Run:
         self._pause = min(self._pause * 2, LAST_LOOK)
 
     def _take(self, stream: int, data: bytes) -> None:
-        for listener in self.listeners:
-            listener(stream, data)
         if data:
             sink = self.sinks[stream]
-            sink.feed(data)
+            self._deliver(stream, data)
             if self.idle_seconds is not None and stream in self.idle_streams and (b"\n" in data or b"\r" in data):
                 self._hear()
             if sink.flooded and self.stopping.state == RUNNING:
                 self.stop(None)
-            if sink.full and not self.lifted and self._watcher is not None:
+            if self._is_full(stream) and self._watcher is not None:
                 self._paused.add(stream)
                 self._watcher.pause(stream)
         else:
             self._close(stream)
             self.stopping.closed(time.monotonic())
 
+    def _deliver(self, stream: int, data: bytes) -> None:
+        for listener in self.listeners:
+            listener(stream, data)
+        if self.taps is not None:
+            self.taps.put(stream, data)
+        if data:
+            self.sinks[stream].feed(data)
+        else:
+            self.sinks[stream].close()
+
+    def _is_full(self, stream: int) -> bool:
+        return (self.sinks[stream].full and not self.lifted) or (self.taps is not None and self.taps.full)
+
     def _close(self, stream: int) -> None:
-        self.sinks[stream].close()
+        self._deliver(stream, b"")
         self.child.close_stream(stream)
 
     def _read_rest(self) -> None:
@@ -270,7 +287,7 @@ class Run:
                 data = self._watcher.read_now(descriptor)
                 if not data:
                     break
-                self.sinks[stream].feed(data)
+                self._deliver(stream, data)
                 most -= len(data)
             self._watcher.unwatch(descriptor)
             self._close(stream)

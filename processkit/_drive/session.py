@@ -43,7 +43,19 @@ def running_loop() -> Any:
 class Session:
     """Owns what the loops know of its runs, until `close`."""
 
-    __slots__ = ("__weakref__", "_actions", "_closed", "_drivers", "_lead", "_leader", "_loop", "_owner", "_parked", "runs")
+    __slots__ = (
+        "__weakref__",
+        "_actions",
+        "_claims",
+        "_closed",
+        "_drivers",
+        "_lead",
+        "_leader",
+        "_loop",
+        "_owner",
+        "_parked",
+        "runs",
+    )
 
     def __init__(self, runs: list[Run]) -> None:
         self.runs = runs
@@ -57,6 +69,8 @@ class Session:
         # Held by the thread that runs a loop of ours.
         self._lead = _thread.RLock()
         self._leader = 0
+        # How many event loops are about to take over.
+        self._claims = 0
         # Who waits: what for (None: whatever happens), and how they are woken.
         self._parked: list[tuple[Callable[[], bool] | None, Callable[[], None]]] = []
 
@@ -210,8 +224,8 @@ class Session:
                 self._parked.remove(entry)
 
     def _led(self, left: float | None) -> bool:
-        """Run a loop of ours once, unless another thread does."""
-        if not self._lead.acquire(blocking=False):
+        """Run a loop of ours once, unless another thread does, or an event loop is about to take over."""
+        if self._claims or not self._lead.acquire(blocking=False):
             return False
         try:
             if self._leader:
@@ -235,8 +249,17 @@ class Session:
         if self._loop is loop or self._closed:
             return
         self._check_here()
-        if self._is_elsewhere(self._loop) or not self._lead.acquire(blocking=False):
-            raise NotHere("another thread is waiting for the same process")
+        if self._is_elsewhere(self._loop):
+            raise NotHere("an event loop on another thread is waiting for the same process")
+        self._claims += 1
+        try:
+            if isinstance(self._loop, OwnLoop):
+                self._loop.wake()  # the thread that runs it gives way
+            led = self._lead.acquire(timeout=PATIENCE)
+        finally:
+            self._claims -= 1
+        if not led:
+            raise NotHere("another thread is waiting for the same process, and busy with what it said")
         try:
             self._detach()
             self._loop = loop
@@ -245,6 +268,8 @@ class Session:
                     self._drivers.append(Driver(loop, run, self._tell))
         finally:
             self._lead.release()
+        if not self._leader:
+            self._perform()  # what another thread wanted done meanwhile
 
     def _detach(self) -> None:
         drivers, self._drivers = self._drivers, []

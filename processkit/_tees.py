@@ -1,0 +1,167 @@
+"""Where a command's output goes besides: files and writers, raw or line by line, and callbacks. api.md §3.7, §3.8"""
+
+from __future__ import annotations
+
+from ._core.encodings import default_decoder
+from ._core.lines import Lines
+from ._log import WARNING, listener, log
+from ._validate import path_text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable
+
+    from ._settings import Settings
+
+
+class Sink:
+    """A tee as it was asked for; a file is open from then on, and closed when no command has it any more."""
+
+    __slots__ = ("_file", "writer")
+
+    def __init__(self, sink: Any, append: object) -> None:
+        self._file: Any = None
+        try:
+            write = sink.write
+        except AttributeError:
+            #: What is written to, None for a file of ours.
+            self.writer: Any = None
+            path = path_text(sink, "sink")
+            self._file = open(path, "ab" if append else "wb", buffering=0)
+            return
+        if append:
+            raise ValueError("append is for a path: a writer is written to as it is")
+        if not callable(write):
+            raise TypeError(f"the write of a sink must be callable, not {type(write).__name__}")
+        self.writer = sink
+
+    def save(self, data: bytes) -> None:
+        """Write all of it to the file."""
+        rest = memoryview(data)
+        while rest:
+            rest = rest[self._file.write(rest) :]
+
+    def __del__(self) -> None:
+        file = getattr(self, "_file", None)
+        if file is not None:
+            file.close()
+
+
+class Tee:
+    """One run's use of a sink. What goes wrong ends the tee and not the run."""
+
+    __slots__ = ("_alive", "_settings", "_sink")
+
+    def __init__(self, sink: Sink, settings: Settings) -> None:
+        self._sink = sink
+        self._settings = settings
+        self._alive = True
+
+    def put(self, data: Any) -> None:
+        """Write this: bytes, or text."""
+        if not self._alive:
+            return
+        try:
+            if self._sink.writer is None:
+                self._sink.save(data if isinstance(data, bytes) else data.encode("utf-8", "surrogatepass"))
+            else:
+                self._write(data)
+        except Exception as error:
+            self._give_up(error)
+
+    def _write(self, data: Any) -> None:
+        while data:
+            count = self._sink.writer.write(data)
+            if not isinstance(count, int):
+                return
+            if not 0 < count <= len(data):
+                raise ValueError(f"a tee's write returned {count} of {len(data)}")
+            data = data[count:]
+
+    def end(self) -> None:
+        """The stream has ended."""
+        flush = getattr(self._sink.writer, "flush", None)
+        if self._alive and flush is not None:
+            try:
+                flush()
+            except Exception as error:
+                self._give_up(error)
+
+    def _give_up(self, error: Exception) -> None:
+        self._alive = False
+        logger = listener(self._settings.logger)
+        if logger is not None:
+            log(logger, WARNING, "tee disabled", program=self._settings.program, error=type(error).__name__)
+        if self._sink.writer is not None:
+            ignore(error)
+
+
+class Tap:
+    """What one stream of one run goes to besides."""
+
+    __slots__ = ("_callback", "_lines", "_raw", "_tee")
+
+    def __init__(self, settings: Settings, stream: int) -> None:
+        name = "stdout" if stream == 1 else "stderr"
+        self._raw, self._tee = (
+            None if sink is None else Tee(sink, settings)
+            for sink in (getattr(settings, name + "_raw_tee"), getattr(settings, name + "_tee"))
+        )
+        self._callback: Callable[[str], object] | None = getattr(settings, "on_" + name)
+        decoder, lone_cr, _ = settings.text_of(stream)
+        wants_lines = self._tee is not None or self._callback is not None
+        self._lines = Lines(decoder or default_decoder, lone_cr) if wants_lines else None
+
+    def feed(self, data: bytes) -> None:
+        """The next bytes."""
+        if self._raw is not None:
+            self._raw.put(data)
+        if self._lines is not None:
+            self._say(self._lines.feed(data))
+
+    def close(self) -> None:
+        """The stream has ended."""
+        if self._lines is not None:
+            self._say(self._lines.close())
+        for tee in (self._raw, self._tee):
+            if tee is not None:
+                tee.end()
+
+    def _say(self, lines: list[Any]) -> None:
+        for line in lines:
+            if self._callback is not None:
+                try:
+                    self._callback(line)
+                except Exception as error:
+                    ignore(error)
+            if self._tee is not None:
+                self._tee.put(line + "\n")
+
+
+def taps_of(settings: Settings, *, stdout: bool) -> dict[int, Tap]:
+    """The taps of a run, by stream."""
+    streams = [2] if not stdout else [1, 2]
+    names = {1: "stdout", 2: "stderr"}
+    kinds = ("{}_tee", "{}_raw_tee", "on_{}")
+    return {
+        stream: Tap(settings, stream)
+        for stream in streams
+        if any(getattr(settings, kind.format(names[stream])) is not None for kind in kinds)
+    }
+
+
+class _Ignored:
+    """Python itself hands what a finaliser raises to sys.unraisablehook, whose argument cannot be made by hand."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def __del__(self) -> None:
+        raise self.error
+
+
+def ignore(error: BaseException) -> None:
+    """Report through sys.unraisablehook an error that nobody is there to handle."""
+    _Ignored(error)
