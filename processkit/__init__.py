@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from ._leash import leash_scope as leash_scope
     from ._leash import run_guardian_if_invoked as run_guardian_if_invoked
     from ._log import enable_logging as enable_logging
+    from ._pipeline import Pipeline as Pipeline
+    from ._pipelined import RunningPipeline as RunningPipeline
     from ._profile import RunProfile as RunProfile
     from ._readiness import sample_stats as sample_stats
     from ._readiness import wait_for_http as wait_for_http
@@ -102,6 +104,8 @@ _HOMES = {
     "_inspect": "HostContainment MemberInfo host_containment process_info process_is_alive which",
     "_leash": "leash_scope run_guardian_if_invoked",
     "_log": "enable_logging",
+    "_pipeline": "Pipeline",
+    "_pipelined": "RunningPipeline",
     "_profile": "RunProfile",
     "_readiness": "sample_stats wait_for_http wait_for_line wait_for_named_pipe wait_for_path wait_for_port wait_for_unix_socket "
     "wait_until",

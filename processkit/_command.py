@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from ._cancel import CancellationToken
     from ._detached import DetachedChild
+    from ._pipeline import Pipeline
     from ._result import BytesResult, ProcessResult
     from ._running import RunningProcess
     from ._tees import Sink
@@ -325,6 +326,25 @@ class Command:
     def logger(self, logger: Any) -> Command:
         """Where this command's log records go instead of the `processkit` logger."""
         return self._with(logger=logger)
+
+    # In a pipeline.
+
+    def unchecked_in_pipe(self) -> Command:
+        """As a stage of a pipeline its failure is nobody's. No effect elsewhere."""
+        return self._with(unchecked=True)
+
+    def merge_stderr_in_pipe(self) -> Command:
+        """As a stage before the last its stderr goes into the pipe with its stdout. No effect elsewhere."""
+        return self._with(merged=True)
+
+    def pipe(self, other: Command) -> Pipeline:
+        """A pipeline in which `other` reads what this writes; so does `self | other`."""
+        from ._pipeline import Pipeline, check_stage
+
+        return Pipeline((self, check_stage(other)))
+
+    def __or__(self, other: Command) -> Pipeline:
+        return self.pipe(other)
 
     # Attributes of the process.
 

@@ -227,7 +227,7 @@ class Handle:
             self._feed.finish()
         return self._feed
 
-    def _take_stdin(self, keeps_open: bool) -> tuple[Session, Feed]:
+    def _take_stdin(self, keeps_open: bool) -> tuple[Session, Feed, Run]:
         """The one way to write to it while it runs, for whoever asks first."""
         session = self._attend()
         with self._lock:
@@ -238,9 +238,14 @@ class Handle:
             self._stdin_taken = True
             feed = self._feeding()
         assert feed is not None
-        return session, feed
+        assert self._run is not None
+        self._run.feed = feed
+        return session, feed, self._run
 
     # The end.
+
+    def _done_of(self, run: Run) -> Callable[[], bool]:
+        return lambda: run.done
 
     def _finish_blocking(self, run: Run, at_end: Callable[[], None] | None = None) -> Outcome:
         """The outcome, once the run is over; `at_end` is called while the process still has its number."""
@@ -248,7 +253,7 @@ class Handle:
             if self._session is None:
                 drive(run)
             else:
-                self._session.until(_is_done(run))
+                self._session.until(self._done_of(run))
             if at_end is not None:
                 at_end()
             return self._end(run)
@@ -263,7 +268,7 @@ class Handle:
             if self._session is None:
                 await adrive(run)
             else:
-                await self._session.auntil(_is_done(run))
+                await self._session.auntil(self._done_of(run))
             if at_end is not None:
                 at_end()
             return self._end(run)
@@ -474,10 +479,6 @@ def _replaced(run: Run, sinks: dict[int, Capture]) -> dict[int, Capture]:
     """`sinks`, which have been given what the run held so far."""
     held: Any = run.sinks
     return {stream: held[stream].hand_over(sink) for stream, sink in sinks.items()}
-
-
-def _is_done(run: Run) -> Callable[[], bool]:
-    return lambda: run.done
 
 
 def _canceller(process: Handle) -> Callable[[], None]:

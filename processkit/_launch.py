@@ -28,7 +28,8 @@ PIPE_HOLDS = 65536
 SHORT_TIMEOUT = 0.05
 
 
-def _own_container(settings: Settings, plan: Plan) -> Container:
+def own_container(settings: Settings, plan: Plan) -> Container:
+    """A container for one process and what it starts."""
     try:
         return leash_container() if settings.leash else private_container()
     except NotImplementedError as error:
@@ -68,10 +69,12 @@ def spawn_in(container: Container, plan: Plan, owns: bool) -> Child:
         raise
 
 
-def start_in(container: Container, settings: Settings, plan: Plan, owns: bool) -> RunningProcess:
+def start_in(
+    container: Container, settings: Settings, plan: Plan, owns: bool, kind: type[RunningProcess] | None = None
+) -> RunningProcess:
     """A handle of `plan` spawned inside."""
     started = time.monotonic()
-    return RunningProcess(container, spawn_in(container, plan, owns), settings, plan, owns, started)
+    return (kind or RunningProcess)(container, spawn_in(container, plan, owns), settings, plan, owns, started)
 
 
 def capture_in(container: Container, settings: Settings, plan: Plan) -> ProcessResult:
@@ -131,7 +134,7 @@ def _whole_text(data: bytes, decoder: DecoderFactory | None, lone_cr: bool) -> s
 def start(settings: Settings) -> RunningProcess:
     """Start in a tree of its own; it is fed and its deadline is kept from now on."""
     plan = plan_unattended(settings)
-    process = start_in(_own_container(settings, plan), settings, plan, owns=True)
+    process = start_in(own_container(settings, plan), settings, plan, owns=True)
     process._leave_unattended()
     return process
 
@@ -141,14 +144,14 @@ def one_shot(settings: Settings, need_stdout: bool) -> ProcessResult:
     if need_stdout:
         _require_piped(settings)
     plan = make_plan(settings, _may_linger(settings))
-    return capture_in(_own_container(settings, plan), settings, plan)
+    return capture_in(own_container(settings, plan), settings, plan)
 
 
 def one_shot_bytes(settings: Settings) -> BytesResult:
     """Start, wait, capture bytes."""
     _require_piped(settings)
     plan = make_plan(settings, _may_linger(settings))
-    return start_in(_own_container(settings, plan), settings, plan, owns=True).output_bytes()
+    return start_in(own_container(settings, plan), settings, plan, owns=True).output_bytes()
 
 
 async def astart_private(settings: Settings, plan: Plan | None = None) -> RunningProcess:
@@ -158,7 +161,7 @@ async def astart_private(settings: Settings, plan: Plan | None = None) -> Runnin
     from ._drive.spawner import beside_the_loop
 
     def spawn() -> RunningProcess:
-        return start_in(_own_container(settings, chosen), settings, chosen, owns=True)
+        return start_in(own_container(settings, chosen), settings, chosen, owns=True)
 
     return await beside_the_loop(settings.program, spawn)
 

@@ -86,6 +86,11 @@ class Settings:
     #: Control sequences are removed from what is captured.
     stdout_clean = False
     stderr_clean = False
+    #: In a pipeline: its failure is nobody's, and its stderr goes where its stdout goes.
+    unchecked = False
+    merged = False
+    #: (columns, rows) of the terminal that it is to have.
+    pty: tuple[int, int] | None = None
     #: One of these was set.
     tapped = False
     stdout_tee: Sink | None = None

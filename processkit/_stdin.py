@@ -13,6 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable
 
+    from ._drive.run import Run
     from ._drive.session import Session
     from ._handle import Handle
     from ._os import Feed
@@ -33,13 +34,14 @@ _CONTROLS = {
 class _Pen:
     """A process's stdin, until it is closed. While somebody waits for it to be read, what the process says is read without bound."""
 
-    __slots__ = ("_feed", "_owner", "_program", "_session", "closed")
+    __slots__ = ("_feed", "_owner", "_program", "_run", "_session", "closed")
 
     def __init__(self, handle: Handle, keeps_open: bool = True) -> None:
         self._owner = os.getpid()
         self._session: Session
         self._feed: Feed
-        self._session, self._feed = handle._take_stdin(keeps_open)
+        self._run: Run
+        self._session, self._feed, self._run = handle._take_stdin(keeps_open)
         self._program = handle._plan.program
         self.closed = False
 
@@ -50,7 +52,7 @@ class _Pen:
         if self._feed.closed:
             raise BrokenPipeError(f"{self._program} does not read its stdin any more")
         mark = self._feed.offer(data)
-        self._session.do(self._session.runs[0].write_more)
+        self._session.do(self._run.write_more)
         return lambda: self._feed.written >= mark or self._feed.closed
 
     def wait(self, written: Callable[[], bool], lift: int = 1) -> None:
@@ -79,9 +81,8 @@ class _Pen:
 
     def fail(self, error: BaseException) -> None:
         """What was to be written cannot be had: end the run, whose verb raises this."""
-        run = self._session.runs[0]
-        if run.failure is None:
-            run.failure = error
+        if self._run.failure is None:
+            self._run.failure = error
         self._session.stop()
 
     def _check(self, written: Callable[[], bool]) -> None:

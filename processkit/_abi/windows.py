@@ -449,6 +449,10 @@ def GetOverlappedResult(hFile: HANDLE, lpOverlapped: LPOVERLAPPED, lpNumberOfByt
 
 
 # <namedpipeapi.h>
+@kernel32.prototype(fails=zero)
+def CreatePipe(hReadPipe: LPHANDLE, hWritePipe: LPHANDLE, lpPipeAttributes: LPSECURITY_ATTRIBUTES, nSize: DWORD) -> BOOL: ...
+
+
 @kernel32.prototype(fails=invalid_handle)
 def CreateNamedPipeW(
     lpName: LPCWSTR, dwOpenMode: DWORD, dwPipeMode: DWORD, nMaxInstances: DWORD, nOutBufferSize: DWORD,

@@ -141,10 +141,19 @@ class Stopping:
             if self.state == RUNNING and self._shared:
                 self._go(LEAVE)
             else:
-                self.found_left = self.state == RUNNING
+                self.found_left = self.state == RUNNING and self._exited
                 self._go(PATIENCE)
             self._patience = now + KILL_PATIENCE if self.state == KILLED else None
         self._look()
+
+    def end_by(self, deadline: float) -> None:
+        """There is one more deadline; the earlier one counts."""
+        self._deadline = deadline if self._deadline is None else min(self._deadline, deadline)
+
+    def hurry(self, moment: float) -> None:
+        """Nobody wants it any more after this; what it has said by then is kept, and it has not timed out."""
+        if self.state == RUNNING and (self._patience is None or moment < self._patience):
+            self._patience = moment
 
     def stop(self, now: float, grace: float | None) -> None:
         """End the tree: at once, or after asking it and waiting `grace` seconds."""

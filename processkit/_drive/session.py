@@ -54,11 +54,14 @@ class Session:
         "_loop",
         "_owner",
         "_parked",
+        "judge",
         "runs",
     )
 
     def __init__(self, runs: list[Run]) -> None:
         self.runs = runs
+        #: Is asked after every step of a run what is to be done to which.
+        self.judge: Callable[[], list[tuple[Run, Callable[[], None]]]] | None = None
         self._owner = os.getpid()
         self._closed = False
         # What is to be done by whoever leads.
@@ -296,6 +299,11 @@ class Session:
 
     def _tell(self) -> None:
         """A run has taken a step."""
+        if self.judge is not None:
+            for run, order in self.judge():
+                for driver in self._drivers:
+                    if driver.run is run:
+                        driver.step(order)
         for ready, wake in [*self._parked]:
             if (ready is not None and (ready() or self.over or any(driver.error for driver in self._drivers))) or (
                 ready is None and not self._leader

@@ -28,6 +28,7 @@ if sys.platform == "linux":
         spawn_detached,
     )
     from .lookup import find_program
+    from .stdio import close_end, pipe_between
     from .waiting import ENDED, STDERR, STDIN, STDOUT, TREE, LoopEnds, LoopWaiter, Sleeper, Waiter, any_ended, write_ready
 elif sys.platform == "win32":
     from .jobobject import leash_container
@@ -51,6 +52,7 @@ elif sys.platform == "win32":
     from .winenviron import environment
     from .winidentity import cpu_seconds, identify, peak_memory
     from .winlookup import find_program
+    from .winstdio import close_end, pipe_between
     from .winwaiting import ENDED, STDERR, STDIN, STDOUT, TREE, LoopEnds, LoopWaiter, Sleeper, Waiter, any_ended, write_ready
 else:
     from .elsewhere import (
@@ -65,6 +67,7 @@ else:
         Waiter,
         announce_hook,
         any_ended,
+        close_end,
         cpu_seconds,
         dies_with_owner,
         environment,
@@ -80,6 +83,7 @@ else:
         mechanism,
         named_pipe_exists,
         peak_memory,
+        pipe_between,
         private_container,
         refused,
         run_hook,
@@ -104,6 +108,7 @@ __all__ = [
     "after_fork_in_child",
     "announce_hook",
     "any_ended",
+    "close_end",
     "cpu_seconds",
     "dies_with_owner",
     "environment",
@@ -119,6 +124,7 @@ __all__ = [
     "mechanism",
     "named_pipe_exists",
     "peak_memory",
+    "pipe_between",
     "private_container",
     "refused",
     "run_hook",

@@ -64,6 +64,14 @@ class LoopWaiter(Waiter):
         _refuse()
 
 
+def pipe_between() -> tuple[int, int]:
+    _refuse()
+
+
+def close_end(handle: int) -> None:
+    _refuse()
+
+
 class Sleeper:
     """Refuses."""
 

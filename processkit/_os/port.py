@@ -39,6 +39,15 @@ class Data:
         self.content = content
 
 
+class Handed:
+    """A stream that somebody else opened, and closes: an end of a pipe between two children, or a terminal."""
+
+    __slots__ = ("handle",)
+
+    def __init__(self, handle: int) -> None:
+        self.handle = handle
+
+
 class Environment(Protocol):
     """A child's whole environment; never changed."""
 
@@ -103,9 +112,9 @@ class Plan:
         argv: list[str],
         env: Environment,
         cwd: str | None,
-        stdin: str | File | Data,
-        stdout: str | File,
-        stderr: str | File,
+        stdin: str | File | Data | Handed,
+        stdout: str | File | Handed,
+        stderr: str | File | Handed,
         attributes: Attributes,
         terminal: bool = False,
     ) -> None:
@@ -124,6 +133,14 @@ class Plan:
         self.console: str | None = None
         #: Nobody acts on the child before it ends, so the spawn may take some milliseconds longer and see its end.
         self.linger = False
+
+    def with_streams(self, **streams: Handed) -> Plan:
+        """The same with these streams instead of its own."""
+        copy = Plan.__new__(Plan)
+        for name in self.__slots__:
+            setattr(copy, name, streams.get(name) or getattr(self, name))
+        copy.linger = False
+        return copy
 
 
 class Tree(Protocol):

@@ -9,7 +9,7 @@ from errno import EISDIR
 
 from .descriptors import above_standard, never_waits, null_device, open_above, pipe_above
 from .errors import StreamError
-from .port import INHERIT, NULL, PIPE, Data, File, Plan
+from .port import INHERIT, NULL, PIPE, Data, File, Handed, Plan
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
@@ -48,8 +48,10 @@ class Streams:
         if number == 0:
             never_waits(mine)  # a write may not wait for a reader; a read only follows a poll
 
-    def _open(self, number: int, kind: str | File | Data) -> int:
+    def _open(self, number: int, kind: str | File | Data | Handed) -> int:
         assert not isinstance(kind, str)
+        if isinstance(kind, Handed):
+            return kind.handle
         theirs = _memory_file(kind.content) if isinstance(kind, Data) else _open_file(kind, number)
         self.theirs.append(theirs)
         return theirs
@@ -67,6 +69,16 @@ class Streams:
         for descriptor in ours:
             if descriptor >= 0:
                 os.close(descriptor)
+
+
+def pipe_between() -> tuple[int, int]:
+    """(read end, write end) of a pipe between two children; both are the caller's to close."""
+    return pipe_above()
+
+
+def close_end(descriptor: int) -> None:
+    """Close our copy of an end."""
+    os.close(descriptor)
 
 
 def _memory_file(content: bytes) -> int:

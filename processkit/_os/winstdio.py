@@ -7,9 +7,9 @@ import os
 import sys
 
 from .._abi import windows
-from .._abi.foreign import ALL_BITS
+from .._abi.foreign import ALL_BITS, reference
 from .errors import StreamError
-from .port import INHERIT, NULL, PIPE, Data, File, Plan
+from .port import INHERIT, NULL, PIPE, Data, File, Handed, Plan
 from .winhandles import close
 
 if sys.platform != "win32":
@@ -45,7 +45,9 @@ class Streams:
             self.close()
             raise
 
-    def _open(self, number: int, kind: str | File | Data) -> int | None:
+    def _open(self, number: int, kind: str | File | Data | Handed) -> int | None:
+        if isinstance(kind, Handed):
+            return kind.handle
         if kind == INHERIT:
             ours = windows.GetStdHandle(_STANDARD[number])
             return None if ours in (None, ALL_BITS) else int(ours)
@@ -102,6 +104,18 @@ def _pipe(number: int) -> tuple[int, int]:
     except BaseException:
         close(ours)
         raise
+
+
+def pipe_between() -> tuple[int, int]:
+    """(read end, write end) of a pipe between two children, without overlapped transfers, which they do not expect. CreatePipe"""
+    read, write = windows.HANDLE(), windows.HANDLE()
+    windows.CreatePipe(reference(read), reference(write), None, 0)
+    return int(read.value or 0), int(write.value or 0)
+
+
+def close_end(handle: int) -> None:
+    """Close our copy of an end."""
+    close(handle)
 
 
 def _opened(path: str, access: int, how: int) -> int:

@@ -1,0 +1,221 @@
+"""`Pipeline`: commands whose outputs are the inputs of the next, joined by the system's own pipes. api.md §15"""
+
+from __future__ import annotations
+
+import time
+
+from ._command import Command
+from ._errors import failure, unsupported
+from ._launch import own_container, start_in
+from ._os import close_end, pipe_between
+from ._os.port import PIPE, Handed
+from ._pipelined import RunningPipeline
+from ._planning import make_plan
+from ._validate import positive
+from ._verbs import exit_code_of, probe_of, require_loop, text_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ._cancel import CancellationToken
+    from ._os.port import Plan
+    from ._result import BytesResult, ProcessResult
+    from ._running import RunningProcess
+    from ._settings import Settings
+
+# What a stage that reads its predecessor has no use for.
+_NO_STDIN = {"stdin_data": None, "stdin_file": None, "stdin_source": None, "keep_stdin_open": False, "inherit_stdin": False}
+#: What a stage may have been given that is the chain's to decide.
+_NOT_A_STAGES = {"idle_timeout": None, "retry": None}
+
+
+class Pipeline:
+    """Commands in a chain. Immutable; every stage has a contained tree of its own, and nothing of any outlives a verb.
+
+    The first checked stage that fails decides code, signal, stderr and program of the result; its stdout is the last stage's.
+    """
+
+    __module__ = __package__
+    __slots__ = ("_logger", "_stages", "_timeout", "_token")
+
+    def __init__(self, stages: tuple[Command, ...]) -> None:
+        self._stages = stages
+        self._timeout: float | None = None
+        self._token: CancellationToken | None = None
+        self._logger: Any = None
+
+    def _with(self, **changes: Any) -> Pipeline:
+        copy = Pipeline(changes.pop("stages", self._stages))
+        for name in ("_timeout", "_token", "_logger"):
+            setattr(copy, name, changes.get(name, getattr(self, name)))
+        return copy
+
+    def __repr__(self) -> str:
+        return f"<Pipeline of {len(self._stages)} stages, timeout={self._timeout}>"
+
+    def __reduce__(self) -> str:
+        raise TypeError("a Pipeline cannot be pickled")
+
+    def pipe(self, other: Command) -> Pipeline:
+        """The chain with one more stage."""
+        return self._with(stages=(*self._stages, check_stage(other)))
+
+    def __or__(self, other: Command) -> Pipeline:
+        return self.pipe(other)
+
+    def timeout(self, seconds: float) -> Pipeline:
+        """At most this long for the whole chain; then every stage is ended."""
+        return self._with(_timeout=positive(seconds, "timeout"))
+
+    def cancel_on(self, token: CancellationToken) -> Pipeline:
+        """End the chain when `token` is cancelled; stages with a token of their own keep that."""
+        self._stages[0].cancel_on(token)  # checks it
+        return self._with(_token=token)
+
+    def logger(self, logger: Any) -> Pipeline:
+        """Where the log records of stages without a logger of their own go."""
+        return self._with(_logger=logger)
+
+    # Verbs.
+
+    def start(self) -> RunningPipeline:
+        """Start all stages; the handle streams, captures and ends them as one."""
+        plans = self._plans(unattended=True)
+        process = self._start(plans)
+        process._leave_unattended()
+        return process
+
+    async def astart(self) -> RunningPipeline:
+        """Async twin of `start`; the loop goes on while the processes are being made."""
+        process = await self._astart(unattended=True)
+        process._leave_unattended()
+        return process
+
+    def output(self) -> ProcessResult:
+        """Run the chain; the last stage's text, and how it went."""
+        self._require_piped()
+        return self._start(self._plans())._capture()
+
+    async def aoutput(self) -> ProcessResult:
+        """Async twin of `output`."""
+        self._require_piped()
+        return await (await self._astart())._acapture()
+
+    def output_bytes(self) -> BytesResult:
+        """Run the chain; the exact bytes of the last stage's stdout."""
+        self._require_piped()
+        return self._start(self._plans()).output_bytes()
+
+    async def aoutput_bytes(self) -> BytesResult:
+        """Async twin of `output_bytes`."""
+        self._require_piped()
+        return await (await self._astart()).aoutput_bytes()
+
+    def run(self) -> str:
+        """Run the chain and return the last stdout without trailing white space; raise unless it succeeded."""
+        return text_of(self.output())
+
+    async def arun(self) -> str:
+        """Async twin of `run`."""
+        return text_of(await self.aoutput())
+
+    def exit_code(self) -> int:
+        """Run the chain and return its exit code."""
+        return exit_code_of(self._start(self._plans())._capture())
+
+    async def aexit_code(self) -> int:
+        """Async twin of `exit_code`."""
+        return exit_code_of(await (await self._astart())._acapture())
+
+    def probe(self) -> bool:
+        """Run the chain: True for exit code 0, False for 1; any other raises."""
+        return probe_of(self._start(self._plans())._capture())
+
+    async def aprobe(self) -> bool:
+        """Async twin of `probe`."""
+        return probe_of(await (await self._astart())._acapture())
+
+    # How they start.
+
+    def _require_piped(self) -> None:
+        last = self._stages[-1]._settings
+        if last.stdout != PIPE:
+            raise failure(f"{last.program}: stdout of the last stage is not piped, so it cannot be captured", last.program)
+
+    def _settings(self) -> list[Settings]:
+        """What each stage is run with."""
+        found = []
+        for index, stage in enumerate(self._stages):
+            settings = stage._settings
+            changes: dict[str, Any] = {name: value for name, value in _NOT_A_STAGES.items() if name in settings.__dict__}
+            if index:
+                changes.update((name, value) for name, value in _NO_STDIN.items() if name in settings.__dict__)
+            if index < len(self._stages) - 1:
+                if settings.pty is not None:
+                    raise unsupported("pty", "only the last stage of a pipeline can have a terminal")
+                changes["stdout"] = PIPE
+            if self._token is not None and settings.token is None:
+                changes["token"] = self._token
+            if self._logger is not None and settings.logger is None:
+                changes["logger"] = self._logger
+            found.append(settings.replace(**changes) if changes else settings)
+        return found
+
+    def _plans(self, unattended: bool = False) -> list[tuple[Settings, Plan]]:
+        """Everything that can be wrong is found here, before anything is owned."""
+        from ._launch import plan_unattended
+
+        stages = self._settings()
+        first = plan_unattended(stages[0]) if unattended else make_plan(stages[0])
+        return [*zip(stages, [first, *(make_plan(settings) for settings in stages[1:])])]
+
+    def _start(self, plans: list[tuple[Settings, Plan]]) -> RunningPipeline:
+        started = time.monotonic()
+        processes: list[RunningProcess] = []
+        ends: list[int] = []  # our copies of the pipes' ends, until the stages on both sides have theirs
+        try:
+            for index, (settings, plan) in enumerate(plans):
+                streams = {} if not index else {"stdin": Handed(ends[0])}
+                if index < len(plans) - 1:
+                    ends += pipe_between()
+                    streams["stdout"] = Handed(ends[-1])
+                    if settings.merged:
+                        streams["stderr"] = Handed(ends[-1])
+                staged = plan.with_streams(**streams) if streams else plan
+                processes.append(self._started(settings, staged, last=index == len(plans) - 1))
+                if index:
+                    close_end(ends.pop(0))
+                if index < len(plans) - 1:
+                    close_end(ends.pop())
+        except BaseException:
+            while ends:
+                close_end(ends.pop())
+            for process in processes:
+                process._close()
+            raise
+        last = processes.pop()
+        assert isinstance(last, RunningPipeline)
+        last._join(processes, self._timeout, started)
+        return last
+
+    def _started(self, settings: Settings, plan: Plan, last: bool) -> RunningProcess:
+        container = own_container(settings, plan)
+        return start_in(container, settings, plan, owns=True, kind=RunningPipeline if last else None)
+
+    async def _astart(self, unattended: bool = False) -> RunningPipeline:
+        program = self._stages[0].program
+        require_loop(program)
+        plans = self._plans(unattended)
+        from ._drive.spawner import beside_the_loop
+
+        process = await beside_the_loop(program, lambda: self._start(plans))
+        assert isinstance(process, RunningPipeline)
+        return process
+
+
+def check_stage(other: object) -> Command:
+    """`other` if it is a Command; TypeError for anything else."""
+    if not isinstance(other, Command):
+        raise TypeError(f"a stage must be a Command, not {type(other).__name__}")
+    return other

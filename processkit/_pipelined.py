@@ -1,0 +1,244 @@
+"""A started pipeline: the handle of its last stage, which speaks for all of them."""
+
+from __future__ import annotations
+
+import time
+import weakref
+
+from ._core.capture import Discard
+from ._core.stopping import DRAIN
+from ._errors import cancelled
+from ._handle import MERGED, value_of
+from ._os import STDERR, STDOUT
+from ._result import BytesResult, Finished, Outcome, ProcessResult, outcome_of
+from ._running import RunningProcess
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable
+
+    from ._core.capture import Capture
+    from ._drive.run import Run
+    from ._drive.session import Session
+    from ._os import Feed
+
+
+class RunningPipeline(RunningProcess):
+    """A pipeline that was started. What is read of it is the last stage's, what is written to it the first one's.
+
+    Its outcome is that of the first checked stage that failed, or else of the last one. `kill`, `shutdown`, leaving its context
+    and dropping it end all stages.
+    """
+
+    __module__ = __package__
+    __slots__ = ("_before", "_deadline", "_due", "_failed", "_results", "_timeout")
+
+    def _join(self, before: list[RunningProcess], timeout: float | None, started: float) -> None:
+        """Become the handle of all stages."""
+        self._before = before
+        self._timeout = timeout
+        self._started = started
+        # The chain's own deadline, and whether it was that one that ended it.
+        self._deadline = None if timeout is None else started + timeout
+        self._due = False
+        # The stages that failed by themselves, by position.
+        self._failed: list[int] = []
+        self._results: list[Outcome] = []
+        if self._deadline is not None:
+            for stage in self._stages:
+                stage._stopping.end_by(self._deadline)
+
+    @property
+    def _stages(self) -> list[RunningProcess]:
+        return [*self._before, self]
+
+    @property
+    def pids(self) -> list[int]:
+        """The process ids of all stages; empty once the handle is spent."""
+        return [] if self._spent else [stage._child.pid for stage in self._stages]
+
+    def __repr__(self) -> str:
+        names = " | ".join(stage._plan.program for stage in self._stages)
+        return f"<RunningPipeline {names!r} {'consumed' if self._spent else self.pids}>"
+
+    # What moves them on.
+
+    def _attend(self) -> Session:
+        # The session's first run is the last stage's: what is read of the chain is read of that one.
+        if self._session is None:
+            session = super()._attend()
+            for stage in self._before:
+                sinks: dict[int, Capture] = {STDOUT: Discard(), STDERR: stage._text(STDERR)}
+                session.runs.append(stage._make_run(sinks, stage._feeding()))
+                stage._session = session
+            session.judge = _judge_of(self)
+        assert self._session is not None
+        return self._session
+
+    def _begin(self, sinks: dict[int, Capture], in_loop: bool = False, keep: bool = False) -> Run:
+        self._attend()
+        run = super()._begin(sinks, in_loop, keep)
+        for stage in self._before:
+            stage._spent = True
+            stage._feeding()
+        return run
+
+    def _pour(self) -> None:
+        self._before[0]._pour()
+
+    def _take_stdin(self, keeps_open: bool) -> tuple[Session, Feed, Run]:
+        self._attend()
+        return self._before[0]._take_stdin(keeps_open)
+
+    def _seen_to_the_end(self) -> None:
+        """A stream has seen the end of the last stage; the others may have something left to do."""
+
+    def _done_of(self, run: Run) -> Callable[[], bool]:  # noqa: ARG002
+        assert self._session is not None
+        runs = self._session.runs
+        return lambda: all(each.done for each in runs)
+
+    def _judge(self) -> list[tuple[Run, Callable[[], None]]]:
+        """What is to be done to the others, now that one stage has failed: those before it at once, those behind it soon."""
+        stages = self._stages
+        if self._failed:
+            return []
+        for index, stage in enumerate(stages):
+            if self._has_failed(index, stage):
+                self._failed = [number for number, other in enumerate(stages) if self._has_failed(number, other)]
+                return self._orders(index)
+        return []
+
+    def _has_failed(self, index: int, stage: RunningProcess) -> bool:
+        run = stage._run
+        if run is None or not run.has_ended or not self._is_checked(index):
+            return False
+        return outcome_of(stage._child.status(), run.stopping.timed_out).code not in stage._settings.success_codes
+
+    def _orders(self, failed: int) -> list[tuple[Run, Callable[[], None]]]:
+        now = time.monotonic()
+        orders: list[tuple[Run, Callable[[], None]]] = []
+        for index, stage in enumerate(self._stages):
+            run = stage._run
+            if run is None or run.done or index == failed:
+                continue
+            if index < failed or run.stopping.timed_out:
+                orders.append((run, lambda run=run: run.stop(None)))  # type: ignore[misc]
+            else:
+                # It finds the end of its input, and what it makes of that is still wanted, if it is quick.
+                orders.append((run, lambda run=run: run.stopping.hurry(now + DRAIN)))  # type: ignore[misc]
+        return orders
+
+    def _is_checked(self, index: int) -> bool:
+        return not self._stages[index]._settings.unchecked
+
+    # How it went.
+
+    def _end(self, run: Run) -> Outcome:
+        stages = self._stages
+        self._results = [outcome_of(stage._child.status(), stage._stopping.timed_out) for stage in stages]
+        now = time.monotonic()
+        self._due = self._deadline is not None and now >= self._deadline and any(outcome.timed_out for outcome in self._results)
+        if any(stage._run is not None and (stage._run.cancelled or stage._was_cancelled) for stage in stages):
+            self._close()
+            raise cancelled(self._names())
+        failure = next(
+            (stage._run.failure for stage in stages if stage._run is not None and stage._run.failure is not None), None
+        )
+        if failure is not None:
+            self._close()
+            raise failure
+        super()._end(run)
+        for stage in self._before:
+            if stage._run is not None:
+                stage._refuse_too_large(stage._run)
+        return Outcome(None, None, True) if self._due else self._results[self._speaker]
+
+    @property
+    def _speaker(self) -> int:
+        """The position of the stage that decides the result."""
+        for index, outcome in enumerate(self._results):
+            failed = outcome.code not in self._stages[index]._settings.success_codes
+            if failed and self._is_checked(index) and (not self._failed or index in self._failed):
+                return index
+        return len(self._results) - 1
+
+    def _names(self) -> str:
+        return " | ".join(stage._plan.program for stage in self._stages)
+
+    def _finished(self, run: Run, outcome: Outcome) -> Finished:
+        return Finished(outcome, self._stderr(run))
+
+    def _stderr(self, run: Run) -> str:
+        stage = self._stages[self._speaker]
+        if stage is self:
+            return "" if self._bound == MERGED else value_of(run.sinks[STDERR])
+        assert stage._run is not None
+        return value_of(stage._run.sinks[STDERR])
+
+    def _text_result(self, run: Run, outcome: Outcome) -> ProcessResult:
+        self._refuse_too_large(run)
+        text = "" if self._bound == MERGED or not hasattr(run.sinks[STDOUT], "value") else value_of(run.sinks[STDOUT])
+        return ProcessResult(self._program(), text, self._stderr(run), outcome, *self._facts(run))
+
+    def _bytes_result(self, run: Run, outcome: Outcome) -> BytesResult:
+        self._refuse_too_large(run)
+        stdout: Any = run.sinks[STDOUT]
+        data = b"" if self._bound == MERGED else stdout.value()
+        return BytesResult(self._program(), data, self._stderr(run), outcome, *self._facts(run))
+
+    def _program(self) -> str:
+        return self._names() if self._due else self._stages[self._speaker]._plan.program
+
+    def _facts(self, run: Run) -> tuple[Any, ...]:
+        stage = self._stages[self._speaker]
+        facts = list(super()._facts(run) if stage is self else RunningProcess._facts(stage, stage._run))  # type: ignore[arg-type]
+        if self._due:
+            facts[0] = self._timeout
+        elif not self._is_checked(self._speaker) and self._results[self._speaker].code is not None:
+            facts[1] = (*facts[1], self._results[self._speaker].code)  # nobody asked whether it would succeed
+        facts[2] = time.monotonic() - self._started
+        facts[3] = any(sink.truncated for each in self._stages if each._run is not None for sink in each._run.sinks.values())
+        facts[7] = sum(each._run.leaked for each in self._stages if each._run is not None)
+        return tuple(facts)
+
+    # Deadlines that nobody waits for, and the end.
+
+    def _leave_unattended(self) -> None:
+        self._attend()
+        for stage in self._before:
+            stage._leave_unattended()
+        super()._leave_unattended()
+
+    def _kill(self) -> None:
+        self._attend().stop()
+
+    def _asked(self, grace: float, in_loop: bool) -> Run:
+        run = super()._asked(grace, in_loop)
+        session = self._session
+        assert session is not None
+        for stage in self._before:
+            other = stage._run
+            if other is not None:
+                session.do(lambda other=other: other.stop(grace))  # type: ignore[misc]
+        return run
+
+    def _close(self) -> None:
+        before = getattr(self, "_before", [])
+        for stage in before:
+            if not stage._closed and stage._child.status() is None:
+                stage._child.tree.kill()
+        super()._close()
+        for stage in before:
+            stage._leave()
+
+
+def _judge_of(process: RunningPipeline) -> Callable[[], list[tuple[Run, Callable[[], None]]]]:
+    """What a session asks; it keeps nobody's handle alive."""
+    reference = weakref.ref(process)
+
+    def judge() -> list[tuple[Run, Callable[[], None]]]:
+        found = reference()
+        return [] if found is None else found._judge()
+
+    return judge
