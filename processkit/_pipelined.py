@@ -236,8 +236,16 @@ class RunningPipeline(RunningProcess):
 def _judge_of(process: RunningPipeline) -> Callable[[], list[tuple[Run, Callable[[], None]]]]:
     """What a session asks; it keeps nobody's handle alive."""
     reference = weakref.ref(process)
+    assert process._session is not None
+    runs = process._session.runs
+    ended = 0
 
     def judge() -> list[tuple[Run, Callable[[], None]]]:
+        nonlocal ended
+        now_ended = sum([run.has_ended for run in runs])
+        if now_ended == ended:
+            return []
+        ended = now_ended
         found = reference()
         return [] if found is None else found._judge()
 
