@@ -53,7 +53,9 @@ class Command:
 
     def _with(self, **changes: Any) -> Command:
         copy = Command.__new__(Command)
-        copy._settings = self._settings.replace(**changes)
+        copy._settings = settings = self._settings.replace(**changes)
+        if settings.pty is not None:
+            validate.terminal(settings)
         return copy
 
     # What it is.
@@ -326,6 +328,13 @@ class Command:
     def logger(self, logger: Any) -> Command:
         """Where this command's log records go instead of the `processkit` logger."""
         return self._with(logger=logger)
+
+    def pty(self, *, cols: int | None = None, rows: int | None = None) -> Command:
+        """Give it a terminal for stdin, stdout and stderr; what it shows is its stdout, and stderr is empty. 80 by 24 by default.
+
+        The terminal does not repeat what is written to it. ValueError with redirected or inherited streams.
+        """
+        return self._with(pty=validate.terminal_size(cols, rows))
 
     # In a pipeline.
 

@@ -37,6 +37,7 @@ def _owner_dependent(settings: Settings) -> str | None:
         ("retry", settings.retry is not None),
         ("output limit", settings.cap is not None),
         ("tee or callback", settings.tapped),
+        ("pty", settings.pty is not None),
     )
     return next((name for name, is_set in checks if is_set), None)
 

@@ -204,6 +204,7 @@ class Handle:
         feed = self._feeding()
         if feed is not None and not self._stdin_taken:
             feed.finish()
+            run.write_more()
         if self._bound != MERGED:
             run.stopping.drain_for(DRAIN, time.monotonic())
 
@@ -222,7 +223,8 @@ class Handle:
         """What is still to be written to its stdin; a pipe that nobody took, and that nobody can take any more, is closed."""
         if self._feed is None and self._plan.stdin == PIPE:
             keep = self._settings.keep_stdin_open or self._settings.stdin_source is not None
-            self._feed = Feed(self._child, self._settings.stdin_data or b"", keep)
+            data = self._settings.stdin_data if self._plan.content is None else self._plan.content
+            self._feed = Feed(self._child, data or b"", keep)
         if self._feed is not None and self._spent and not self._stdin_taken:
             self._feed.finish()
         return self._feed
@@ -354,7 +356,7 @@ class Handle:
     def _leave_unattended(self) -> None:
         """Feed it and have its deadline kept although nobody waits yet; the last thing that a `start` does."""
         self._pour()
-        if self._settings.stdin_data is not None:
+        if self._settings.stdin_data is not None or (self._settings.pty is not None and not self._settings.keep_stdin_open):
             feed = self._feeding()
             if feed is not None and self._child.stream(STDIN) >= 0:
                 write_ready(self._child, feed)  # all of it: what a pipe does not hold came as a file

@@ -31,6 +31,8 @@ def make_plan(settings: Settings, linger: bool = False) -> Plan:
     if settings.plain:
         return _plain_plan(settings, linger)
     plan = _new_plan(settings, False)
+    if settings.pty is not None:
+        _give_terminal(plan, settings)
     plan.linger = linger and plan.stdin != PIPE
     if settings.graceful_break or settings.create_no_window:
         plan.console = "none" if settings.create_no_window else "break"
@@ -92,6 +94,18 @@ def _new_plan(settings: Settings, plain: bool) -> Plan:
     )
 
 
+def _give_terminal(plan: Plan, settings: Settings) -> None:
+    plan.pty = settings.pty
+    plan.stdin, plan.stdout, plan.stderr = PIPE, PIPE, NULL
+    plan.attributes.new_session = True
+    if settings.stdin_file is not None:
+        try:
+            with open(settings.stdin_file, "rb") as file:
+                plan.content = file.read()
+        except OSError as error:
+            raise failure(f"{settings.program}: stdin_file: {settings.stdin_file}: {error.strerror}", settings.program) from error
+
+
 def _check_paths(settings: Settings) -> None:
     """Refuse redirects whose path no file can have."""
     for name in ("stdin_file", "stdout", "stderr"):
@@ -120,7 +134,14 @@ def resolve_settings(settings: Settings) -> str:
 def _environment(settings: Settings) -> Environment:
     """The child's environment as it is now; ProcessError for a variable that cannot be."""
     try:
-        return environment(settings.env_clear, settings.env_inherit, settings.env)
+        env = environment(settings.env_clear, settings.env_inherit, settings.env)
+        if settings.pty is None:
+            return env
+        columns, rows = settings.pty
+        more: dict[str, str | None] = {"COLUMNS": str(columns), "LINES": str(rows)}
+        if not any(os.fsdecode(entry).startswith("TERM=") for entry in env.entries):
+            more["TERM"] = "xterm-256color"
+        return environment(settings.env_clear, settings.env_inherit, {**more, **settings.env})
     except UnicodeEncodeError as error:
         raise failure(f"{settings.program}: env cannot be encoded for this system", settings.program) from error
     except ValueError as error:
@@ -158,7 +179,7 @@ def _file_or_kind(stream: str | Redirect) -> str | File:
 
 
 def _attributes(settings: Settings) -> Attributes:
-    if not settings.attributed:
+    if not settings.attributed and settings.pty is None:
         return PLAIN
     attributes = Attributes()
     attributes.uid = settings.uid

@@ -6,10 +6,11 @@ import time
 
 from ._awaiting import Awaits
 from ._core.capture import Discard
+from ._errors import failure, unsupported
 from ._handle import MERGED, Handle, value_of
 from ._os import STDERR, STDOUT, cpu_seconds, peak_memory
 from ._result import BytesResult, Finished, Outcome, ProcessResult, outcome_of
-from ._validate import non_negative
+from ._validate import non_negative, terminal_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -281,6 +282,16 @@ class RunningProcess(Handle, Awaits):
         from ._streams import LifecycleEvents
 
         return LifecycleEvents(self, buffer, on_overflow)
+
+    def resize_pty(self, cols: int, rows: int) -> None:
+        """Change the size of its terminal while it runs; it is told as by a window that is resized. Unsupported without a terminal."""
+        size = terminal_size(cols, rows)
+        self._check_usable()
+        if self._settings.pty is None:
+            raise unsupported("resize_pty", f"{self._plan.program} has no terminal")
+        if self._child.status() is not None or self._child.stream(STDOUT) < 0:
+            raise failure(f"{self._plan.program} has ended, and its terminal with it", self._plan.program)
+        self._child.resize(*size)
 
     # A prompt has no line end: what it says before it waits.
 

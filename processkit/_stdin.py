@@ -94,7 +94,11 @@ class _Pen:
         if not self.closed:
             self.closed = True
             if os.getpid() == self._owner:
-                self._session.do(self._feed.finish)
+                self._session.do(self._finish)
+
+    def _finish(self) -> None:
+        self._feed.finish()
+        self._run.write_more()  # a terminal is told by writing
 
     @property
     def is_done(self) -> Callable[[], bool]:

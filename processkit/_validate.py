@@ -9,7 +9,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
-U32, U64, I32 = 2**32 - 1, 2**64 - 1, 2**31
+    from ._settings import Settings
+
+U16, U32, U64, I32 = 2**16 - 1, 2**32 - 1, 2**64 - 1, 2**31
 MOST_SECONDS = 2.0**64
 
 SIGNAL_NAMES = {"term": 15, "kill": 9, "int": 2, "hup": 1, "quit": 3}
@@ -80,6 +82,35 @@ def positive_int(value: object, name: str) -> int:
     if value < 1:
         raise ValueError(f"{name} must be at least 1, not {value}")
     return int(value)
+
+
+def terminal_size(cols: object, rows: object) -> tuple[int, int]:
+    """(columns, rows), both or neither given."""
+    if (cols is None) != (rows is None):
+        raise ValueError("cols and rows must be provided together")
+    return (80, 24) if cols is None else (_dimension(cols, "cols"), _dimension(rows, "rows"))
+
+
+def _dimension(value: object, name: str) -> int:
+    if not isinstance(value, int):
+        raise TypeError(f"{name} must be an int, not {type(value).__name__}")
+    if value < 1:
+        raise ValueError(f"{name} must be positive, not {value}")
+    if value > U16:
+        raise OverflowError(f"{name} must be at most {U16}, not {value}")
+    return int(value)
+
+
+def terminal(settings: Settings) -> None:
+    """Refuse streams that a terminal leaves no room for."""
+    others = (
+        ("inherit_stdin()", settings.inherit_stdin),
+        ("a redirected or inherited stdout", settings.stdout != "pipe"),
+        ("a redirected or inherited stderr", settings.stderr != "pipe"),
+    )
+    for name, given in others:
+        if given:
+            raise ValueError(f"pty() cannot be combined with {name}")
 
 
 def signed(value: object, name: str) -> int:

@@ -10,6 +10,8 @@ import sys
 from .descriptors import pipe_above
 from .launching import Launched, peek
 from .procfs import start_time
+from .stdio import KEEP
+from .terminal import END_OF_INPUT, set_size
 from .waiting import any_ended, read_all
 
 if sys.platform != "linux":
@@ -26,7 +28,19 @@ POLLIN, POLLHUP = select.POLLIN, select.POLLHUP
 class LinuxChild:
     """One process of ours. It owns the pidfd and our ends of the pipes until `reap`."""
 
-    __slots__ = ("_lock", "_reaped", "_start", "_status", "_streams", "ended", "events_at_end", "pid", "tree")
+    __slots__ = (
+        "_kept",
+        "_lock",
+        "_reaped",
+        "_start",
+        "_status",
+        "_streams",
+        "end_of_input",
+        "ended",
+        "events_at_end",
+        "pid",
+        "tree",
+    )
 
     def __init__(self, launched: Launched, streams: Streams, tree: Tree) -> None:
         self.pid = launched.pid
@@ -34,6 +48,9 @@ class LinuxChild:
         #: What poll(2) said of stdout and stderr after its end, if a spawn that lingered saw that.
         self.events_at_end = launched.events
         self._streams = streams.ours
+        # Our side of a terminal of whose streams nobody wants to hear any more.
+        self._kept: list[int] = []
+        self.end_of_input = END_OF_INPUT if streams.child[0] == streams.child[1] != KEEP and streams.ours[0] >= 0 else b""
         self._lock = _thread.allocate_lock()
         self._status: int | None = None
         self._reaped = False
@@ -93,7 +110,8 @@ class LinuxChild:
             status = self.tree.release(self.pid)
             if self._status is None:
                 self._status = status
-            descriptors, self._streams = [*self._streams, self.ended], [-1, -1, -1]
+            descriptors, self._streams = [*self._streams, *self._kept, self.ended], [-1, -1, -1]
+            self._kept = []
             self.ended = -1
             for descriptor in descriptors:
                 if descriptor >= 0:
@@ -106,8 +124,16 @@ class LinuxChild:
     def close_stream(self, number: int) -> None:
         """Close our end; a child that reads finds end-of-file, one that writes EPIPE. Idempotent."""
         descriptor, self._streams[number] = self._streams[number], -1
-        if descriptor >= 0:
+        if descriptor >= 0 and self.end_of_input:
+            # 1. It closes its streams while it exits. 2. We see the end of the terminal. 3. Were it closed now, SIGHUP would end a
+            # process that is about to end by itself. So our side stays open until it is reaped.
+            self._kept.append(descriptor)
+        elif descriptor >= 0:
             os.close(descriptor)
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Change the size of its terminal."""
+        set_size(self._streams[1], columns, rows)
 
 
 def _watch(pid: int) -> int:

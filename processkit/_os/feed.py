@@ -12,7 +12,7 @@ STDIN = 0
 class Feed:
     """Bytes to be written, then end-of-file unless `keep`. A child that does not want them is no error: the feed is `broken`."""
 
-    __slots__ = ("_child", "_keep", "_parts", "broken", "offered", "written")
+    __slots__ = ("_child", "_keep", "_last", "_parts", "_typed", "broken", "offered", "written")
 
     def __init__(self, child: Child, data: bytes, keep: bool = False) -> None:
         self._child = child
@@ -22,10 +22,13 @@ class Feed:
         self.offered = self.written = 0
         #: Nobody reads any more.
         self.broken = False
+        self._last = b""
+        # Whether the end has been typed.
+        self._typed = False
         if data:
             self.offer(data)
         elif not keep:
-            child.close_stream(STDIN)
+            self._conclude()
 
     @property
     def pending(self) -> bool:
@@ -40,6 +43,7 @@ class Feed:
     def offer(self, data: bytes) -> int:
         """Have this written too; `written` is at least what is returned when it is."""
         if data:
+            self._last = data[-1:]
             self._parts.append(memoryview(data))
             self.offered += len(data)
         return self.offered
@@ -48,6 +52,15 @@ class Feed:
         """End-of-file, once all is written. Idempotent."""
         self._keep = False
         if not self._parts:
+            self._conclude()
+
+    def _conclude(self) -> None:
+        """All is written: end-of-file, which a terminal is told by typing it, twice where a line has not ended. termios(3)"""
+        word = b"" if self._typed else self._child.end_of_input
+        self._typed = True
+        if word and self._child.stream(STDIN) >= 0:
+            self._parts.append(memoryview(word if self._last in (b"", b"\n") else word * 2))
+        else:
             self._child.close_stream(STDIN)
 
     def next(self, most: int) -> memoryview:
@@ -63,7 +76,7 @@ class Feed:
             return
         del self._parts[0]
         if not self._parts and not self._keep:
-            self._child.close_stream(STDIN)
+            self._conclude()
 
     def end(self) -> None:
         """Nobody reads any more."""

@@ -94,11 +94,13 @@ class Plan:
         "argv",
         "attributes",
         "console",
+        "content",
         "cwd",
         "env",
         "linger",
         "path",
         "program",
+        "pty",
         "stderr",
         "stdin",
         "stdout",
@@ -131,6 +133,10 @@ class Plan:
         self.terminal = terminal
         #: Windows: a console group of its own that can be asked by CTRL_BREAK (`break`), or no console window (`none`).
         self.console: str | None = None
+        #: (columns, rows) of the terminal that is its three streams; then stdin and stdout are `pipe` here, and stderr is `null`.
+        self.pty: tuple[int, int] | None = None
+        #: What is written to its stdin, if that is not the command's own data.
+        self.content: bytes | None = None
         #: Nobody acts on the child before it ends, so the spawn may take some milliseconds longer and see its end.
         self.linger = False
 
@@ -194,6 +200,13 @@ class Child(Protocol):
 
     def close_stream(self, number: int) -> None:
         """Close our end. Idempotent."""
+
+    @property
+    def end_of_input(self) -> bytes:
+        """What is typed at the beginning of a line to end its input; b"": closing is enough."""
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Change the size of its terminal."""
 
     @property
     def events_at_end(self) -> object | None:

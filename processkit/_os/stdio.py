@@ -10,6 +10,7 @@ from errno import EISDIR
 from .descriptors import above_standard, never_waits, null_device, open_above, pipe_above
 from .errors import StreamError
 from .port import INHERIT, NULL, PIPE, Data, File, Handed, Plan
+from .terminal import open_terminal
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
@@ -30,6 +31,11 @@ class Streams:
         #: Those of the child's ends that are ours to close.
         self.theirs: list[int] = []
         try:
+            if plan.pty is not None:
+                theirs, *self.ours[:2] = open_terminal(*plan.pty)
+                self.theirs.append(theirs)
+                self.child = [theirs] * 3
+                return
             for number, kind in enumerate((plan.stdin, plan.stdout, plan.stderr)):
                 if kind == PIPE:
                     self._pipe(number)

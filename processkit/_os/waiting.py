@@ -56,6 +56,16 @@ def write_ready(child: Child, feed: Feed) -> None:
         feed.gone(written)
 
 
+def read_from(descriptor: int, size: int) -> bytes:
+    """What is there; the end of a terminal, which is an error (EIO, pty(7)), is b"" like that of a pipe."""
+    try:
+        return os.read(descriptor, size)
+    except OSError as error:
+        if error.errno != EIO:
+            raise
+        return b""
+
+
 def read_ready(descriptor: int, flooding: set[int]) -> bytes:
     """What a pipe that polls as readable holds, b"" at its end; we are its only reader, so this does not block.
 
@@ -63,8 +73,8 @@ def read_ready(descriptor: int, flooding: set[int]) -> bytes:
     budget (pipe(7), pipe-user-pages-soft), and one that is spent leaves the pipe as it is.
     """
     if descriptor in flooding:
-        return os.read(descriptor, FLOOD_SIZE)
-    data = os.read(descriptor, READ_SIZE)
+        return read_from(descriptor, FLOOD_SIZE)
+    data = read_from(descriptor, READ_SIZE)
     if len(data) == READ_SIZE:
         import fcntl
 
@@ -80,7 +90,7 @@ def read_now(descriptor: int) -> bytes | None:
     """What the pipe holds, b"" at its end, None when there is nothing at this moment."""
     poller = select.poll()
     poller.register(descriptor, select.POLLIN)
-    return os.read(descriptor, READ_SIZE) if poller.poll(0) else None
+    return read_from(descriptor, READ_SIZE) if poller.poll(0) else None
 
 
 def read_all(descriptor: int) -> bytes:

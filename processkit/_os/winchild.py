@@ -18,12 +18,13 @@ if sys.platform != "win32":
 class WindowsChild:
     """One process of ours. It owns the process handle and our ends of the pipes until `reap`."""
 
-    __slots__ = ("_lock", "_status", "_streams", "ended", "events_at_end", "on_port", "pid", "tree")
+    __slots__ = ("_lock", "_status", "_streams", "end_of_input", "ended", "events_at_end", "on_port", "pid", "tree")
 
     def __init__(self, process: int, pid: int, streams: Streams, tree: Job) -> None:
         self.pid = pid
         self.ended = process
         self.tree = tree
+        self.end_of_input = b""
         #: No spawn lingers here.
         self.events_at_end = None
         #: The streams that complete on the port of its job.
@@ -60,6 +61,10 @@ class WindowsChild:
             if handle >= 0:
                 close(handle)
         self.tree.release(self.pid)
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Change the size of its terminal."""
+        raise NotImplementedError
 
     def stream(self, number: int) -> int:
         """Our end of stream 0, 1 or 2; -1 where it is no pipe, or closed."""

@@ -1,0 +1,46 @@
+"""A terminal for a child, and our side of it: pty(7)."""
+
+from __future__ import annotations
+
+import os
+import struct
+import sys
+
+from .descriptors import above_standard, never_waits
+
+if sys.platform != "linux":
+    raise ImportError("this room is for Linux")
+
+#: What ends the input of a terminal in canonical mode, when it is typed at the beginning of a line: termios(3), VEOF.
+END_OF_INPUT = b"\x04"
+
+
+def open_terminal(columns: int, rows: int) -> tuple[int, int, int]:
+    """(the child's side, our end to write to, our end to read from). The terminal does not repeat what is typed."""
+    import termios
+
+    ours, theirs = os.openpty()
+    opened = [ours, theirs]
+    try:
+        opened[0] = ours = above_standard(ours)
+        opened[1] = theirs = above_standard(theirs)
+        attributes = termios.tcgetattr(theirs)
+        attributes[3] &= ~termios.ECHO
+        termios.tcsetattr(theirs, termios.TCSANOW, attributes)
+        set_size(theirs, columns, rows)
+        write = above_standard(os.dup(ours))
+        opened.append(write)
+        never_waits(write)
+    except BaseException:
+        for descriptor in opened:
+            os.close(descriptor)
+        raise
+    return theirs, write, ours
+
+
+def set_size(terminal: int, columns: int, rows: int) -> None:
+    """Set the size of a terminal; its foreground processes are told by SIGWINCH. TIOCSWINSZ(2const)"""
+    import fcntl
+    import termios
+
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
