@@ -63,16 +63,21 @@ def token() -> str:
     return os.environ[TOKEN_NAME]
 
 
+def _threads():
+    """Those that run. What logging makes of a thread that `threading` did not start, and leaves there, is none."""
+    return {thread for thread in threading.enumerate() if not isinstance(thread, threading._DummyThread)}
+
+
 @pytest.fixture(autouse=True)
 def nothing_outlives_the_test(monkeypatch):
     """No process, descriptor, thread, child or container is there after a test that was not there before it."""
     monkeypatch.setenv(TOKEN_NAME, f"t{uuid.uuid4().hex}")
-    threads = set(threading.enumerate())
+    threads = _threads()
     before = census.Before()
     # What pytest keeps is most of what there is: a collection after the test need not look at it again.
     gc.freeze()
     yield
-    wait_until(lambda: set(threading.enumerate()) <= threads, 10)
+    wait_until(lambda: _threads() <= threads, 10)
     before.check()
 
 
