@@ -254,14 +254,6 @@ def test_with_allow_uncapped_a_cap_that_cannot_be_enforced_is_one_warning():
     assert_diagnosed(result, 4, "contained, but uncapped")
 
 
-@pytest.mark.parametrize("options", [["--idle-timeout", "1"], ["--output-limit", "1"], ["--sanitize-vt"], ["--pty"]])
-def test_what_is_not_implemented_yet_says_so_and_runs_nothing(options, tmp_path):
-    mark = tmp_path / "mark"
-    result = run(*options, "--", *touch(mark))
-    assert_diagnosed(result, 125, f"{options[0]} is not implemented yet")
-    assert not mark.exists()
-
-
 # Usage errors.
 
 

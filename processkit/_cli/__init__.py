@@ -57,7 +57,7 @@ def tell(text: str) -> None:
         try:
             sys.stderr.write(text)
         except (OSError, ValueError):
-            _silence("stderr")
+            silence("stderr")
 
 
 def say(text: str) -> None:
@@ -68,13 +68,13 @@ def say(text: str) -> None:
     try:
         sys.stdout.write(text + "\n")
     except (OSError, ValueError) as error:
-        _silence("stdout")
-        if not _reader_gone(error):
+        silence("stdout")
+        if not reader_gone(error):
             _undelivered = True
             complain(f"could not write stdout: {error}")
 
 
-def _reader_gone(error: Exception) -> bool:
+def reader_gone(error: Exception) -> bool:
     """Whether nobody reads our output any more, which is no failure of ours."""
     import errno
     import signal
@@ -101,13 +101,13 @@ def _flushed(status: int) -> int:
         try:
             stream.flush()
         except (OSError, ValueError) as error:
-            _silence(name)
-            if not _reader_gone(error):
+            silence(name)
+            if not reader_gone(error):
                 complain(f"could not flush {name}: {error}")
                 status = DELIVERY_FAILED
     return (status + 2**31) % 2**32 - 2**31
 
 
-def _silence(name: str) -> None:
+def silence(name: str) -> None:
     """Drop what the stream still holds, so that the interpreter's own flush at exit stays quiet."""
     setattr(sys, name, None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .. import (
     Command,
+    IdleTimeout,
     Outcome,
     PermissionDenied,
     ProcessError,
@@ -25,11 +26,19 @@ else:
     # `signal` wraps this one in enumerations, whose making is a twentieth of what a run may cost.
     import _signal as signal
 
-TIMED_OUT, NOT_EXECUTABLE, NOT_FOUND, SIGNALLED = 124, 126, 127, 128
-# Until their issue brings them, these say so instead of doing something else.
-_MISSING = ("idle_timeout", "output_limit", "sanitize_vt", "pty")
+IDLE, TIMED_OUT, NOT_EXECUTABLE, NOT_FOUND, SIGNALLED = 123, 124, 126, 127, 128
+# What has the output read, line by line: see streaming.py.
+_STREAMING = ("idle_timeout", "output_limit", "sanitize_vt", "pty")
 #: Seconds between two looks of `--profile`.
 SAMPLING = 0.1
+
+
+class Undelivered(Exception):
+    """Our own output could not be written, and `status` says so."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
 
 
 class _Told(BaseException):
@@ -46,10 +55,6 @@ def _tell(number: int, _frame: FrameType | None) -> None:
 
 def run(options: Options) -> int:
     """Run the command of `options`; the exit status of api.md §26.4."""
-    for name in _MISSING:
-        if getattr(options, name):
-            complain(f"--{name.replace('_', '-')} is not implemented yet")
-            return INTERNAL
     try:
         for name in ("SIGTERM", "SIGHUP", "SIGQUIT"):
             number = getattr(signal, name, None)
@@ -57,6 +62,8 @@ def run(options: Options) -> int:
             if number is not None and signal.getsignal(number) is signal.SIG_DFL:
                 signal.signal(number, _tell)
         return _run(options, _command(options))
+    except Undelivered as undelivered:
+        return undelivered.status
     except (OverflowError, ValueError) as error:
         complain(f"{error}")
         return INTERNAL
@@ -76,7 +83,15 @@ def _run(options: Options, command: Command) -> int:
         return INTERNAL
     try:
         with group, group.start(command) as process:
-            outcome = process.outcome() if options.profile is None else _profiled(process, options.profile)
+            if any(getattr(options, name) for name in _STREAMING):
+                from .streaming import follow
+
+                outcome = follow(process)
+            else:
+                outcome = process.outcome() if options.profile is None else _profiled(process, options.profile)
+    except IdleTimeout as error:
+        complain(f"{error}")
+        return IDLE
     except _NotWritable as error:
         complain(f"{error}")
         return INTERNAL
@@ -151,11 +166,22 @@ def _status(outcome: Outcome, options: Options, program: str) -> int:
 def _command(options: Options) -> Command:
     """The command with the options that were given, in the order of api.md §26.1."""
     program, *arguments = options.command or [""]
-    command = Command(program, arguments).inherit_stdin().stdout("inherit").stderr("inherit")
+    command = Command(program, arguments)
+    streaming = any(getattr(options, name) for name in _STREAMING)
+    if streaming:
+        from .streaming import streamed
+
+        command = streamed(command, options)
+    else:
+        command = command.inherit_stdin().stdout("inherit").stderr("inherit")
     if options.stdout_file is not None:
         command = command.stdout_file(options.stdout_file)
     if options.stderr_file is not None:
         command = command.stderr_file(options.stderr_file)
+    if streaming:
+        from .streaming import looked_at
+
+        command = looked_at(command, options)
     if options.create_no_window:
         command = command.create_no_window()
     if options.kill_on_parent_death:
