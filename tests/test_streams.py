@@ -271,6 +271,12 @@ def test_options_that_make_no_sense_are_refused_and_nothing_is_bound():
 # Ends.
 
 
+def leave_behind(script):
+    """A script that says `a`, starts another one half a second before which nothing is said, and exits with 3."""
+    child = f"import time; time.sleep(0.5); {script}"
+    return f"import subprocess, sys\nprint('a', flush=True)\nsubprocess.Popen([sys.executable, '-c', {child!r}])\nsys.exit(3)"
+
+
 def test_a_deadline_ends_the_lines_and_the_finisher_says_so(follow):
     script = "import time\nprint('a', flush=True); time.sleep(1000)"
     lines, finished = follow(py(script).timeout(1.5 if POSIX else 5), "stdout_lines", finisher="finish")
@@ -331,12 +337,12 @@ def test_a_dropped_handle_takes_the_tree_with_it_and_its_streams_end():
 
 
 def test_lines_end_with_the_pipe_and_not_with_the_child(follow):
-    script = "echo a; (sleep 0.6; echo late) & echo b"
-    assert follow(sh(script), "stdout_lines")[0] == ["a", "b", "late"]
+    assert follow(py(leave_behind("print('late', flush=True)")), "stdout_lines")[0] == ["a", "late"]
 
 
 def test_events_end_a_bounded_time_after_the_child_whoever_holds_the_pipe(follow):
-    lines, outcome = follow(sh("echo a; (sleep 0.6; echo late; sleep 1000) & exit 3"), "output_events", finisher="outcome")
+    script = leave_behind("print('late', flush=True); time.sleep(1000)")
+    lines, outcome = follow(py(script), "output_events", finisher="outcome")
     assert [line.text for line in lines] == ["a", "late"]
     assert outcome.code == 3
 

@@ -13,6 +13,7 @@ import resource
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -155,6 +156,111 @@ def memory() -> bool:
     return all(met)
 
 
+LINES = 400_000
+
+
+def _file_of_lines(directory: str) -> str:
+    path = os.path.join(directory, "lines")
+    with open(path, "w", encoding="utf-8") as file:
+        file.writelines(f"line {number} of some text\n" for number in range(LINES))
+    return path
+
+
+def lines() -> bool:
+    """400 000 lines, one by one, beside iterating over a Popen's stdout; and as events of both streams, beside the lines."""
+    with tempfile.TemporaryDirectory() as directory:
+        argv = ["cat", _file_of_lines(directory)]
+
+        def plain() -> None:
+            with Command(argv[0], argv[1:]).start() as process:
+                for _ in process.stdout_lines():
+                    pass
+                process.finish()
+
+        def events() -> None:
+            with Command(argv[0], argv[1:]).start() as process:
+                for _ in process.output_events():
+                    pass
+
+        def theirs() -> None:
+            with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
+                assert process.stdout is not None
+                for _ in process.stdout:
+                    pass
+
+        ours, merged, popen = medians(9, plain, events, theirs)
+    met = report(f"{LINES} lines", ours, popen, 1.0)
+    return (
+        report("the same as events, to Popen's", merged, popen, 2.0)
+        and report("the same as events, to ours", merged, ours, 2.0)
+        and met
+    )
+
+
+def lines_async() -> bool:
+    """The same in an event loop, beside asyncio's StreamReader."""
+    with tempfile.TemporaryDirectory() as directory:
+        argv = ["cat", _file_of_lines(directory)]
+
+        async def plain() -> None:
+            async with await Command(argv[0], argv[1:]).astart() as process:
+                async for _ in process.stdout_lines():
+                    pass
+                await process.afinish()
+
+        async def events() -> None:
+            async with await Command(argv[0], argv[1:]).astart() as process:
+                async for _ in process.output_events():
+                    pass
+
+        async def theirs() -> None:
+            process = await asyncio.create_subprocess_exec(*argv, stdout=asyncio.subprocess.PIPE)
+            assert process.stdout is not None
+            async for _ in process.stdout:
+                pass
+            await process.wait()
+
+        ours, merged, reader = medians(7, *(lambda main=main: asyncio.run(main()) for main in (plain, events, theirs)))
+    met = report(f"{LINES} lines, async", ours, reader, 0.35)
+    return report("the same as events, to ours", merged, ours, 2.0) and met
+
+
+def slow_consumer() -> bool:
+    """Memory while one slow consumer reads 100 000 lines of an endless producer, beside the first 1000."""
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]); from processkit import Command\n"
+        "peak = lambda: int(open('/proc/self/status').read().partition('VmHWM:')[2].split()[0]) * 1024\n"
+        "with Command('yes', ['y' * 100]).start() as process:\n"
+        "    for number, line in enumerate(process.stdout_lines()):\n"
+        "        if number == 1000: before = peak()\n"
+        "        if number == 100_000: print(peak() - before); break"
+    )
+    run = subprocess.run([sys.executable, "-c", code, str(ROOT)], capture_output=True, text=True, check=True)
+    grown = int(run.stdout) / (1 << 20)
+    print(f"{'slow consumer':34} {grown:.1f} MiB grown, goal 2  {'ok' if grown <= 2 else 'MISSED'}")
+    return grown <= 2
+
+
+def pipeline() -> bool:
+    """Three stages beside three Popens chained by hand."""
+
+    def chained() -> None:
+        pipe = subprocess.PIPE
+        first = subprocess.Popen([TRUE], stdout=pipe)
+        second = subprocess.Popen([TRUE], stdin=first.stdout, stdout=pipe)
+        third = subprocess.Popen([TRUE], stdin=second.stdout, stdout=pipe, stderr=pipe)
+        assert first.stdout is not None
+        assert second.stdout is not None
+        first.stdout.close()
+        second.stdout.close()
+        third.communicate()
+        first.wait()
+        second.wait()
+
+    chain = Command(TRUE) | Command(TRUE) | Command(TRUE)
+    return report("pipeline of three", *medians(150, chain.output, chained), 1.0)
+
+
 def imports() -> bool:
     """`import processkit` over a bare interpreter."""
     env = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -184,7 +290,10 @@ def command_line() -> bool:
 
 BENCHES = {
     bench.__name__: bench
-    for bench in (capture, capture_timeout, capture_large_parent, aio, batch, flood, flood_text, memory, imports, command_line)
+    for bench in (
+        *(capture, capture_timeout, capture_large_parent, aio, batch, flood, flood_text, memory),
+        *(lines, lines_async, slow_consumer, pipeline, imports, command_line),
+    )
 }
 
 

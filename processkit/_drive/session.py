@@ -14,6 +14,7 @@ import time
 from collections import deque
 from functools import partial
 
+from .._os.errors import NotHere
 from .._os.ownloop import OwnLoop
 from .driver import Driver
 
@@ -28,10 +29,6 @@ if TYPE_CHECKING:
 SLICE = 0.5
 #: Seconds that a loop on another thread gets to let go of what it watches.
 PATIENCE = 2.0
-
-
-class NotHere(Exception):
-    """This thread, loop or process cannot wait here; the text says why."""
 
 
 def running_loop() -> Any:

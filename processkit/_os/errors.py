@@ -19,6 +19,10 @@ _EXECVE = {2: NO_PROGRAM, 20: NO_PROGRAM, 36: NO_PROGRAM, 40: NO_PROGRAM, 13: NO
 EPERM, EACCES = 1, 13
 
 
+class NotHere(Exception):
+    """This thread, loop or process cannot wait here; the text says why."""
+
+
 class LaunchError(OSError):
     """A call of the launch failed: `call` is its name, errno as the system gave it, `means` what that comes down to."""
 

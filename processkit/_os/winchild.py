@@ -18,7 +18,7 @@ if sys.platform != "win32":
 class WindowsChild:
     """One process of ours. It owns the process handle and our ends of the pipes until `reap`."""
 
-    __slots__ = ("_lock", "_status", "_streams", "end_of_input", "ended", "events_at_end", "on_port", "pid", "tree")
+    __slots__ = ("_lock", "_status", "_streams", "end_of_input", "ended", "events_at_end", "pid", "pipes", "port", "tree")
 
     def __init__(self, process: int, pid: int, streams: Streams, tree: Job) -> None:
         self.pid = pid
@@ -27,8 +27,10 @@ class WindowsChild:
         self.end_of_input = b""
         #: No spawn lingers here.
         self.events_at_end = None
-        #: The streams that complete on the port of its job.
-        self.on_port: set[int] = set()
+        #: What the streams complete on, for life: the port of its job, or the one of an event loop.
+        self.port: object = None
+        #: What event loops take for the streams.
+        self.pipes: dict[int, object] = {}
         self._lock = _thread.allocate_lock()
         self._status: int | None = None
         self._streams = streams.ours

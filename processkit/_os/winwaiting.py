@@ -13,6 +13,7 @@ from collections import deque
 
 from .._abi import windows
 from .._abi.foreign import address, bytes_at, last_error, memory, reference, windows_error
+from .errors import NotHere
 from .feed import Feed
 from .job import JOB, Job
 from .winhandles import MOST_WAITED, SLICE, is_signalled, wait_for
@@ -124,13 +125,12 @@ class Waiter:
         # Streams that no read is begun on for now.
         self._paused: set[int] = set()
         self._transfers: dict[int, Transfer] = {}
-        on_port = _on_port(child)
+        known = claim(child, self._tree.port)
         for what in (STDIN, STDOUT, STDERR):
             handle = child.stream(what)
             if handle >= 0:
-                if what not in on_port:
+                if not known:
                     self._tree.port.watch(handle, what)
-                    on_port.add(what)
                 self._transfers[what] = Transfer(handle, what)
 
     def watch_tree(self) -> bool:
@@ -257,10 +257,13 @@ class Waiter:
                 report(what, data)
 
 
-def _on_port(child: Any) -> set[int]:
-    """The streams of a child that complete on the port of its job."""
-    streams: set[int] = child.on_port
-    return streams
+def claim(child: Any, port: object) -> bool:
+    """Whether the streams of a child complete on `port` already; NotHere when they do on another: a file has one for its life."""
+    known, child.port = child.port, port
+    if known is not None and known is not port:
+        child.port = known
+        raise NotHere("on Windows only the event loop that began to read a process can go on with it")
+    return known is not None
 
 
 class LoopWaiter:
@@ -269,8 +272,9 @@ class LoopWaiter:
     __slots__ = ("_how",)
 
     def __init__(self, loop: AbstractEventLoop, child: Child, feed: Feed | None, report: Report) -> None:
-        # A file has one port for its life, so a child that was waited for on its job's stays there.
-        on_proactor = getattr(loop, "_proactor", None) is not None and not _on_port(child)
+        ours: Any = child
+        # A child that was waited for on its job's port stays there.
+        on_proactor = getattr(loop, "_proactor", None) is not None and ours.port is not child.tree.port  # type: ignore[attr-defined]
         self._how: _OnProactor | _OnThread = (_OnProactor if on_proactor else _OnThread)(loop, child, feed, report)
 
     def watch_tree(self) -> bool:
@@ -303,7 +307,7 @@ class LoopWaiter:
 
 
 class _Pipe:
-    """What the Proactor takes for a pipe."""
+    """What the Proactor takes for a pipe. It knows it by this object, so there is one for each stream of a child."""
 
     __slots__ = ("__weakref__", "_handle")
 
@@ -315,6 +319,11 @@ class _Pipe:
         return self._handle
 
 
+def _pipes(child: Any) -> dict[int, _Pipe]:
+    found: dict[int, _Pipe] = child.pipes
+    return found
+
+
 class _OnProactor:
     """The loop's own completion port serves the pipes, and its registered wait the process."""
 
@@ -322,6 +331,7 @@ class _OnProactor:
 
     def __init__(self, loop: Any, child: Child, feed: Feed | None, report: Report) -> None:
         proactor = loop._proactor
+        claim(child, proactor)
         self._proactor = proactor
         self._child = child
         self._feed = feed
@@ -336,7 +346,7 @@ class _OnProactor:
             loop.call_soon(report, ENDED, b"")  # before any timer: a child that ended in time did not time out
         for what in (STDOUT, STDERR):
             if child.stream(what) >= 0:
-                self._read(what, _Pipe(child.stream(what)))
+                self._read(what)
         if feed is not None:
             self.feed(feed)
 
@@ -344,7 +354,14 @@ class _OnProactor:
         self._under_way[what] = pipe, future
         future.add_done_callback(lambda done: self._done(what, pipe, done))
 
-    def _read(self, what: int, pipe: _Pipe) -> None:
+    def _pipe(self, what: int) -> _Pipe:
+        pipes = _pipes(self._child)
+        if what not in pipes:
+            pipes[what] = _Pipe(self._child.stream(what))
+        return pipes[what]
+
+    def _read(self, what: int) -> None:
+        pipe = self._pipe(what)
         self._start(what, pipe, self._proactor.recv(pipe, PIPE_SIZE))
 
     def feed(self, feed: Feed) -> None:
@@ -352,7 +369,7 @@ class _OnProactor:
         self._feed = feed
         if STDIN in self._under_way or not feed.pending or self._child.stream(STDIN) < 0:
             return
-        pipe = _Pipe(self._child.stream(STDIN))
+        pipe = self._pipe(STDIN)
         try:
             self._start(STDIN, pipe, self._proactor.send(pipe, feed.next(PIPE_SIZE).tobytes()))
         except OSError:
@@ -376,7 +393,7 @@ class _OnProactor:
             if data and what in self._paused:
                 self._paused[what] = True
             elif data:
-                self._read(what, pipe)
+                self._read(what)
             self._report(what, data)
 
     def _wrote(self, error: BaseException | None, future: Any) -> None:
@@ -395,7 +412,7 @@ class _OnProactor:
     def resume(self, what: int) -> None:
         """Read it again."""
         if self._paused.pop(what, False):
-            self._read(what, _Pipe(self._child.stream(what)))
+            self._read(what)
 
     def unwatch(self, handle: int) -> None:
         """Stop watching a stream, before it is closed."""
@@ -416,6 +433,8 @@ class _OnProactor:
     def _completed(future: Any) -> bytes | None:
         """The data of a read that is complete, whether the loop knows it or not; else it is cancelled."""
         try:
+            if future.cancelled():
+                return None
             if future.done():
                 return future.result() or None
             operation = future._ov
