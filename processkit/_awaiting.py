@@ -6,7 +6,6 @@ import os
 import time
 
 from ._errors import NotReady, ProcessError, WaitTimeout, unsupported
-from ._validate import path_text
 from ._verbs import require_loop
 
 TYPE_CHECKING = False
@@ -14,15 +13,14 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
     from typing import Any, Callable
 
-    from ._result import Outcome
-    from ._types import StrPath
+    from ._running import RunningProcess
 
 DEFAULT_INTERVAL = 0.05
 #: One attempt to connect may take so long, however much is left.
 LONGEST_ATTEMPT = 1.0
 
 
-def not_ready(process: Awaits, what: str, timeout: float, place: dict[str, Any]) -> NotReady | None:
+def not_ready(process: RunningProcess, what: str, timeout: float, place: dict[str, Any]) -> NotReady | None:
     """The error of a process that has ended, None while it lives."""
     outcome = process.poll()
     if outcome is None:
@@ -37,7 +35,7 @@ def not_ready(process: Awaits, what: str, timeout: float, place: dict[str, Any])
 
 
 def until(
-    process: Awaits,
+    process: RunningProcess,
     what: str,
     attempt: Callable[[float], object],
     *,
@@ -59,7 +57,7 @@ def until(
 
 
 def _try_until(
-    process: Awaits,
+    process: RunningProcess,
     what: str,
     attempt: Callable[[float], object],
     timeout: float,
@@ -84,7 +82,7 @@ def _try_until(
         wait_for_end(process, time.monotonic() + min(interval, left))
 
 
-async def auntil(process: Awaits, what: str, wait: Coroutine[Any, Any, None], timeout: float, **place: Any) -> None:
+async def auntil(process: RunningProcess, what: str, wait: Coroutine[Any, Any, None], timeout: float, **place: Any) -> None:
     """Await `wait`; NotReady when the process ends first."""
     import asyncio
 
@@ -170,114 +168,3 @@ def http_answers(host: str, port: int, path: str, expected: Any) -> Callable[[fl
         return True
 
     return attempt
-
-
-class Awaits:
-    """The readiness verbs of a `RunningProcess`, which gives what is declared here.
-
-    NotReady when the process ends first, WaitTimeout after `timeout` seconds; the handle is not spent.
-    """
-
-    __slots__ = ()
-
-    if TYPE_CHECKING:
-
-        @property
-        def args(self) -> tuple[str, ...]:
-            """Program and arguments."""
-
-        def poll(self) -> Outcome | None:
-            """The outcome of a process that has ended."""
-
-        def _check_usable(self) -> None:
-            """Refuse a handle that is spent."""
-
-    def wait_for_line(self, predicate: str | Callable[[str], object], *, timeout: float) -> str:
-        """The first line of stdout or stderr that holds this text, or that it is true of; of those that nobody has taken yet, or a new one.
-
-        No line is taken away: a stream, or a capture, still has it.
-        """
-        from ._probing import wait_for_line
-
-        return wait_for_line(self, predicate, timeout)
-
-    async def await_for_line(self, predicate: str | Callable[[str], object], *, timeout: float) -> str:
-        """Async twin of `wait_for_line`."""
-        from ._probing import await_for_line
-
-        return await await_for_line(self, predicate, timeout)
-
-    def wait_until(self, predicate: Callable[[], object], *, timeout: float, interval: float = 0.05) -> None:
-        """Return once `predicate()` is true; what it raises is raised."""
-        raised: list[Exception] = []
-
-        def attempt(_seconds: float) -> bool:
-            """One question; its own errors are no failed attempts."""
-            try:
-                return bool(predicate())
-            except Exception as error:
-                raised.append(error)
-                return True
-
-        until(self, "the condition was met", attempt, timeout=timeout, interval=interval)
-        if raised:
-            raise raised[0]
-
-    async def await_until(self, predicate: Callable[[], object], *, timeout: float, interval: float = 0.05) -> None:
-        """Async twin of `wait_until`; the predicate may return an awaitable."""
-        from ._readiness import wait_until
-
-        await auntil(self, "the condition was met", wait_until(predicate, timeout=timeout, interval=interval), timeout)
-
-    def wait_for_path(self, path: StrPath, *, timeout: float, interval: float = 0.05) -> None:
-        """Return once `path` exists."""
-        attempt = path_exists(path_text(path, "path"))
-        until(self, f"{path} appeared", attempt, timeout=timeout, interval=interval, path=path)
-
-    async def await_for_path(self, path: StrPath, *, timeout: float, interval: float = 0.05) -> None:
-        """Async twin of `wait_for_path`."""
-        from ._readiness import wait_for_path
-
-        await auntil(self, f"{path} appeared", wait_for_path(path, timeout=timeout, interval=interval), timeout, path=path)
-
-    def wait_for_port(self, host: str, port: int, *, timeout: float, interval: float = 0.05) -> None:
-        """Return once a TCP connection succeeds; it is closed at once."""
-        what = f"{host}:{port} accepted a connection"
-        until(self, what, port_accepts(host, port), timeout=timeout, interval=interval, host=host, port=port)
-
-    async def await_for_port(self, host: str, port: int, *, timeout: float, interval: float = 0.05) -> None:
-        """Async twin of `wait_for_port`."""
-        from ._readiness import wait_for_port
-
-        wait = wait_for_port(host, port, timeout=timeout, interval=interval)
-        await auntil(self, f"{host}:{port} accepted a connection", wait, timeout, host=host, port=port)
-
-    def wait_for_unix_socket(self, path: StrPath, *, timeout: float, interval: float = 0.05) -> None:
-        """Return once a connection to the Unix socket succeeds; it is closed at once. Unsupported where there are none."""
-        attempt = socket_accepts(path_text(path, "path"))
-        until(self, f"{path} accepted a connection", attempt, timeout=timeout, interval=interval, path=path)
-
-    async def await_for_unix_socket(self, path: StrPath, *, timeout: float, interval: float = 0.05) -> None:
-        """Async twin of `wait_for_unix_socket`."""
-        from ._readiness import wait_for_unix_socket
-
-        wait = wait_for_unix_socket(path, timeout=timeout, interval=interval)
-        await auntil(self, f"{path} accepted a connection", wait, timeout, path=path)
-
-    def wait_for_http(
-        self, host: str, port: int, path: str = "/", *, timeout: float, interval: float = 0.05, expected_status: Any = None
-    ) -> None:
-        """Return once GET `path` is answered with an accepted status: any 2xx, or what `expected_status` holds or says."""
-        attempt = http_answers(host, port, path, expected_status)
-        what = f"http://{host}:{port}{path} was answered as expected"
-        until(self, what, attempt, timeout=timeout, interval=interval, host=host, port=port, path=path)
-
-    async def await_for_http(
-        self, host: str, port: int, path: str = "/", *, timeout: float, interval: float = 0.05, expected_status: Any = None
-    ) -> None:
-        """Async twin of `wait_for_http`."""
-        from ._readiness import wait_for_http
-
-        wait = wait_for_http(host, port, path, timeout=timeout, interval=interval, expected_status=expected_status)
-        what = f"http://{host}:{port}{path} was answered as expected"
-        await auntil(self, what, wait, timeout, host=host, port=port, path=path)

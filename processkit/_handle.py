@@ -14,7 +14,7 @@ from ._drive.run import Run, act_on_tree
 from ._errors import cancelled, failure
 from ._log import DEBUG, WARNING, listener, log
 from ._os import STDERR, STDIN, STDOUT, Feed, write_ready
-from ._os.port import PIPE, Child, Container, Plan
+from ._os.port import PIPE
 from ._result import BytesResult, Outcome, ProcessResult, outcome_of
 from ._settings import Settings
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from ._core.capture import Capture
     from ._drive.session import Session
+    from ._os.port import Child, Container, Plan
 
 SIGTERM = 15
 # How often a tree that was asked or killed, and that nobody waits for, is looked at.

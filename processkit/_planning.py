@@ -97,7 +97,6 @@ def _new_plan(settings: Settings, plain: bool) -> Plan:
 def _give_terminal(plan: Plan, settings: Settings) -> None:
     plan.pty = settings.pty
     plan.stdin, plan.stdout, plan.stderr = PIPE, PIPE, NULL
-    plan.attributes.new_session = True
     if settings.stdin_file is not None:
         try:
             with open(settings.stdin_file, "rb") as file:
@@ -179,7 +178,7 @@ def _file_or_kind(stream: str | Redirect) -> str | File:
 
 
 def _attributes(settings: Settings) -> Attributes:
-    if not settings.attributed and settings.pty is None:
+    if not settings.attributed:
         return PLAIN
     attributes = Attributes()
     attributes.uid = settings.uid

@@ -10,10 +10,11 @@ from ._core.capture import Held
 from ._core.channel import Channel, LineSink
 from ._core.encodings import default_decoder
 from ._core.lines import Lines
-from ._drive.session import NotHere, running_loop
+from ._drive.session import running_loop
 from ._errors import WaitTimeout, failure
 from ._handle import PROBED, UNBOUND
 from ._os import STDERR, STDOUT
+from ._os.errors import NotHere
 from ._os.port import PIPE
 from ._streams import kept_channel, line_sink
 from ._validate import non_negative

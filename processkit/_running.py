@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 
-from ._awaiting import Awaits
 from ._core.capture import Discard
 from ._errors import failure, unsupported
 from ._handle import MERGED, Handle, value_of
 from ._os import STDERR, STDOUT, cpu_seconds, peak_memory
 from ._result import BytesResult, Finished, Outcome, ProcessResult, outcome_of
-from ._validate import non_negative, terminal_size
+from ._validate import non_negative, path_text, terminal_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,12 +22,13 @@ if TYPE_CHECKING:
     from ._profile import RunProfile, Sampler
     from ._stdin import ProcessStdin
     from ._streams import JsonLines, LifecycleEvents, OutputEvents, StderrLines, StdoutLines
+    from ._types import StrPath
 
 #: Lines that wait for who iterates, unless it is said otherwise, and what happens to more.
 BUFFER, BLOCK = 1024, "block"
 
 
-class RunningProcess(Handle, Awaits):
+class RunningProcess(Handle):
     """A process that was started and whose handle is not spent. One consuming verb spends it (api.md §10)."""
 
     __module__ = __package__
@@ -321,6 +321,113 @@ class RunningProcess(Handle, Awaits):
         from ._probing import await_for_tail
 
         return await_for_tail(self, STDERR, predicate, timeout)
+
+    # Readiness: NotReady when it ends first, WaitTimeout after `timeout` seconds; the handle is not spent.
+
+    def wait_for_line(self, predicate: str | Callable[[str], object], *, timeout: float) -> str:
+        """The first line of stdout or stderr that holds this text, or that it is true of; of those that nobody has taken yet, or a new one.
+
+        No line is taken away: a stream, or a capture, still has it.
+        """
+        from ._probing import wait_for_line
+
+        return wait_for_line(self, predicate, timeout)
+
+    async def await_for_line(self, predicate: str | Callable[[str], object], *, timeout: float) -> str:
+        """Async twin of `wait_for_line`."""
+        from ._probing import await_for_line
+
+        return await await_for_line(self, predicate, timeout)
+
+    def wait_until(self, predicate: Callable[[], object], *, timeout: float, interval: float = 0.05) -> None:
+        """Return once `predicate()` is true; what it raises is raised."""
+        from ._awaiting import until
+
+        raised: list[Exception] = []
+
+        def attempt(_seconds: float) -> bool:
+            """One question; its own errors are no failed attempts."""
+            try:
+                return bool(predicate())
+            except Exception as error:
+                raised.append(error)
+                return True
+
+        until(self, "the condition was met", attempt, timeout=timeout, interval=interval)
+        if raised:
+            raise raised[0]
+
+    async def await_until(self, predicate: Callable[[], object], *, timeout: float, interval: float = 0.05) -> None:
+        """Async twin of `wait_until`; the predicate may return an awaitable."""
+        from ._awaiting import auntil
+        from ._readiness import wait_until
+
+        await auntil(self, "the condition was met", wait_until(predicate, timeout=timeout, interval=interval), timeout)
+
+    def wait_for_path(self, path: StrPath, *, timeout: float, interval: float = 0.05) -> None:
+        """Return once `path` exists."""
+        from ._awaiting import path_exists, until
+
+        attempt = path_exists(path_text(path, "path"))
+        until(self, f"{path} appeared", attempt, timeout=timeout, interval=interval, path=path)
+
+    async def await_for_path(self, path: StrPath, *, timeout: float, interval: float = 0.05) -> None:
+        """Async twin of `wait_for_path`."""
+        from ._awaiting import auntil
+        from ._readiness import wait_for_path
+
+        await auntil(self, f"{path} appeared", wait_for_path(path, timeout=timeout, interval=interval), timeout, path=path)
+
+    def wait_for_port(self, host: str, port: int, *, timeout: float, interval: float = 0.05) -> None:
+        """Return once a TCP connection succeeds; it is closed at once."""
+        from ._awaiting import port_accepts, until
+
+        what = f"{host}:{port} accepted a connection"
+        until(self, what, port_accepts(host, port), timeout=timeout, interval=interval, host=host, port=port)
+
+    async def await_for_port(self, host: str, port: int, *, timeout: float, interval: float = 0.05) -> None:
+        """Async twin of `wait_for_port`."""
+        from ._awaiting import auntil
+        from ._readiness import wait_for_port
+
+        wait = wait_for_port(host, port, timeout=timeout, interval=interval)
+        await auntil(self, f"{host}:{port} accepted a connection", wait, timeout, host=host, port=port)
+
+    def wait_for_unix_socket(self, path: StrPath, *, timeout: float, interval: float = 0.05) -> None:
+        """Return once a connection to the Unix socket succeeds; it is closed at once. Unsupported where there are none."""
+        from ._awaiting import socket_accepts, until
+
+        attempt = socket_accepts(path_text(path, "path"))
+        until(self, f"{path} accepted a connection", attempt, timeout=timeout, interval=interval, path=path)
+
+    async def await_for_unix_socket(self, path: StrPath, *, timeout: float, interval: float = 0.05) -> None:
+        """Async twin of `wait_for_unix_socket`."""
+        from ._awaiting import auntil
+        from ._readiness import wait_for_unix_socket
+
+        wait = wait_for_unix_socket(path, timeout=timeout, interval=interval)
+        await auntil(self, f"{path} accepted a connection", wait, timeout, path=path)
+
+    def wait_for_http(
+        self, host: str, port: int, path: str = "/", *, timeout: float, interval: float = 0.05, expected_status: Any = None
+    ) -> None:
+        """Return once GET `path` is answered with an accepted status: any 2xx, or what `expected_status` holds or says."""
+        from ._awaiting import http_answers, until
+
+        attempt = http_answers(host, port, path, expected_status)
+        what = f"http://{host}:{port}{path} was answered as expected"
+        until(self, what, attempt, timeout=timeout, interval=interval, host=host, port=port, path=path)
+
+    async def await_for_http(
+        self, host: str, port: int, path: str = "/", *, timeout: float, interval: float = 0.05, expected_status: Any = None
+    ) -> None:
+        """Async twin of `wait_for_http`."""
+        from ._awaiting import auntil
+        from ._readiness import wait_for_http
+
+        wait = wait_for_http(host, port, path, timeout=timeout, interval=interval, expected_status=expected_status)
+        what = f"http://{host}:{port}{path} was answered as expected"
+        await auntil(self, what, wait, timeout, host=host, port=port, path=path)
 
     def __enter__(self) -> RunningProcess:
         return self

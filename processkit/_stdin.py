@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import os
 
-from ._drive.session import NotHere, running_loop
+from ._drive.session import running_loop
 from ._errors import failure
+from ._os.errors import NotHere
 from ._validate import byte_payload, text
 
 TYPE_CHECKING = False

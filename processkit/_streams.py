@@ -12,10 +12,10 @@ from ._core.channel import BLOCK, BUFFER, CappedChannel, Channel, LineSink
 from ._core.encodings import default_decoder
 from ._core.lines import Lines
 from ._core.stopping import LONG_DRAIN
-from ._drive.session import NotHere
 from ._errors import IdleTimeout, InvalidJson, failure
 from ._handle import LINES, MERGED
 from ._os import STDERR, STDOUT
+from ._os.errors import NotHere
 from ._os.port import PIPE
 from ._result import outcome_of
 from ._validate import label, positive_int

@@ -516,6 +516,7 @@ MODULES = {
     "syscalls.py": Rules("linux", LINUX, number_jobs),
     "machine_code.py": Rules("linux", LINUX, code_jobs),
     "windows.py": Rules("windows", WINDOWS, declaration_jobs, WINDOWS_PREAMBLE, convention="__stdcall", undeclared=NT_ONLY),
+    "winconsole.py": Rules("windows", WINDOWS, declaration_jobs, WINDOWS_PREAMBLE, convention="__stdcall"),
 }
 
 

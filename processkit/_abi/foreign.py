@@ -53,7 +53,7 @@ def never(result: object) -> bool:
     return False
 
 
-POSIX, WIN32, NT = "posix", "win32", "nt"
+POSIX, WIN32, NT, COM = "posix", "win32", "nt", "com"
 
 
 class Prototype:
@@ -115,6 +115,8 @@ class Library:
             return OSError(code, f"{name}: {os.strerror(code)}")
         if self.kind == NT:
             return OSError(0, f"{name}: NTSTATUS {result & 0xFFFFFFFF:#x}", None, self.open().RtlNtStatusToDosError(result))
+        if self.kind == COM:
+            return windows_error(name, result & 0xFFFF)  # an HRESULT's own code: HRESULT_CODE
         return windows_error(name, ctypes.get_last_error())  # type: ignore[attr-defined,unused-ignore]
 
     def prototype(

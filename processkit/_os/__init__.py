@@ -52,8 +52,9 @@ elif sys.platform == "win32":
     from .winenviron import environment
     from .winidentity import cpu_seconds, identify, peak_memory
     from .winlookup import find_program
+    from .winloops import LoopEnds, LoopWaiter, Sleeper, any_ended
     from .winstdio import close_end, pipe_between
-    from .winwaiting import ENDED, STDERR, STDIN, STDOUT, TREE, LoopEnds, LoopWaiter, Sleeper, Waiter, any_ended, write_ready
+    from .winwaiting import ENDED, STDERR, STDIN, STDOUT, TREE, Waiter, write_ready
 else:
     from .elsewhere import (
         ENDED,

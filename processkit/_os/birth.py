@@ -68,7 +68,13 @@ class Placement:
 def script_for(plan: Plan, streams: list[int], placement: Placement) -> Script:
     """The script of this birth: the last one with other descriptors, where it would say the same."""
     global _last
-    if plan.attributes is not PLAIN or placement.registration is not None or placement.procs_fd >= 0 or placement.owner_bound:
+    if (
+        plan.attributes is not PLAIN
+        or plan.pty is not None
+        or placement.registration is not None
+        or placement.procs_fd >= 0
+        or placement.owner_bound
+    ):
         return compile_script(plan, streams, placement)
     last = _last
     rest = placement.own_group, os.getpid()
@@ -120,7 +126,7 @@ def _join(script: Script, plan: Plan, placement: Placement) -> None:
     script.into_cgroup = placement.cgroup_fd
     if placement.procs_fd >= 0:
         script.call("write", placement.procs_fd, script.keep(c_string(b"0")), 1, low=1)
-    if plan.attributes.new_session or placement.orphan:
+    if plan.attributes.new_session or plan.pty is not None or placement.orphan:
         script.call("setsid")
     elif placement.own_group:
         script.call("setpgid", 0, 0)

@@ -20,7 +20,7 @@ from .home import home_path, make_home, make_left
 from .launchers import architecture, launcher
 from .launching import E2BIG, EINVAL, ESRCH, LaunchError, raw_syscall, reap
 from .leftbehind import Members, leave_behind, reap_ended
-from .port import Child, Plan, Usage
+from .port import Usage
 from .spawning import spawn_child
 from .waiting import any_ended
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .child import LinuxChild
+    from .port import Child, Plan
 
 MOST_SPARE_LEAVES = 16
 MOST_SIGNAL_PASSES = 50

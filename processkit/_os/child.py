@@ -10,8 +10,6 @@ import sys
 from .descriptors import pipe_above
 from .launching import Launched, peek
 from .procfs import start_time
-from .stdio import KEEP
-from .terminal import END_OF_INPUT, set_size
 from .waiting import any_ended, read_all
 
 if sys.platform != "linux":
@@ -29,13 +27,13 @@ class LinuxChild:
     """One process of ours. It owns the pidfd and our ends of the pipes until `reap`."""
 
     __slots__ = (
+        "_end_of_input",
         "_kept",
         "_lock",
         "_reaped",
         "_start",
         "_status",
         "_streams",
-        "end_of_input",
         "ended",
         "events_at_end",
         "pid",
@@ -50,7 +48,7 @@ class LinuxChild:
         self._streams = streams.ours
         # Our side of a terminal of whose streams nobody wants to hear any more.
         self._kept: list[int] = []
-        self.end_of_input = END_OF_INPUT if streams.child[0] == streams.child[1] != KEEP and streams.ours[0] >= 0 else b""
+        self._end_of_input = streams.end_of_input
         self._lock = _thread.allocate_lock()
         self._status: int | None = None
         self._reaped = False
@@ -124,15 +122,25 @@ class LinuxChild:
     def close_stream(self, number: int) -> None:
         """Close our end; a child that reads finds end-of-file, one that writes EPIPE. Idempotent."""
         descriptor, self._streams[number] = self._streams[number], -1
-        if descriptor >= 0 and self.end_of_input:
+        if descriptor >= 0 and self._end_of_input:
             # 1. It closes its streams while it exits. 2. We see the end of the terminal. 3. Were it closed now, SIGHUP would end a
             # process that is about to end by itself. So our side stays open until it is reaped.
             self._kept.append(descriptor)
         elif descriptor >= 0:
             os.close(descriptor)
 
+    def typed(self, data: bytes) -> bytes:
+        """`data` as it is typed."""
+        return data
+
+    def end_of_input(self, line_ended: bool) -> bytes:
+        """What is typed to end the input of a terminal: once at the beginning of a line, twice within one. termios(3)"""
+        return self._end_of_input if line_ended else self._end_of_input * 2
+
     def resize(self, columns: int, rows: int) -> None:
         """Change the size of its terminal."""
+        from .terminal import set_size
+
         set_size(self._streams[1], columns, rows)
 
 

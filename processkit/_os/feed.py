@@ -43,9 +43,10 @@ class Feed:
     def offer(self, data: bytes) -> int:
         """Have this written too; `written` is at least what is returned when it is."""
         if data:
-            self._last = data[-1:]
-            self._parts.append(memoryview(data))
-            self.offered += len(data)
+            typed = self._child.typed(data)
+            self._last = typed[-1:]
+            self._parts.append(memoryview(typed))
+            self.offered += len(typed)
         return self.offered
 
     def finish(self) -> None:
@@ -55,11 +56,11 @@ class Feed:
             self._conclude()
 
     def _conclude(self) -> None:
-        """All is written: end-of-file, which a terminal is told by typing it, twice where a line has not ended. termios(3)"""
-        word = b"" if self._typed else self._child.end_of_input
+        """All is written: end-of-file, which a terminal is told by typing it."""
+        word = b"" if self._typed else self._child.end_of_input(self._last in (b"", b"\n", b"\r"))
         self._typed = True
         if word and self._child.stream(STDIN) >= 0:
-            self._parts.append(memoryview(word if self._last in (b"", b"\n") else word * 2))
+            self._parts.append(memoryview(word))
         else:
             self._child.close_stream(STDIN)
 

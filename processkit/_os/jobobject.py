@@ -12,7 +12,7 @@ import sys
 from .._abi import windows
 from .job import Job
 from .leftbehind import Members, leave_behind, reap_ended
-from .port import Child, Plan, Usage
+from .port import Usage
 from .winchild import WindowsChild
 from .winhandles import Handles, close
 from .winspawn import spawn
@@ -20,6 +20,10 @@ from .winstdio import Streams
 
 if sys.platform != "win32":
     raise ImportError("this room is for Windows")
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .port import Child, Plan
 
 OPEN_PATIENCE = 1.0
 

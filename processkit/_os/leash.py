@@ -15,13 +15,16 @@ from .child import LinuxChild
 from .forking import after_fork_in_child
 from .launchers import launcher
 from .launching import Launched, reap
-from .port import Child, Plan
 from .script import Script
 from .spawning import spawn_child
 from .waiting import any_ended
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .port import Child, Plan
 
 _lock = _thread.allocate_lock()
 _thread_of_life: _Cloner | None = None

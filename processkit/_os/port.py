@@ -14,8 +14,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any, Protocol
-else:
-    Protocol = object
 
 PIPE, NULL, INHERIT = "pipe", "null", "inherit"
 
@@ -46,22 +44,6 @@ class Handed:
 
     def __init__(self, handle: int) -> None:
         self.handle = handle
-
-
-class Environment(Protocol):
-    """A child's whole environment; never changed."""
-
-    @property
-    def entries(self) -> Sequence[Any]:
-        """`NAME=VALUE`, in the system's own kind of text."""
-
-    @property
-    def block(self) -> Any:
-        """The same as the system takes it."""
-
-    @property
-    def path(self) -> str | None:
-        """The PATH in it, None when there is none."""
 
 
 class Attributes:
@@ -149,132 +131,6 @@ class Plan:
         return copy
 
 
-class Tree(Protocol):
-    """A set of processes that ends as one: a container's whole content, or one child with its descendants."""
-
-    def born(self, pid: int) -> None:
-        """The child `pid` has been born inside; called before anything else can fail. Idempotent."""
-
-    def members(self) -> list[int]:
-        """Pids of the live members; a dead child that is not reaped yet is none."""
-
-    def empty(self) -> bool:
-        """Whether no live member is left."""
-
-    def send(self, signal: int) -> int:
-        """Send `signal` to every member, also to those born meanwhile; how many were reached. NotImplementedError: it cannot."""
-
-    def ask(self, signal: int) -> int:
-        """Ask every member to end, by `signal` where there are signals; how many were reached, 0: nobody can be asked."""
-
-    def kill(self) -> None:
-        """Kill every member, including those that are being forked. `empty` may lag for a moment."""
-
-    def changed(self) -> int:
-        """A descriptor that is readable when `empty` may have changed, or -1: ask again after a while."""
-
-    def wait_change(self, seconds: float, pause: float) -> None:
-        """Block until `empty` may have changed, at most `seconds`; where nothing tells, for `pause`."""
-
-    def release(self, pid: int) -> int:
-        """Reap the ended child `pid`, as soon as nobody else needs its number to stay taken; its wait status, -1: nobody knows."""
-
-
-class Child(Protocol):
-    """A process that we started and have not reaped."""
-
-    @property
-    def pid(self) -> int:
-        """Its number, its own until it is reaped."""
-
-    @property
-    def tree(self) -> Tree:
-        """What contains it and everything it starts."""
-
-    @property
-    def ended(self) -> int:
-        """A descriptor that is readable once the process has ended."""
-
-    def stream(self, number: int) -> int:
-        """Our end of stream 0, 1 or 2; -1 where it is no pipe, or closed."""
-
-    def close_stream(self, number: int) -> None:
-        """Close our end. Idempotent."""
-
-    @property
-    def end_of_input(self) -> bytes:
-        """What is typed at the beginning of a line to end its input; b"": closing is enough."""
-
-    def resize(self, columns: int, rows: int) -> None:
-        """Change the size of its terminal."""
-
-    @property
-    def events_at_end(self) -> object | None:
-        """Something, if a spawn that lingered saw its end."""
-
-    def left_at_end(self) -> list[bytes] | None:
-        """What it left in the pipes of stdout and stderr, if a spawn that lingered saw its end and nothing is left to wait for.
-
-        None, and nothing has been read, if it has not ended, or somebody still holds a pipe or lives in its tree.
-        """
-
-    def status(self) -> int | None:
-        """The wait status once the process has ended, without reaping it; None before."""
-
-    def wait_killed(self) -> None:
-        """Wait, within reason, until the process that was just killed has ended."""
-
-    def reap(self) -> None:
-        """Give the pid back and close what this object still owns; `status` is known from then on. Idempotent."""
-
-
-class Container(Protocol):
-    """Where children live."""
-
-    @property
-    def mechanism(self) -> str:
-        """Its name: see above."""
-
-    @property
-    def tree(self) -> Tree:
-        """All that lives in it."""
-
-    def spawn(self, plan: Plan) -> Child:
-        """Start a child inside; on an exception nothing of it is alive."""
-
-    def abandon(self, child: Child) -> None:
-        """The child's handle is gone: reap it when it has ended, at the next occasion."""
-
-    def close(self, *, leave: bool = False) -> None:
-        """Kill what is left, wait until it is gone and give the container back; with `leave`, forget it alive. Idempotent."""
-
-
-class GroupContainer(Container, Protocol):
-    """A container that is acted upon as a whole."""
-
-    @property
-    def soft_stop_scope(self) -> str:
-        """Whom `ask` reaches: `whole_tree`, `opt_in_members` or `none`."""
-
-    def seal(self) -> None:
-        """Take no more children; those that are being born are waited for. Idempotent."""
-
-    def slay(self) -> None:
-        """Kill every member, also a frozen one, and wait within reason until they are gone. Stays usable."""
-
-    def freeze(self) -> None:
-        """Stop every member from running. Idempotent."""
-
-    def thaw(self) -> None:
-        """Let every member run again. Idempotent."""
-
-    def adopt(self, pid: int) -> None:
-        """Take in a process that was started elsewhere; its future children too, where the mechanism can."""
-
-    def usage(self) -> Usage:
-        """What the members have used so far."""
-
-
 class Usage:
     """A container's consumption; `None` where the mechanism does not measure it."""
 
@@ -287,3 +143,146 @@ class Usage:
         self.peak_processes: int | None = None
         self.io_read: int | None = None
         self.io_written: int | None = None
+
+
+# What every system gives, for who reads and for who checks: nothing of this is there when it runs.
+if TYPE_CHECKING:
+
+    class Environment(Protocol):
+        """A child's whole environment; never changed."""
+
+        @property
+        def entries(self) -> Sequence[Any]:
+            """`NAME=VALUE`, in the system's own kind of text."""
+
+        @property
+        def block(self) -> Any:
+            """The same as the system takes it."""
+
+        @property
+        def path(self) -> str | None:
+            """The PATH in it, None when there is none."""
+
+    class Tree(Protocol):
+        """A set of processes that ends as one: a container's whole content, or one child with its descendants."""
+
+        def born(self, pid: int) -> None:
+            """The child `pid` has been born inside; called before anything else can fail. Idempotent."""
+
+        def members(self) -> list[int]:
+            """Pids of the live members; a dead child that is not reaped yet is none."""
+
+        def empty(self) -> bool:
+            """Whether no live member is left."""
+
+        def send(self, signal: int) -> int:
+            """Send `signal` to every member, also to those born meanwhile; how many were reached. NotImplementedError: it cannot."""
+
+        def ask(self, signal: int) -> int:
+            """Ask every member to end, by `signal` where there are signals; how many were reached, 0: nobody can be asked."""
+
+        def kill(self) -> None:
+            """Kill every member, including those that are being forked. `empty` may lag for a moment."""
+
+        def changed(self) -> int:
+            """A descriptor that is readable when `empty` may have changed, or -1: ask again after a while."""
+
+        def wait_change(self, seconds: float, pause: float) -> None:
+            """Block until `empty` may have changed, at most `seconds`; where nothing tells, for `pause`."""
+
+        def release(self, pid: int) -> int:
+            """Reap the ended child `pid`, as soon as nobody else needs its number to stay taken; its wait status, -1: nobody knows."""
+
+    class Child(Protocol):
+        """A process that we started and have not reaped."""
+
+        @property
+        def pid(self) -> int:
+            """Its number, its own until it is reaped."""
+
+        @property
+        def tree(self) -> Tree:
+            """What contains it and everything it starts."""
+
+        @property
+        def ended(self) -> int:
+            """A descriptor that is readable once the process has ended."""
+
+        def stream(self, number: int) -> int:
+            """Our end of stream 0, 1 or 2; -1 where it is no pipe, or closed."""
+
+        def close_stream(self, number: int) -> None:
+            """Close our end. Idempotent."""
+
+        def typed(self, data: bytes) -> bytes:
+            """`data` as it is typed at its terminal, if it has one."""
+
+        def end_of_input(self, line_ended: bool) -> bytes:
+            """What is typed at its terminal to end its input, at the beginning of a line or within one; b"": closing is enough."""
+
+        def resize(self, columns: int, rows: int) -> None:
+            """Change the size of its terminal."""
+
+        @property
+        def events_at_end(self) -> object | None:
+            """Something, if a spawn that lingered saw its end."""
+
+        def left_at_end(self) -> list[bytes] | None:
+            """What it left in the pipes of stdout and stderr, if a spawn that lingered saw its end and nothing is left to wait for.
+
+            None, and nothing has been read, if it has not ended, or somebody still holds a pipe or lives in its tree.
+            """
+
+        def status(self) -> int | None:
+            """The wait status once the process has ended, without reaping it; None before."""
+
+        def wait_killed(self) -> None:
+            """Wait, within reason, until the process that was just killed has ended."""
+
+        def reap(self) -> None:
+            """Give the pid back and close what this object still owns; `status` is known from then on. Idempotent."""
+
+    class Container(Protocol):
+        """Where children live."""
+
+        @property
+        def mechanism(self) -> str:
+            """Its name: see above."""
+
+        @property
+        def tree(self) -> Tree:
+            """All that lives in it."""
+
+        def spawn(self, plan: Plan) -> Child:
+            """Start a child inside; on an exception nothing of it is alive."""
+
+        def abandon(self, child: Child) -> None:
+            """The child's handle is gone: reap it when it has ended, at the next occasion."""
+
+        def close(self, *, leave: bool = False) -> None:
+            """Kill what is left, wait until it is gone and give the container back; with `leave`, forget it alive. Idempotent."""
+
+    class GroupContainer(Container, Protocol):
+        """A container that is acted upon as a whole."""
+
+        @property
+        def soft_stop_scope(self) -> str:
+            """Whom `ask` reaches: `whole_tree`, `opt_in_members` or `none`."""
+
+        def seal(self) -> None:
+            """Take no more children; those that are being born are waited for. Idempotent."""
+
+        def slay(self) -> None:
+            """Kill every member, also a frozen one, and wait within reason until they are gone. Stays usable."""
+
+        def freeze(self) -> None:
+            """Stop every member from running. Idempotent."""
+
+        def thaw(self) -> None:
+            """Let every member run again. Idempotent."""
+
+        def adopt(self, pid: int) -> None:
+            """Take in a process that was started elsewhere; its future children too, where the mechanism can."""
+
+        def usage(self) -> Usage:
+            """What the members have used so far."""

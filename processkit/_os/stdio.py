@@ -10,7 +10,6 @@ from errno import EISDIR
 from .descriptors import above_standard, never_waits, null_device, open_above, pipe_above
 from .errors import StreamError
 from .port import INHERIT, NULL, PIPE, Data, File, Handed, Plan
-from .terminal import open_terminal
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
@@ -21,17 +20,22 @@ KEEP = -1
 class Streams:
     """The child's ends (closed as soon as the spawn returned or raised) and ours (handed to the child object)."""
 
-    __slots__ = ("child", "ours", "theirs")
+    __slots__ = ("child", "end_of_input", "ours", "theirs")
 
     def __init__(self, plan: Plan) -> None:
         #: What becomes descriptor 0, 1, 2 in the child; KEEP: what ours is.
         self.child = [KEEP, KEEP, KEEP]
         #: Our ends, -1 where the stream is no pipe.
         self.ours = [-1, -1, -1]
+        #: What is typed to end the input of a terminal.
+        self.end_of_input = b""
         #: Those of the child's ends that are ours to close.
         self.theirs: list[int] = []
         try:
             if plan.pty is not None:
+                from .terminal import END_OF_INPUT, open_terminal
+
+                self.end_of_input = END_OF_INPUT
                 theirs, *self.ours[:2] = open_terminal(*plan.pty)
                 self.theirs.append(theirs)
                 self.child = [theirs] * 3

@@ -18,13 +18,12 @@ if sys.platform != "win32":
 class WindowsChild:
     """One process of ours. It owns the process handle and our ends of the pipes until `reap`."""
 
-    __slots__ = ("_lock", "_status", "_streams", "end_of_input", "ended", "events_at_end", "pid", "pipes", "port", "tree")
+    __slots__ = ("_console", "_lock", "_status", "_streams", "ended", "events_at_end", "pid", "pipes", "port", "tree")
 
     def __init__(self, process: int, pid: int, streams: Streams, tree: Job) -> None:
         self.pid = pid
         self.ended = process
         self.tree = tree
-        self.end_of_input = b""
         #: No spawn lingers here.
         self.events_at_end = None
         #: What the streams complete on, for life: the port of its job, or the one of an event loop.
@@ -35,10 +34,13 @@ class WindowsChild:
         self._status: int | None = None
         self._streams = streams.ours
         streams.ours = []
+        self._console, streams.console = streams.console, None
 
     def status(self) -> int | None:
         """As wait(2) would have it: the exit code above the lowest byte, or SIGKILL for who ended because we killed."""
         with self._lock:
+            if self._console is not None and self.ended >= 0 and is_signalled(self.ended):
+                self._console.close()  # its output ends
             if self._status is None and self.ended >= 0 and is_signalled(self.ended):
                 code = windows.DWORD()
                 windows.GetExitCodeProcess(self.ended, reference(code))
@@ -59,6 +61,8 @@ class WindowsChild:
         with self._lock:
             handles, self._streams = [*self._streams, self.ended], [-1, -1, -1]
             self.ended = -1
+        if self._console is not None:
+            self._console.close()
         for handle in handles:
             if handle >= 0:
                 close(handle)
@@ -66,7 +70,18 @@ class WindowsChild:
 
     def resize(self, columns: int, rows: int) -> None:
         """Change the size of its terminal."""
-        raise NotImplementedError
+        if self._console is not None:
+            self._console.resize(columns, rows)
+
+    def typed(self, data: bytes) -> bytes:
+        """`data` as it is typed: a line of a console ends with the Enter key."""
+        return data if self._console is None else data.replace(b"\r\n", b"\r").replace(b"\n", b"\r")
+
+    def end_of_input(self, line_ended: bool) -> bytes:
+        """What is typed to end the input of a console: Ctrl+Z in a line of its own."""
+        if self._console is None:
+            return b""
+        return b"\x1a\r" if line_ended else b"\r\x1a\r"
 
     def stream(self, number: int) -> int:
         """Our end of stream 0, 1 or 2; -1 where it is no pipe, or closed."""

@@ -8,6 +8,7 @@ from .._abi import windows
 from .errors import LaunchError
 from .jobobject import GroupContainer, PrivateContainer
 from .port import Plan
+from .winconsole import has_consoles
 from .winhandles import close
 from .winspawn import spawn
 from .winstdio import Streams
@@ -71,6 +72,7 @@ def refused(plan: Plan) -> str | None:
         "umask": wanted.umask is not None,
         "rlimit": bool(wanted.rlimits),
         "io_priority": wanted.io_priority is not None,
+        "pty": plan.pty is not None and not has_consoles(),
     }
     return next((name for name, is_asked in asked.items() if is_asked), None)
 

@@ -8,11 +8,12 @@ import sys
 
 from .._abi import windows
 from .._abi.foreign import address, array_of, last_error, memory, reference, size_of, wide_text, windows_error
+from .._abi.winconsole import PROC_THREAD_ATTRIBUTE_PSEUDOCONSOLE
 from .._core.winargs import MOST_UNITS, batch_line, command_line, is_batch
 from .errors import BAD_FORMAT, FAILED, NO_DIRECTORY, NO_PROGRAM, NOT_ALLOWED, TOO_LONG, LaunchError, Refused
 from .port import Plan
 from .winhandles import Handles, close, inheritable_copy, is_signalled, wait_for
-from .winstdio import Streams
+from .winstdio import STANDARD, Streams
 
 if sys.platform != "win32":
     raise ImportError("this room is for Windows")
@@ -39,6 +40,7 @@ PRIORITIES = {
     -10: windows.HIGH_PRIORITY_CLASS,
 }
 MAX_PATH = 260
+MOST_ATTRIBUTES = 3
 
 # A child's handles are inheritable from here to there; nobody else's CreateProcessW of this package happens meanwhile.
 _lock = _thread.allocate_lock()
@@ -85,6 +87,8 @@ def _create(plan: Plan, jobs: list[int], streams: Streams, extra_flags: int, *, 
         inherited = _standard_handles(startup.StartupInfo, streams, owned)
         attributes = _Attributes(startup)
         try:
+            if streams.console is not None:
+                attributes.set_value(PROC_THREAD_ATTRIBUTE_PSEUDOCONSOLE, streams.console.handle)
             if inherited:
                 attributes.set(windows.PROC_THREAD_ATTRIBUTE_HANDLE_LIST, inherited)
             if jobs and not suspended:
@@ -144,10 +148,10 @@ class _Attributes:
 
     def __init__(self, startup: Any) -> None:
         size = windows.SIZE_T()
-        windows.InitializeProcThreadAttributeList(None, 2, 0, reference(size))
+        windows.InitializeProcThreadAttributeList(None, MOST_ATTRIBUTES, 0, reference(size))
         self._list = memory(size.value)
         self._kept: list[Any] = []
-        if not windows.InitializeProcThreadAttributeList(reference(self._list), 2, 0, reference(size)):
+        if not windows.InitializeProcThreadAttributeList(reference(self._list), MOST_ATTRIBUTES, 0, reference(size)):
             raise windows_error("InitializeProcThreadAttributeList", last_error())
         startup.lpAttributeList = address(self._list)
 
@@ -157,6 +161,10 @@ class _Attributes:
         self._kept.append(listed)
         windows.UpdateProcThreadAttribute(reference(self._list), 0, attribute, reference(listed), size_of(listed), None, None)
 
+    def set_value(self, attribute: int, handle: int) -> None:
+        """Set a handle that is its own value."""
+        windows.UpdateProcThreadAttribute(reference(self._list), 0, attribute, handle, size_of(windows.HANDLE()), None, None)
+
     def close(self) -> None:
         """Give the list back."""
         windows.DeleteProcThreadAttributeList(reference(self._list))
@@ -164,6 +172,8 @@ class _Attributes:
 
 def _standard_handles(startup: Any, streams: Streams, owned: Handles) -> list[int]:
     """Fill in inheritable copies of the three; returns them, for each only once."""
+    if streams.console is not None and not any(windows.GetStdHandle(name) for name in STANDARD):
+        return []  # it would inherit ours, and there are none
     startup.dwFlags = windows.STARTF_USESTDHANDLES
     copies: dict[int, int] = {}
     for name, handle in zip(("hStdInput", "hStdOutput", "hStdError"), streams.child):
@@ -183,6 +193,8 @@ def _standard_handles(startup: Any, streams: Streams, owned: Handles) -> list[in
 
 def _console_flags(plan: Plan) -> int:
     """No window pops up for a child of a program without a console; a group of its own only for who is to be asked in it."""
+    if plan.pty is not None:
+        return 0
     if plan.console == "none" or (plan.console is None and not has_console()):
         return windows.CREATE_NO_WINDOW
     return windows.CREATE_NEW_PROCESS_GROUP if plan.console == "break" else 0

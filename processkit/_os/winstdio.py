@@ -10,6 +10,7 @@ from .._abi import windows
 from .._abi.foreign import ALL_BITS, reference
 from .errors import StreamError
 from .port import INHERIT, NULL, PIPE, Data, File, Handed, Plan
+from .winconsole import Console
 from .winhandles import close
 
 if sys.platform != "win32":
@@ -21,14 +22,14 @@ if TYPE_CHECKING:
 
 PIPE_SIZE = 65536
 _SHARED = windows.FILE_SHARE_READ | windows.FILE_SHARE_WRITE | windows.FILE_SHARE_DELETE
-_STANDARD = (windows.STD_INPUT_HANDLE, windows.STD_OUTPUT_HANDLE, windows.STD_ERROR_HANDLE)
+STANDARD = (windows.STD_INPUT_HANDLE, windows.STD_OUTPUT_HANDLE, windows.STD_ERROR_HANDLE)
 _numbers = itertools.count()
 
 
 class Streams:
     """The child's ends (closed as soon as the spawn returned or raised) and ours (handed to the child object)."""
 
-    __slots__ = ("_file", "_theirs", "child", "ours")
+    __slots__ = ("_file", "_theirs", "child", "console", "ours")
 
     def __init__(self, plan: Plan) -> None:
         #: What the child gets for its stdin, stdout and stderr; None: it has none, as we have none.
@@ -38,18 +39,29 @@ class Streams:
         self._theirs: list[int] = []
         # A temporary file, open until the child has its copy.
         self._file: Any = None
+        #: The console that it gets instead of streams.
+        self.console: Console | None = None
         try:
+            if plan.pty is not None:
+                self._open_console(*plan.pty)
+                return
             for number, kind in enumerate((plan.stdin, plan.stdout, plan.stderr)):
                 self.child[number] = self._open(number, kind)
         except BaseException:
             self.close()
             raise
 
+    def _open_console(self, columns: int, rows: int) -> None:
+        for number in (0, 1):
+            theirs, self.ours[number] = _pipe(number)
+            self._theirs.append(theirs)
+        self.console = Console(columns, rows, *self._theirs)
+
     def _open(self, number: int, kind: str | File | Data | Handed) -> int | None:
         if isinstance(kind, Handed):
             return kind.handle
         if kind == INHERIT:
-            ours = windows.GetStdHandle(_STANDARD[number])
+            ours = windows.GetStdHandle(STANDARD[number])
             return None if ours in (None, ALL_BITS) else int(ours)
         if isinstance(kind, Data):
             return self._file_with(kind.content)
@@ -84,6 +96,9 @@ class Streams:
     def close(self) -> None:
         """Close both sides, ours unless somebody else owns them now. Idempotent."""
         self.close_theirs()
+        console, self.console = self.console, None
+        if console is not None:
+            console.close()
         ours, self.ours = self.ours, []
         for handle in ours:
             if handle >= 0:
