@@ -9,7 +9,7 @@ import threading
 import pytest
 from programs import cat, py, sh, sleep
 
-from processkit import Command, ProcessError, ProcessGroup, wait_any
+from processkit import Command, ProcessError, ProcessGroup, await_any, wait_any
 
 UPPER = "import sys\nfor line in sys.stdin: print(line.upper(), end='', flush=True)"
 
@@ -23,7 +23,7 @@ def test_a_conversation_line_by_line():
     async def talk():
         async with await py(UPPER).keep_stdin_open().astart() as process:
             stdin, lines = process.take_stdin(), process.stdout_lines()
-            for word in ("one", "two", "drei\u00df"):
+            for word in ("one", "two", "three"):
                 await stdin.write_line(word)
                 assert await lines.__anext__() == word.upper()
             await stdin.close()
@@ -112,7 +112,7 @@ def test_who_does_not_read_is_a_broken_pipe():
     async def talk():
         async with await sh("exit 0").keep_stdin_open().astart() as process:
             stdin = process.take_stdin()
-            await process.await_until(lambda: process.poll() is not None, timeout=60)
+            await await_any([process], timeout=60)
             with pytest.raises(BrokenPipeError):
                 for _ in range(3):
                     await stdin.write(b"x" * (1 << 20))

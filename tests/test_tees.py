@@ -212,7 +212,7 @@ def test_a_slow_writer_lets_the_child_wait():
 
     async def main():
         async with (
-            await py("import sys\nfor _ in range(400): sys.stdout.write('x' * 65535 + '\\n')")
+            await py("import os\nfor _ in range(400): os.write(1, b'x' * 65535 + b'\\n')")
             .stdout_raw_tee(writer)
             .astart() as process
         ):

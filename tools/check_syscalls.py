@@ -219,6 +219,7 @@ class Module:
             self._imported.update((name, values[name]) for name in names if ctypes_name(values.get(name)))
             self._aliases.update((name, ctypes_name(value)) for name, value in self._imported.items())
         elif isinstance(node, ast.ClassDef):
+            self._aliases.setdefault(node.name, "")
             self._structure(node)
         elif isinstance(node, ast.FunctionDef):
             self._function(node)

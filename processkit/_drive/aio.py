@@ -18,7 +18,7 @@ async def drive(run: Run) -> None:
         if waiting is not None and driver.over and not waiting.done():
             waiting.set_result(None)
 
-    driver = Driver(loop, run, tell)
+    driver = Driver(loop, run, tell, lasting=False)
     cancelled: asyncio.CancelledError | None = None
     try:
         while not driver.over:

@@ -17,7 +17,7 @@ class Driver:
 
     __slots__ = ("_loop", "_tell", "_timer", "_waiter", "error", "over", "run")
 
-    def __init__(self, loop: Any, run: Run, tell: Callable[[], None]) -> None:
+    def __init__(self, loop: Any, run: Run, tell: Callable[[], None], lasting: bool = True) -> None:
         self._loop = loop
         self.run = run
         self._tell = tell
@@ -25,7 +25,8 @@ class Driver:
         #: What a callback raised.
         self.error: BaseException | None = None
         self.over = False
-        self._waiter = LoopWaiter(loop, run.child, run.feed, self._report)
+        # `lasting`: the run may go on elsewhere.
+        self._waiter = LoopWaiter(loop, run.child, run.feed, self._report, lasting)
         if run.taps is not None and not isinstance(loop, OwnLoop):
             run.taps.offload(self._delivered)
         if run.token is not None:

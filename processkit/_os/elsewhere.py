@@ -60,7 +60,14 @@ class Waiter:
 class LoopWaiter(Waiter):
     """Refuses."""
 
-    def __init__(self, loop: AbstractEventLoop, child: Child, feed: Feed | None, report: Callable[[int, bytes], None]) -> None:
+    def __init__(
+        self,
+        loop: AbstractEventLoop,
+        child: Child,
+        feed: Feed | None,
+        report: Callable[[int, bytes], None],
+        lasting: bool = False,
+    ) -> None:
         _refuse()
 
 

@@ -313,7 +313,14 @@ class LoopWaiter:
 
     __slots__ = ("_child", "_feed", "_flooding", "_hub", "_report", "_what")
 
-    def __init__(self, loop: AbstractEventLoop, child: Child, feed: Feed | None, report: Callable[[int, bytes], None]) -> None:
+    def __init__(
+        self,
+        loop: AbstractEventLoop,
+        child: Child,
+        feed: Feed | None,
+        report: Callable[[int, bytes], None],
+        lasting: bool = False,  # noqa: ARG002
+    ) -> None:
         self._child = child
         self._feed = feed
         self._report = report

@@ -30,10 +30,10 @@ class LoopWaiter:
 
     __slots__ = ("_how",)
 
-    def __init__(self, loop: AbstractEventLoop, child: Child, feed: Feed | None, report: Report) -> None:
+    def __init__(self, loop: AbstractEventLoop, child: Child, feed: Feed | None, report: Report, lasting: bool = False) -> None:
+        # A file has one port for its life. So what another loop, or none, may go on with is waited for on its job's own.
         ours: Any = child
-        # A child that was waited for on its job's port stays there.
-        on_proactor = getattr(loop, "_proactor", None) is not None and ours.port is not ours.tree.port
+        on_proactor = getattr(loop, "_proactor", None) is not None and not lasting and ours.port is not ours.tree.port
         self._how: _OnProactor | _OnThread = (_OnProactor if on_proactor else _OnThread)(loop, child, feed, report)
 
     def watch_tree(self) -> bool:
