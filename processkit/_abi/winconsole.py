@@ -11,6 +11,8 @@ kernel32 = Library("kernel32", globals(), COM)
 # <windef.h>
 HANDLE = ctypes.c_void_p
 DWORD = ctypes.c_uint32
+LPDWORD = ctypes.c_void_p
+BOOL = ctypes.c_int
 
 # <winnt.h>
 HRESULT = ctypes.c_int32
@@ -31,6 +33,10 @@ PROC_THREAD_ATTRIBUTE_PSEUDOCONSOLE = 0x00020016
 
 
 # <consoleapi.h>
+@kernel32.prototype(fails=never)
+def GetConsoleMode(hConsoleHandle: HANDLE, lpMode: LPDWORD) -> BOOL: ...
+
+
 @kernel32.prototype(fails=negative)
 def CreatePseudoConsole(size: COORD, hInput: HANDLE, hOutput: HANDLE, dwFlags: DWORD, phPC: HPCON_p) -> HRESULT: ...
 

@@ -18,7 +18,7 @@ if sys.platform != "win32":
 class WindowsChild:
     """One process of ours. It owns the process handle and our ends of the pipes until `reap`."""
 
-    __slots__ = ("_console", "_lock", "_status", "_streams", "ended", "events_at_end", "pid", "pipes", "port", "tree")
+    __slots__ = ("_console", "_kept", "_lock", "_status", "_streams", "ended", "events_at_end", "pid", "pipes", "port", "tree")
 
     def __init__(self, process: int, pid: int, streams: Streams, tree: Job) -> None:
         self.pid = pid
@@ -35,6 +35,8 @@ class WindowsChild:
         self._streams = streams.ours
         streams.ours = []
         self._console, streams.console = streams.console, None
+        # Our side of a console of which nobody wants to hear any more.
+        self._kept: list[int] = []
 
     def status(self) -> int | None:
         """As wait(2) would have it: the exit code above the lowest byte, or SIGKILL for who ended because we killed."""
@@ -59,7 +61,8 @@ class WindowsChild:
         """Close what is still open. Idempotent."""
         self.status()
         with self._lock:
-            handles, self._streams = [*self._streams, self.ended], [-1, -1, -1]
+            handles, self._streams = [*self._streams, *self._kept, self.ended], [-1, -1, -1]
+            self._kept = []
             self.ended = -1
         if self._console is not None:
             self._console.close()
@@ -90,5 +93,8 @@ class WindowsChild:
     def close_stream(self, number: int) -> None:
         """Close our end; a child that reads finds end-of-file, one that writes an error. Idempotent."""
         handle, self._streams[number] = self._streams[number], -1
-        if handle >= 0:
+        if handle >= 0 and self._console is not None:
+            # A console whose input breaks off ends who uses it, so our side stays open until the child is reaped.
+            self._kept.append(handle)
+        elif handle >= 0:
             close(handle)

@@ -20,6 +20,11 @@ def has_consoles() -> bool:
         return False
 
 
+def is_console(handle: int | None) -> bool:
+    """Whether a handle is one of a console. GetConsoleMode"""
+    return bool(winconsole.GetConsoleMode(handle, reference(winconsole.DWORD())))
+
+
 class Console:
     """One pseudo console. It owns it until `close`; the pipes are somebody else's."""
 

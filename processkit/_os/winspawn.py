@@ -7,11 +7,12 @@ import os
 import sys
 
 from .._abi import windows
-from .._abi.foreign import address, array_of, last_error, memory, reference, size_of, wide_text, windows_error
+from .._abi.foreign import ALL_BITS, address, array_of, last_error, memory, reference, size_of, wide_text, windows_error
 from .._abi.winconsole import PROC_THREAD_ATTRIBUTE_PSEUDOCONSOLE
 from .._core.winargs import MOST_UNITS, batch_line, command_line, is_batch
 from .errors import BAD_FORMAT, FAILED, NO_DIRECTORY, NO_PROGRAM, NOT_ALLOWED, TOO_LONG, LaunchError, Refused
 from .port import Plan
+from .winconsole import is_console
 from .winhandles import Handles, close, inheritable_copy, is_signalled, wait_for
 from .winstdio import STANDARD, Streams
 
@@ -172,9 +173,13 @@ class _Attributes:
 
 def _standard_handles(startup: Any, streams: Streams, owned: Handles) -> list[int]:
     """Fill in inheritable copies of the three; returns them, for each only once."""
-    if streams.console is not None and not any(windows.GetStdHandle(name) for name in STANDARD):
-        return []  # it would inherit ours, and there are none
+    if streams.console is not None and all(is_console(windows.GetStdHandle(name)) for name in STANDARD):
+        return []  # it gets those of its own console
     startup.dwFlags = windows.STARTF_USESTDHANDLES
+    if streams.console is not None:
+        # What we have that is no console would be handed down, unless it is told of handles that are none.
+        startup.hStdInput = startup.hStdOutput = startup.hStdError = ALL_BITS
+        return []
     copies: dict[int, int] = {}
     for name, handle in zip(("hStdInput", "hStdOutput", "hStdError"), streams.child):
         if handle is None:
