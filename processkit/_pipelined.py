@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import weakref
+from functools import partial
 
 from ._core.capture import Discard
 from ._core.stopping import DRAIN
@@ -31,7 +32,7 @@ class RunningPipeline(RunningProcess):
     """
 
     __module__ = __package__
-    __slots__ = ("_before", "_deadline", "_due", "_failed", "_results", "_timeout")
+    __slots__ = ("_before", "_deadline", "_due", "_is_judged", "_results", "_timeout")
 
     def _join(self, before: list[RunningProcess], timeout: float | None, started: float) -> None:
         """Become the handle of all stages."""
@@ -41,8 +42,8 @@ class RunningPipeline(RunningProcess):
         # The chain's own deadline, and whether it was that one that ended it.
         self._deadline = None if timeout is None else started + timeout
         self._due = False
-        # The stages that failed by themselves, by position.
-        self._failed: list[int] = []
+        # A stage has failed, and the others have been hurried.
+        self._is_judged = False
         self._results: list[Outcome] = []
         if self._deadline is not None:
             for stage in self._stages:
@@ -99,35 +100,21 @@ class RunningPipeline(RunningProcess):
         return lambda: all(each.done for each in runs)
 
     def _judge(self) -> list[tuple[Run, Callable[[], None]]]:
-        """What is to be done to the others, now that one stage has failed: those before it at once, those behind it soon."""
-        stages = self._stages
-        if self._failed:
+        """What is to be done to the others, now that one stage has failed: a moment to end by themselves, for what they make of
+        the end of their input is wanted, and how they end at the end of their output counts; then they are killed.
+        """
+        if self._is_judged or not any(self._has_failed(index, stage) for index, stage in enumerate(self._stages)):
             return []
-        for index, stage in enumerate(stages):
-            if self._has_failed(index, stage):
-                self._failed = [number for number, other in enumerate(stages) if self._has_failed(number, other)]
-                return self._orders(index)
-        return []
+        self._is_judged = True
+        moment = time.monotonic() + DRAIN
+        runs = [stage._run for stage in self._stages]
+        return [(run, partial(run.stopping.hurry, moment)) for run in runs if run is not None and not run.has_ended]
 
     def _has_failed(self, index: int, stage: RunningProcess) -> bool:
         run = stage._run
         if run is None or not run.has_ended or not self._is_checked(index):
             return False
         return outcome_of(stage._child.status(), run.stopping.timed_out).code not in stage._settings.success_codes
-
-    def _orders(self, failed: int) -> list[tuple[Run, Callable[[], None]]]:
-        now = time.monotonic()
-        orders: list[tuple[Run, Callable[[], None]]] = []
-        for index, stage in enumerate(self._stages):
-            run = stage._run
-            if run is None or run.done or index == failed:
-                continue
-            if index < failed or run.stopping.timed_out:
-                orders.append((run, lambda run=run: run.stop(None)))  # type: ignore[misc]
-            else:
-                # It finds the end of its input, and what it makes of that is still wanted, if it is quick.
-                orders.append((run, lambda run=run: run.stopping.hurry(now + DRAIN)))  # type: ignore[misc]
-        return orders
 
     def _is_checked(self, index: int) -> bool:
         return not self._stages[index]._settings.unchecked
@@ -158,8 +145,9 @@ class RunningPipeline(RunningProcess):
     def _speaker(self) -> int:
         """The position of the stage that decides the result."""
         for index, outcome in enumerate(self._results):
-            failed = outcome.code not in self._stages[index]._settings.success_codes
-            if failed and self._is_checked(index) and (not self._failed or index in self._failed):
+            stage = self._stages[index]
+            failed = outcome.code not in stage._settings.success_codes
+            if failed and self._is_checked(index) and not stage._stopping.given_up:
                 return index
         return len(self._results) - 1
 

@@ -59,6 +59,7 @@ class Stopping:
         "actions",
         "drain",
         "found_left",
+        "given_up",
         "state",
         "timed_out",
     )
@@ -70,6 +71,8 @@ class Stopping:
         self.timed_out = False
         #: The direct child ended and left live descendants, which were killed.
         self.found_left = False
+        #: It did not end in the time that `hurry` left it.
+        self.given_up = False
         self._open = streams
         # A member of a group: what it leaves behind belongs to the group.
         self._shared = shared
@@ -142,6 +145,7 @@ class Stopping:
                 self._go(LEAVE)
             else:
                 self.found_left = self.state == RUNNING and self._exited
+                self.given_up = self.state == RUNNING and not self._exited
                 self._go(PATIENCE)
             self._patience = now + KILL_PATIENCE if self.state == KILLED else None
         self._look()
