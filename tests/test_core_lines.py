@@ -1,5 +1,6 @@
 """Splitting into lines and keeping some of them, held against a naive reference over random chunkings and many codecs."""
 
+import encodings.aliases
 import random
 
 import pytest
@@ -48,6 +49,26 @@ def test_lines_are_the_same_however_the_bytes_arrive(codec, lone_cr):
     for _ in range(200):
         text = "".join(chance.choices(ALPHABET + extra, k=chance.randrange(40)))
         assert split(text.encode(codec), codec, lone_cr, chance) == reference(text, lone_cr), (text, codec)
+
+
+def every_codec():
+    """The names of all codecs of text that can be decoded piece by piece."""
+    found = []
+    for name in sorted({*encodings.aliases.aliases.values()}):
+        try:
+            decoder_factory(name)("replace")
+        except (ValueError, NotImplementedError, ImportError, AttributeError):
+            continue
+        found.append(name)
+    return found
+
+
+@pytest.mark.parametrize("codec", every_codec())
+def test_every_codec_splits_its_own_text_however_it_arrives(codec):
+    chance = random.Random(codec)
+    for _ in range(20):
+        text = "".join(chance.choices("ab\r\n\n x", k=chance.randrange(40)))
+        assert split(text.encode(codec), codec, False, chance) == reference(text, False)
 
 
 def test_bytes_that_are_no_text_become_replacement_characters_wherever_they_are_cut():

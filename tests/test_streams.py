@@ -503,10 +503,3 @@ def test_a_slow_consumer_of_an_endless_producer_does_not_make_us_grow(in_child_e
         pytest.skip("nothing here says how large a process has been")
     grown = int(subprocess.run([sys.executable, "-c", code], env=in_child_env, capture_output=True, text=True, check=True).stdout)
     assert grown < 20_000
-
-
-def test_a_line_of_any_size_is_one_line():
-    with py("import sys\nfor _ in range(64): sys.stdout.write('x' * (1 << 20))\nprint()\nprint('end')").start() as process:
-        stream = process.stdout_lines()
-        assert len(next(stream)) == 64 << 20
-        assert next(stream) == "end"
