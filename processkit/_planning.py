@@ -43,21 +43,24 @@ def make_plan(settings: Settings, linger: bool = False) -> Plan:
 
 
 def _plain_plan(settings: Settings, linger: bool) -> Plan:
-    """The plan of a command that is nothing but program and arguments: the last one again, where nothing has changed."""
-    global _last
+    """The plan of a command that is nothing but program and arguments: an earlier one again, where nothing has changed."""
     env = _environment(settings)
     path = resolve(settings.program, (), env.path, to_launch=True)
-    last = _last
-    if last is not None and last[0] is env and last[1] == (settings.program, settings.args, path, linger):
-        return last[2]
+    key = settings.program, settings.args, path, linger
+    known = _known.get(key)
+    if known is not None and known.env is env:
+        return known
     plan = _new_plan(settings, True)
     plan.linger = linger
-    _last = plan.env, (settings.program, settings.args, path, linger), plan
+    if len(_known) >= MOST_KNOWN:
+        _known.clear()
+    _known[key] = plan
     return plan
 
 
 # Programs are often run again and again; a plan is not changed once it is made.
-_last: tuple[Environment, tuple[str, tuple[str, ...], str, bool], Plan] | None = None
+_known: dict[tuple[str, tuple[str, ...], str, bool], Plan] = {}
+MOST_KNOWN = 8
 
 
 def _new_plan(settings: Settings, plain: bool) -> Plan:

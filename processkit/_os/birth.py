@@ -66,8 +66,7 @@ class Placement:
 
 
 def script_for(plan: Plan, streams: list[int], placement: Placement) -> Script:
-    """The script of this birth: the last one with other descriptors, where it would say the same."""
-    global _last
+    """The script of this birth: an earlier one with other descriptors, where it would say the same."""
     if (
         plan.attributes is not PLAIN
         or plan.pty is not None
@@ -76,20 +75,29 @@ def script_for(plan: Plan, streams: list[int], placement: Placement) -> Script:
         or placement.owner_bound
     ):
         return compile_script(plan, streams, placement)
-    last = _last
+    # The plans of two runs of one command may be two, but they have one list of arguments.
+    known = _known.get(id(plan.argv))
     rest = placement.own_group, os.getpid()
     descriptors = [*streams, placement.cgroup_fd]
-    if last is not None and last[0] is plan and last[1] == rest:
-        if descriptors == last[3]:
-            return last[2]
-        if [source == KEEP for source in streams] == [index < 0 for index in last[2].sources]:
-            return last[2].with_descriptors(streams, placement.cgroup_fd)
-    _last = last = plan, rest, compile_script(plan, streams, placement), descriptors
-    return last[2]
+    if known is not None and known[1] == rest and _says_the_same(known[0], plan):
+        if descriptors == known[3]:
+            return known[2]
+        if [source == KEEP for source in streams] == [index < 0 for index in known[2].sources]:
+            return known[2].with_descriptors(streams, placement.cgroup_fd)
+    if len(_known) >= MOST_KNOWN:
+        _known.clear()
+    _known[id(plan.argv)] = known = plan, rest, compile_script(plan, streams, placement), descriptors
+    return known[2]
+
+
+def _says_the_same(one: Plan, other: Plan) -> bool:
+    """Whether two plans without attributes differ in nothing but their streams."""
+    return one is other or (one.argv is other.argv and one.env is other.env and one.path == other.path and one.cwd == other.cwd)
 
 
 # Programs are often run again and again.
-_last: tuple[Plan, tuple[bool, int], Script, list[int]] | None = None
+_known: dict[int, tuple[Plan, tuple[bool, int], Script, list[int]]] = {}
+MOST_KNOWN = 8
 
 
 def compile_script(plan: Plan, streams: list[int], placement: Placement) -> Script:
