@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 
-from ._core.capture import TextCapture
-from ._core.encodings import default_decoder
+from ._core.capture import whole_text
 from ._errors import cancelled, failure, unsupported
 from ._log import DEBUG, listens
 from ._os import leash_container, private_container
@@ -18,7 +17,6 @@ from ._verbs import require_loop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ._core.encodings import DecoderFactory
     from ._os.port import Child, Container
     from ._result import BytesResult
 
@@ -38,7 +36,7 @@ def own_container(settings: Settings, plan: Plan) -> Container:
         raise translated(error, plan) from error
 
 
-def _may_linger(settings: Settings) -> bool:
+def may_linger(settings: Settings) -> bool:
     """Whether the spawn may take some milliseconds: no deadline is so near that it would be noticed late."""
     timeout, idle = settings.timeout, settings.idle_timeout
     return (timeout is None or timeout >= SHORT_TIMEOUT) and (idle is None or idle >= SHORT_TIMEOUT)
@@ -108,8 +106,8 @@ def _taken_at_once(container: Container, child: Child, settings: Settings, plan:
         raise cancelled(plan.program)
     return ProcessResult(
         plan.program,
-        _whole_text(left[0], settings.stdout_decoder, settings.stdout_cr),
-        _whole_text(left[1], settings.stderr_decoder, settings.stderr_cr),
+        whole_text(left[0], settings.stdout_decoder, settings.stdout_cr),
+        whole_text(left[1], settings.stderr_decoder, settings.stderr_cr),
         outcome_of(child.status(), False),
         settings.timeout,
         settings.success_codes,
@@ -120,15 +118,6 @@ def _taken_at_once(container: Container, child: Child, settings: Settings, plan:
         container.mechanism,
         0,
     )
-
-
-def _whole_text(data: bytes, decoder: DecoderFactory | None, lone_cr: bool) -> str:
-    if not data:
-        return ""
-    capture = TextCapture(decoder or default_decoder, lone_cr)
-    capture.feed(data)
-    capture.close()
-    return capture.value()
 
 
 def start(settings: Settings) -> RunningProcess:
@@ -143,14 +132,14 @@ def one_shot(settings: Settings, need_stdout: bool) -> ProcessResult:
     """Start, wait, capture text."""
     if need_stdout:
         _require_piped(settings)
-    plan = make_plan(settings, _may_linger(settings))
+    plan = make_plan(settings, may_linger(settings))
     return capture_in(own_container(settings, plan), settings, plan)
 
 
 def one_shot_bytes(settings: Settings) -> BytesResult:
     """Start, wait, capture bytes."""
     _require_piped(settings)
-    plan = make_plan(settings, _may_linger(settings))
+    plan = make_plan(settings, may_linger(settings))
     return start_in(own_container(settings, plan), settings, plan, owns=True).output_bytes()
 
 

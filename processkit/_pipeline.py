@@ -6,7 +6,7 @@ import time
 
 from ._command import Command
 from ._errors import failure, unsupported
-from ._launch import own_container, start_in
+from ._launch import SHORT_TIMEOUT, may_linger, own_container, plan_unattended, start_in
 from ._os import close_end, pipe_between
 from ._os.port import PIPE, Handed
 from ._pipelined import RunningPipeline
@@ -95,7 +95,7 @@ class Pipeline:
     def output(self) -> ProcessResult:
         """Run the chain; the last stage's text, and how it went."""
         self._require_piped()
-        return self._start(self._plans())._capture()
+        return self._captured()
 
     async def aoutput(self) -> ProcessResult:
         """Async twin of `output`."""
@@ -122,7 +122,7 @@ class Pipeline:
 
     def exit_code(self) -> int:
         """Run the chain and return its exit code."""
-        return exit_code_of(self._start(self._plans())._capture())
+        return exit_code_of(self._captured())
 
     async def aexit_code(self) -> int:
         """Async twin of `exit_code`."""
@@ -130,7 +130,7 @@ class Pipeline:
 
     def probe(self) -> bool:
         """Run the chain: True for exit code 0, False for 1; any other raises."""
-        return probe_of(self._start(self._plans())._capture())
+        return probe_of(self._captured())
 
     async def aprobe(self) -> bool:
         """Async twin of `probe`."""
@@ -164,13 +164,17 @@ class Pipeline:
 
     def _plans(self, unattended: bool = False) -> list[tuple[Settings, Plan]]:
         """Everything that can be wrong is found here, before anything is owned."""
-        from ._launch import plan_unattended
-
         stages = self._settings()
         first = plan_unattended(stages[0]) if unattended else make_plan(stages[0])
         return [*zip(stages, [first, *(make_plan(settings) for settings in stages[1:])])]
 
-    def _start(self, plans: list[tuple[Settings, Plan]]) -> RunningPipeline:
+    def _captured(self) -> ProcessResult:
+        plans = self._plans()
+        # The last spawn may take some milliseconds and see the end of a short chain, unless a deadline is near.
+        linger = all(may_linger(settings) for settings, _ in plans) and (self._timeout is None or self._timeout >= SHORT_TIMEOUT)
+        return self._start(plans, linger)._capture()
+
+    def _start(self, plans: list[tuple[Settings, Plan]], linger: bool = False) -> RunningPipeline:
         started = time.monotonic()
         processes: list[RunningProcess] = []
         ends: list[int] = []  # our copies of the pipes' ends, until the stages on both sides have theirs
@@ -182,7 +186,8 @@ class Pipeline:
                     streams["stdout"] = Handed(ends[-1])
                     if settings.merged:
                         streams["stderr"] = Handed(ends[-1])
-                staged = plan.with_streams(**streams) if streams else plan
+                staged = plan.with_streams(**streams)
+                staged.linger = linger and index == len(plans) - 1
                 processes.append(self._started(settings, staged, last=index == len(plans) - 1))
                 if index:
                     close_end(ends.pop(0))

@@ -6,10 +6,11 @@ import time
 import weakref
 from functools import partial
 
-from ._core.capture import Discard
+from ._core.capture import Discard, whole_text
 from ._core.stopping import DRAIN
 from ._errors import cancelled
 from ._handle import MERGED, value_of
+from ._log import DEBUG, listens
 from ._os import STDERR, STDOUT
 from ._result import BytesResult, Finished, Outcome, ProcessResult, outcome_of
 from ._running import RunningProcess
@@ -61,6 +62,34 @@ class RunningPipeline(RunningProcess):
     def __repr__(self) -> str:
         names = " | ".join(stage._plan.program for stage in self._stages)
         return f"<RunningPipeline {names!r} {'consumed' if self._spent else self.pids}>"
+
+    def _capture(self) -> ProcessResult:
+        return self._taken_at_once() or super()._capture()
+
+    def _taken_at_once(self) -> ProcessResult | None:
+        """The result of a chain of which nothing is left to wait for, which no session has begun to read: see `_launch`."""
+        stages = self._stages
+        quiet = all(stage._settings.keeps_all and not listens(stage._settings.logger, DEBUG) for stage in stages)
+        if not quiet or self._run is not None or not all(stage._child.is_over() for stage in stages):
+            return None
+        texts = [(stage, stage._child.take_left()) for stage in stages]
+        self._results = [outcome_of(stage._child.status(), False) for stage in stages]
+        self._close()
+        if any(stage._was_cancelled for stage in stages):
+            raise cancelled(self._names())
+        speaker, said = texts[self._speaker]
+        settings = speaker._settings
+        stdout = whole_text(texts[-1][1][0], self._settings.stdout_decoder, self._settings.stdout_cr)
+        stderr = whole_text(said[1], settings.stderr_decoder, settings.stderr_cr)
+        facts = (settings.timeout, self._accepted(), time.monotonic() - self._started, False, speaker._child.pid)
+        args, mechanism = (settings.program, *settings.args), self._container.mechanism
+        return ProcessResult(self._program(), stdout, stderr, self._results[self._speaker], *facts, args, mechanism, 0)
+
+    def _accepted(self) -> tuple[int, ...]:
+        """The codes that count as success: any, of a stage of which nobody asked whether it would succeed."""
+        index = self._speaker
+        codes, code = self._stages[index]._settings.success_codes, self._results[index].code
+        return codes if self._is_checked(index) or code is None else (*codes, code)
 
     # What moves them on.
 
@@ -183,8 +212,7 @@ class RunningPipeline(RunningProcess):
         facts = list(super()._facts(run) if stage is self else RunningProcess._facts(stage, stage._run))  # type: ignore[arg-type]
         if self._due:
             facts[0] = self._timeout
-        elif not self._is_checked(self._speaker) and self._results[self._speaker].code is not None:
-            facts[1] = (*facts[1], self._results[self._speaker].code)  # nobody asked whether it would succeed
+        facts[1] = self._accepted()
         facts[2] = time.monotonic() - self._started
         facts[3] = any(sink.truncated for each in self._stages if each._run is not None for sink in each._run.sinks.values())
         facts[7] = sum(each._run.leaked for each in self._stages if each._run is not None)

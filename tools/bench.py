@@ -242,20 +242,22 @@ def slow_consumer() -> bool:
 
 
 def pipeline() -> bool:
-    """Three stages beside three Popens chained by hand."""
+    """Three stages beside three Popens chained by hand, whose stderr is captured as ours is."""
 
     def chained() -> None:
-        pipe = subprocess.PIPE
-        first = subprocess.Popen([TRUE], stdout=pipe)
-        second = subprocess.Popen([TRUE], stdin=first.stdout, stdout=pipe)
+        pipe, null = subprocess.PIPE, subprocess.DEVNULL
+        first = subprocess.Popen([TRUE], stdin=null, stdout=pipe, stderr=pipe)
+        second = subprocess.Popen([TRUE], stdin=first.stdout, stdout=pipe, stderr=pipe)
         third = subprocess.Popen([TRUE], stdin=second.stdout, stdout=pipe, stderr=pipe)
-        assert first.stdout is not None
-        assert second.stdout is not None
-        first.stdout.close()
-        second.stdout.close()
+        for process in (first, second):
+            assert process.stdout is not None
+            process.stdout.close()
         third.communicate()
-        first.wait()
-        second.wait()
+        for process in (first, second):
+            assert process.stderr is not None
+            with process.stderr:
+                process.stderr.read()
+            process.wait()
 
     chain = Command(TRUE) | Command(TRUE) | Command(TRUE)
     return report("pipeline of three", *medians(150, chain.output, chained), 1.0)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import io
 
+from .encodings import default_decoder
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Protocol
@@ -200,3 +202,13 @@ class TextCapture:
         text, self._text = self._text, ""
         text += more
         self._text = text
+
+
+def whole_text(data: bytes, decoder: DecoderFactory | None, lone_cr: bool) -> str:
+    """The text of all that a stream said."""
+    if not data:
+        return ""
+    capture = TextCapture(decoder or default_decoder, lone_cr)
+    capture.feed(data)
+    capture.close()
+    return capture.value()

@@ -72,16 +72,32 @@ class LinuxChild:
                     self._status = peek(self.pid)
         return self._status
 
-    def left_at_end(self) -> list[bytes] | None:
-        """What it left in its pipes, where a spawn that lingered saw the end of all of it; else None, and nothing was read."""
+    def is_over(self) -> bool:
+        """Whether it has ended, nobody holds its pipes and nobody is left in its tree."""
+        if self.events_at_end is None and self.status() is not None:
+            poller, found = select.poll(), {}
+            for descriptor in self._streams[1:]:
+                if descriptor >= 0:
+                    poller.register(descriptor, POLLIN)
+            found = dict(poller.poll(0))
+            self.events_at_end = found.get(self._streams[1], 0), found.get(self._streams[2], 0)
         events = self.events_at_end
         if events is None:
-            return None
+            return False
         out, err = self._streams[1], self._streams[2]
         # A hang-up is the end of a pipe: nobody else holds its other end.
         held = (out >= 0 and not events[0] & POLLHUP) or (err >= 0 and not events[1] & POLLHUP)
-        if held or not self.tree.empty():
-            return None
+        return not held and self.tree.empty()
+
+    def left_at_end(self) -> list[bytes] | None:
+        """What it left in its pipes, where a spawn that lingered saw the end of all of it; else None, and nothing was read."""
+        return None if self.events_at_end is None or not self.is_over() else self.take_left()
+
+    def take_left(self) -> list[bytes]:
+        """What it left in its pipes, once it `is_over`."""
+        events = self.events_at_end
+        assert events is not None
+        out, err = self._streams[1], self._streams[2]
         return [read_all(out) if events[0] & POLLIN else b"", read_all(err) if events[1] & POLLIN else b""]
 
     def wait_killed(self, patience: float = 10.0) -> None:

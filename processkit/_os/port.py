@@ -124,10 +124,9 @@ class Plan:
 
     def with_streams(self, **streams: Handed) -> Plan:
         """The same with these streams instead of its own."""
-        copy = Plan.__new__(Plan)
-        for name in self.__slots__:
-            setattr(copy, name, streams.get(name) or getattr(self, name))
-        copy.linger = False
+        stdin, stdout, stderr = (streams.get(name, getattr(self, name)) for name in ("stdin", "stdout", "stderr"))
+        copy = Plan(self.program, self.path, self.argv, self.env, self.cwd, stdin, stdout, stderr, self.attributes, self.terminal)
+        copy.console, copy.pty, copy.content = self.console, self.pty, self.content
         return copy
 
 
@@ -226,6 +225,12 @@ if TYPE_CHECKING:
         @property
         def events_at_end(self) -> object | None:
             """Something, if a spawn that lingered saw its end."""
+
+        def is_over(self) -> bool:
+            """Whether it has ended, nobody holds its pipes and nobody is left in its tree."""
+
+        def take_left(self) -> list[bytes]:
+            """What it left in the pipes of stdout and stderr, once it `is_over`."""
 
         def left_at_end(self) -> list[bytes] | None:
             """What it left in the pipes of stdout and stderr, if a spawn that lingered saw its end and nothing is left to wait for.

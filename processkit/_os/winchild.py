@@ -49,6 +49,14 @@ class WindowsChild:
                 self._status = SIGKILL if self.tree.killed and code.value == KILLED else int(code.value) << 8
             return self._status
 
+    def is_over(self) -> bool:
+        """False: that is seen by who waits."""
+        return False
+
+    def take_left(self) -> list[bytes]:
+        """Never called."""
+        raise NotImplementedError
+
     def left_at_end(self) -> list[bytes] | None:
         """None: no spawn lingers here."""
         return None
