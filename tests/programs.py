@@ -19,6 +19,12 @@ POSIX = os.name == "posix"
 MINISH = os.path.join(HERE, "minish.py")
 SHELL = "/bin/sh" if POSIX else sys.executable
 
+#: Starts nobody, for who waits for a vfork(2) cannot be stopped before his child has begun; ends by itself when it is asked.
+READY_AND_LOOPING = (
+    "import signal, sys, time\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(0))\n"
+    "print('ready', flush=True)\nwhile True: time.sleep(0.02)"
+)
+
 #: Skips by what a system can do, never by its name.
 needs_signals = pytest.mark.skipif(not POSIX, reason="this system has no signals that a program could handle")
 needs_signal_ends = pytest.mark.skipif(not POSIX, reason="this system knows no end by a signal: who is killed has an exit code")

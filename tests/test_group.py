@@ -13,7 +13,7 @@ import threading
 import time
 
 import pytest
-from programs import POSIX, alive, census, needs_signals, sh, shell_argv, sleep, soon, wait_until
+from programs import POSIX, READY_AND_LOOPING, alive, census, needs_signals, py, sh, shell_argv, sleep, soon, wait_until
 
 from processkit import (
     MemberInfo,
@@ -384,10 +384,10 @@ def frozen(pid):
     return state(pid) == "T" or any("frozen 1" in pathlib.Path(file).read_text() for file in events if os.path.exists(file))
 
 
-def test_a_frozen_tree_gets_its_whole_grace_and_is_killed(group, call, tmp_path):
+def test_a_frozen_tree_gets_its_whole_grace_and_is_killed(group, call):
     # One that would end by itself if it ran; a signal whose default is to kill needs no reaction, and kills the frozen too.
-    process = group.start(sh(f"trap 'exit 0' TERM; echo $$ > {tmp_path}/pid; while :; do sleep 0.02; done"))
-    pid_in(tmp_path / "pid")
+    process = group.start(py(READY_AND_LOOPING))
+    process.wait_for_line("ready", timeout=60)
     group.suspend()
     assert frozen(process.pid), "suspend() returned before the tree was at rest"
     report = call(group, "stop", 0.1)
