@@ -8,6 +8,7 @@ import pickle
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
 from programs import POSIX, alive, needs_signal_ends, py, sh, sleep, wait_until
@@ -296,6 +297,18 @@ def test_silence_is_raised_once_and_is_no_deadline(follow):
         assert not process.outcome().timed_out
 
 
+def test_silence_is_the_childs_and_not_that_of_who_does_not_listen():
+    async def main():
+        script = "import sys\nfor n in range(100000): print('x' * 50)"
+        async with await py(script).idle_timeout(0.5).astart() as process:
+            stream = process.stdout_lines(buffer=1)
+            assert await stream.__anext__()
+            await asyncio.sleep(1.2)
+            return 1 + sum([1 async for _ in stream])
+
+    assert asyncio.run(main()) == 100000
+
+
 def test_lines_of_stderr_are_no_sign_of_life_for_the_lines_of_stdout():
     script = "import sys, time\nwhile True: print('x', file=sys.stderr, flush=True); time.sleep(0.05)"
     with py(script).idle_timeout(1.0).start() as process, pytest.raises(IdleTimeout):
@@ -363,6 +376,31 @@ def test_a_finisher_after_a_stream_that_was_left_ends_whatever_the_child_writes(
             assert ended.stdout.count("\n") == 299_998
         if finisher == "finish":
             assert ended.stderr == "e"
+
+
+@pytest.mark.parametrize("finisher", ["outcome", "finish", "output"])
+def test_a_finisher_after_a_stream_does_not_wait_for_who_holds_the_pipe(follow, finisher):
+    began = time.monotonic()
+    script = leave_behind("time.sleep(1000)")
+    items, ended = follow(py(script), "stdout_lines", most=1, finisher=finisher)
+    assert (items, ended.code) == (["a"], 3)
+    assert time.monotonic() - began < 60
+
+
+def test_a_shutdown_after_a_stream_keeps_its_grace_and_then_kills():
+    script = (
+        "import signal, time\nsignal.signal(signal.SIGTERM, lambda *_: None)\nprint('a', flush=True)\nwhile True: time.sleep(1)"
+    )
+    with py(script).start() as process:
+        assert next(process.stdout_lines()) == "a"
+        assert not process.shutdown(0.2).exited_zero
+
+    async def main():
+        async with await py(script).astart() as process:
+            assert await process.stdout_lines().__anext__() == "a"
+            return await process.ashutdown(0.2)
+
+    assert not asyncio.run(main()).exited_zero
 
 
 def test_a_member_of_a_group_has_streams_too(follow):

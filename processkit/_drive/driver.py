@@ -44,7 +44,7 @@ class Driver:
                 step(*arguments)
             except BaseException as error:
                 self.error = error
-            self._settle()
+            self.settle()
 
     def _report(self, what: int, data: bytes) -> None:
         self.step(self.run.report, what, data)
@@ -67,7 +67,7 @@ class Driver:
         except RuntimeError:
             pass  # the loop was closed, and the run with it
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
         """Set the timer to the run's next moment, or note that it is over; tell whoever waits."""
         if self._timer is not None:
             self._timer.cancel()

@@ -185,8 +185,10 @@ class Run:
             self.sampler.tick(now)
         if self._idle_deadline is not None and now >= self._idle_deadline:
             self._idle_deadline = None
-            # The run's own deadline, if that has passed too, was the earlier one.
-            if self.stopping.state == RUNNING and not self.stopping.is_due(now):
+            if not self._paused.isdisjoint(self.idle_streams):
+                self._hear()  # it is we who do not listen: what it said last is still waiting here
+            elif self.stopping.state == RUNNING and not self.stopping.is_due(now):
+                # The run's own deadline, if that had passed too, was the earlier one.
                 self.idle_timed_out = True
                 self.stopping.stop(now, None)
         if self._look_again is not None and now >= self._look_again:

@@ -138,7 +138,7 @@ class Session:
         """Have this done where the runs are moved on: at once if nobody is about to. From any thread."""
         loop = self._loop
         if self._is_elsewhere(loop):
-            loop.call_soon_threadsafe(action)
+            loop.call_soon_threadsafe(self._act, action)
             return
         self._actions.append(action)
         if isinstance(loop, OwnLoop):
@@ -150,22 +150,25 @@ class Session:
         while self._actions and self._lead.acquire(blocking=False):
             try:
                 while self._actions:
-                    self._actions.popleft()()
+                    self._act(self._actions.popleft())
             finally:
                 self._lead.release()
             self._wake_all()
+
+    def _act(self, action: Callable[[], None]) -> None:
+        """Do it, and have every driver look when its run's next moment is now."""
+        action()
+        for driver in self._drivers:
+            driver.settle()
 
     def tick(self) -> None:
         """Time has passed and perhaps nobody noticed."""
         self.do(self._tick)
 
     def _tick(self) -> None:
-        for driver in self._drivers:
-            driver.step(driver.run.tick)
-        if not self._drivers:
-            for run in self.runs:
-                if not run.done:
-                    run.tick()
+        for run in self.runs:
+            if not run.done:
+                run.tick()
 
     def stop(self) -> None:
         """Kill every tree."""
