@@ -259,6 +259,7 @@ def TerminateJobObject(hJob: HANDLE, uExitCode: UINT) -> BOOL: ...
 
 
 # <winnt.h>
+STATUS_PENDING = 0x103
 JOBOBJECTINFOCLASS = ctypes.c_uint
 PROCESS_TERMINATE = 0x1
 PROCESS_VM_READ = 0x10

@@ -36,9 +36,11 @@ FULL_RATE = 10000
 class Port:
     """An I/O completion port. It owns its handle until `close`."""
 
-    __slots__ = ("handle",)
+    __slots__ = ("_waited_out", "handle")
 
     def __init__(self) -> None:
+        # Transfers that are over but whose completion has not been taken yet, by address: no other may have that meanwhile.
+        self._waited_out: dict[int, object] = {}
         self.handle: int = windows.CreateIoCompletionPort(ALL_BITS, None, 0, 0)
 
     def watch(self, handle: int, key: int) -> None:
@@ -48,6 +50,16 @@ class Port:
     def take(self, seconds: float) -> tuple[int, int, int, int] | None:
         """(key, bytes or message, address of the OVERLAPPED or pid, error) of the next report; None after `seconds`."""
         count, key, where = windows.DWORD(), windows.ULONG_PTR(), windows.HANDLE()
+        while True:
+            found = self._take(count, key, where, seconds)
+            if found is None or self._waited_out.pop(found[2], None) is None:
+                return found
+
+    def was_waited_out(self, where: int, transfer: object) -> None:
+        """The transfer whose OVERLAPPED lies at `where` is over; its completion, which is still to come, is nobody's business."""
+        self._waited_out[where] = transfer
+
+    def _take(self, count: Any, key: Any, where: Any, seconds: float) -> tuple[int, int, int, int] | None:
         done = windows.GetQueuedCompletionStatus(
             self.handle, reference(count), reference(key), reference(where), milliseconds(seconds)
         )

@@ -216,10 +216,11 @@ class _OnProactor:
 class _OnThread:
     """A loop that knows nothing but sockets: a thread blocks in its stead, and lives as long as the run."""
 
-    __slots__ = ("_closed", "_ended", "_inbox", "_loop", "_report", "_tree", "_waiter")
+    __slots__ = ("_child", "_closed", "_ended", "_inbox", "_loop", "_report", "_tree", "_waiter")
 
     def __init__(self, loop: AbstractEventLoop, child: Child, feed: Feed | None, report: Report) -> None:
         self._loop = loop
+        self._child = child
         self._report = report
         self._closed = False
         # What the thread has brought and the loop has not had yet.
@@ -236,10 +237,17 @@ class _OnThread:
             while not self._closed:
                 self._waiter.wait(None, self._post, LOOK)
         finally:
-            self._ended.release()
+            try:
+                # On this thread, for the system cancels what a thread has begun when that ends.
+                self._waiter.close(self._keep)
+            finally:
+                self._ended.release()
+
+    def _keep(self, what: int, data: bytes) -> None:
+        self._inbox.append((what, data))
 
     def _post(self, what: int, data: bytes) -> None:
-        self._inbox.append((what, data))
+        self._keep(what, data)
         try:
             self._loop.call_soon_threadsafe(self._deliver)
         except RuntimeError:
@@ -272,15 +280,19 @@ class _OnThread:
         """The run is about to close a stream; at its end the thread does not touch it any more."""
 
     def read_now(self, handle: int) -> bytes | None:
-        """The thread must be gone before somebody else reads."""
+        """What the thread has brought, and then what the pipe holds; the thread must be gone before somebody else reads."""
         self._stop()
+        what = next(what for what in (STDOUT, STDERR) if self._child.stream(what) == handle)
+        data = b"".join(data for whose, data in self._inbox if whose == what)
+        if data:
+            self._inbox = deque((whose, data) for whose, data in self._inbox if whose != what)
+            return data
         return self._waiter.read_now(handle)
 
     def close(self) -> None:
         """End the thread, and what it had under way; what it has read by then is reported. Idempotent."""
         self._stop()
         self._deliver()
-        self._waiter.close(self._report)
 
 
 class Sleeper:

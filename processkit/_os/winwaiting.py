@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 STDIN, STDOUT, STDERR, ENDED, TREE = 0, 1, 2, 3, 4
 #: A message of a job may get lost ("not guaranteed": JOBOBJECT_ASSOCIATE_COMPLETION_PORT), so who waits looks for himself, too.
 LOOK = 1.0
+MOMENT = 0.001
 #: A job tells of an exit a moment before the process handle does.
 EXIT_PATIENCE = 5.0
 GONE = (windows.ERROR_BROKEN_PIPE, windows.ERROR_NO_DATA, windows.ERROR_HANDLE_EOF, windows.ERROR_INVALID_HANDLE)
@@ -87,6 +88,10 @@ class Transfer:
         """Wait for it: (success, bytes)."""
         count = windows.DWORD()
         done = windows.GetOverlappedResult(self.handle, reference(self._overlapped), reference(count), True)
+        while self._overlapped.Internal == windows.STATUS_PENDING:
+            # It waited for the file, which other transfers signal too. The memory is the system's until this changes.
+            time.sleep(MOMENT)
+            done = windows.GetOverlappedResult(self.handle, reference(self._overlapped), reference(count), True)
         self.pending = False
         return bool(done), int(count.value)
 
@@ -152,20 +157,29 @@ class Waiter:
         """Stop watching a stream, before it is closed."""
         for what, transfer in list(self._transfers.items()):
             if transfer.handle == handle:
-                transfer.stop()
+                self._stopped(transfer)
                 del self._transfers[what]
+
+    def _stopped(self, transfer: Transfer) -> bytes:
+        """What a transfer had read by the time that it was stopped."""
+        if not transfer.pending:
+            return b""
+        data = transfer.stop()
+        self._tree.port.was_waited_out(transfer.where, transfer)
+        return data
 
     def read_now(self, handle: int) -> bytes | None:
         """What the pipe holds, None when there is nothing at this moment."""
         for transfer in self._transfers.values():
             if transfer.handle == handle and transfer.pending:
-                return transfer.stop() or None
+                return self._stopped(transfer) or None
         if not available(handle):
             return None
         transfer = Transfer(handle, STDOUT)
         if not transfer.read():
             return None
         done, count = transfer.finish()
+        self._tree.port.was_waited_out(transfer.where, transfer)
         return transfer.data(count) if done else None
 
     def waker(self) -> Callable[[], None]:
@@ -249,7 +263,7 @@ class Waiter:
         self._closed = True
         transfers, self._transfers = self._transfers, {}
         for what, transfer in transfers.items():
-            data = transfer.stop()
+            data = self._stopped(transfer)
             if data and report is not None:
                 report(what, data)
 
