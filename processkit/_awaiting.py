@@ -86,7 +86,7 @@ async def auntil(process: RunningProcess, what: str, wait: Coroutine[Any, Any, N
     """Await `wait`; NotReady when the process ends first."""
     import asyncio
 
-    from ._probing import await_end, reading
+    from ._probing import await_end, read_out, reading
 
     try:
         require_loop(process.args[0])
@@ -104,6 +104,9 @@ async def auntil(process: RunningProcess, what: str, wait: Coroutine[Any, Any, N
                 if not task.done():
                     task.cancel()
             await asyncio.wait({ready, ended})
+        if ready.cancelled():
+            ended.result()
+            await read_out(process)
     if not ready.cancelled():
         ready.result()
         return

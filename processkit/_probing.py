@@ -10,6 +10,7 @@ from ._core.capture import Held
 from ._core.channel import Channel, LineSink
 from ._core.encodings import default_decoder
 from ._core.lines import Lines
+from ._core.stopping import DRAIN
 from ._drive.session import running_loop
 from ._errors import WaitTimeout, failure
 from ._handle import PROBED, UNBOUND
@@ -109,6 +110,12 @@ async def _auntil(process: Any, ready: Callable[[], bool], deadline: float | Non
         return bool(await process._attend().auntil(ready, deadline))
     except NotHere as error:
         raise failure(str(error), process._plan.program) from error
+
+
+async def read_out(process: Any) -> None:
+    """Read what a process that has ended left in its pipes, for a moment if somebody still holds them."""
+    run = process._attend().runs[0]
+    await _auntil(process, lambda: not run.open_streams, time.monotonic() + DRAIN)
 
 
 # Its prompt.
@@ -267,9 +274,9 @@ def _line(process: Any, answer: _Answer, seconds: float) -> str:
 def last_words(process: Any) -> str:
     """The last lines that it said, for an exception's text; what its pipes still hold is read for that."""
     run = process._attend().runs[0]
-    if running_loop() is None:  # a loop has read it already
+    if running_loop() is None:  # in a loop `read_out` has done that
         with reading(process):
-            _until(process, lambda: not run.open_streams, time.monotonic())
+            _until(process, lambda: not run.open_streams, time.monotonic() + DRAIN)
     for stream in (STDERR, STDOUT):
         sink = run.sinks[stream]
         lines = sink.recent if isinstance(sink, LineSink) else []
