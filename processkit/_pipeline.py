@@ -154,7 +154,8 @@ class Pipeline:
             if index < len(self._stages) - 1:
                 if settings.pty is not None:
                     raise unsupported("pty", "only the last stage of a pipeline can have a terminal")
-                changes["stdout"] = PIPE
+                if settings.stdout != PIPE:
+                    changes["stdout"] = PIPE
             if self._token is not None and settings.token is None:
                 changes["token"] = self._token
             if self._logger is not None and settings.logger is None:

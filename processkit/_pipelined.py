@@ -77,17 +77,17 @@ class RunningPipeline(RunningProcess):
         self._close()
         if any(stage._was_cancelled for stage in stages):
             raise cancelled(self._names())
-        speaker, said = texts[self._speaker]
+        index = self._speaker
+        speaker, said = texts[index]
         settings = speaker._settings
         stdout = whole_text(texts[-1][1][0], self._settings.stdout_decoder, self._settings.stdout_cr)
         stderr = whole_text(said[1], settings.stderr_decoder, settings.stderr_cr)
-        facts = (settings.timeout, self._accepted(), time.monotonic() - self._started, False, speaker._child.pid)
+        facts = (settings.timeout, self._accepted(index), time.monotonic() - self._started, False, speaker._child.pid)
         args, mechanism = (settings.program, *settings.args), self._container.mechanism
-        return ProcessResult(self._program(), stdout, stderr, self._results[self._speaker], *facts, args, mechanism, 0)
+        return ProcessResult(speaker._plan.program, stdout, stderr, self._results[index], *facts, args, mechanism, 0)
 
-    def _accepted(self) -> tuple[int, ...]:
+    def _accepted(self, index: int) -> tuple[int, ...]:
         """The codes that count as success: any, of a stage of which nobody asked whether it would succeed."""
-        index = self._speaker
         codes, code = self._stages[index]._settings.success_codes, self._results[index].code
         return codes if self._is_checked(index) or code is None else (*codes, code)
 
@@ -212,7 +212,7 @@ class RunningPipeline(RunningProcess):
         facts = list(super()._facts(run) if stage is self else RunningProcess._facts(stage, stage._run))  # type: ignore[arg-type]
         if self._due:
             facts[0] = self._timeout
-        facts[1] = self._accepted()
+        facts[1] = self._accepted(self._speaker)
         facts[2] = time.monotonic() - self._started
         facts[3] = any(sink.truncated for each in self._stages if each._run is not None for sink in each._run.sinks.values())
         facts[7] = sum(each._run.leaked for each in self._stages if each._run is not None)

@@ -124,7 +124,8 @@ class Plan:
 
     def with_streams(self, **streams: Handed) -> Plan:
         """The same with these streams instead of its own."""
-        stdin, stdout, stderr = (streams.get(name, getattr(self, name)) for name in ("stdin", "stdout", "stderr"))
+        stdin, stdout = streams.get("stdin", self.stdin), streams.get("stdout", self.stdout)
+        stderr = streams.get("stderr", self.stderr)
         copy = Plan(self.program, self.path, self.argv, self.env, self.cwd, stdin, stdout, stderr, self.attributes, self.terminal)
         copy.console, copy.pty, copy.content = self.console, self.pty, self.content
         return copy
