@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from itertools import chain, repeat
+from itertools import chain
 from types import coroutine
 
 from ._core.caps import DROP_NEWEST, DROP_OLDEST, longest_line
@@ -39,39 +39,42 @@ _OVERFLOWS = {name: name for name in (BLOCK, DROP_NEWEST, DROP_OLDEST)}
 class OutputEvent(tuple):  # type: ignore[type-arg]
     """One line of one stream."""
 
-    # A tuple of (is_stderr, text), for those are made fastest, and a busy process has millions; but equal only to its own kind.
+    # A tuple of the text, for those are made fastest, and a busy process has millions; but equal only to its own kind.
     __module__ = __package__
     __slots__ = ()
-
-    @property
-    def is_stderr(self) -> bool:
-        """Whether it came from stderr."""
-        return bool(self[0])
-
-    @property
-    def stream(self) -> str:
-        """`stdout` or `stderr`."""
-        return "stderr" if self[0] else "stdout"
+    #: Whether it came from stderr.
+    is_stderr = False
+    #: `stdout` or `stderr`.
+    stream = "stdout"
 
     @property
     def text(self) -> str:
         """The line."""
-        return str(self[1])
+        return str(self[0])
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, OutputEvent) and tuple.__eq__(self, other)
+        return isinstance(other, OutputEvent) and self.is_stderr == other.is_stderr and tuple.__eq__(self, other)
 
     def __ne__(self, other: object) -> bool:
         return not self == other
 
     def __hash__(self) -> int:
-        return hash((OutputEvent, self[0], self[1]))
+        return hash((OutputEvent, self.is_stderr, self[0]))
 
     def __repr__(self) -> str:
         return f"OutputEvent({self.stream}, {self.text!r})"
 
     def __getnewargs__(self) -> tuple[object, ...]:
         return (tuple(self),)
+
+
+class _StderrEvent(OutputEvent):
+    """The same of stderr."""
+
+    __module__ = __name__
+    __slots__ = ()
+    is_stderr = True
+    stream = "stderr"
 
 
 class LifecycleEvent(Value):
@@ -97,8 +100,8 @@ class LifecycleEvent(Value):
         store(self, (kind, pid, stream, text, outcome))
 
 
-def _as_output(is_stderr: bool) -> Maker:
-    return lambda lines: map(OutputEvent, zip(repeat(is_stderr), lines))
+def _as_output(kind: type[OutputEvent]) -> Maker:
+    return lambda lines: map(kind, zip(lines))
 
 
 def _as_lifecycle(stream: str) -> Maker:
@@ -349,7 +352,8 @@ class OutputEvents(_Merged):
 
     def _sinks(self, settings: Settings) -> dict[int, Capture]:
         return {
-            stream: line_sink(settings, stream, self._channel, True, _as_output(stream == STDERR)) for stream in (STDOUT, STDERR)
+            stream: line_sink(settings, stream, self._channel, True, _as_output(kind))
+            for stream, kind in ((STDOUT, OutputEvent), (STDERR, _StderrEvent))
         }
 
     if TYPE_CHECKING:

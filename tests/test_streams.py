@@ -80,6 +80,11 @@ def test_a_life_begins_with_started_and_ends_with_exited(follow):
 def test_events_are_values():
     with sh("echo a; echo a; echo b").start() as process:
         first, second, third = process.output_events()
+    with sh("echo a >&2").start() as process:
+        (of_stderr,) = process.output_events()
+    assert of_stderr != first
+    assert pickle.loads(pickle.dumps(of_stderr)) == of_stderr
+    assert repr(of_stderr) == "OutputEvent(stderr, 'a')"
     assert first == second != third
     assert hash(first) == hash(second)
     assert first != (False, "a")
