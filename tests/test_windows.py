@@ -27,7 +27,7 @@ from processkit import (
 from processkit._abi import windows
 from processkit._core.winargs import command_line
 from processkit._os import job as jobs
-from processkit._os import jobobject, winspawn, winwaiting
+from processkit._os import jobobject, winloops, winspawn, winwaiting
 from processkit._os.winhandles import Handles
 
 kernel32 = ctypes.WinDLL("kernel32", use_last_error=True)
@@ -284,7 +284,7 @@ async def sixteen():
 
 
 def test_the_proactor_needs_no_thread_of_ours(monkeypatch):
-    monkeypatch.setattr(winwaiting, "_OnThread", None)
+    monkeypatch.setattr(winloops, "_OnThread", None)
     assert on(asyncio.ProactorEventLoop(), sixteen()) == {(0, True)}
 
 
@@ -437,7 +437,7 @@ def test_more_processes_than_one_call_waits_for_are_watched():
     handles = [true().stdout("null").stderr("null").start() for _ in range(3)]
     try:
         ended = [handle._ended_descriptor() for handle in handles] * 30
-        assert winwaiting.any_of(ended, 20)
+        assert winloops.any_of(ended, 20)
     finally:
         for handle in handles:
             handle.outcome()
