@@ -357,7 +357,10 @@ class Handle:
     def _leave_unattended(self) -> None:
         """Feed it and have its deadline kept although nobody waits yet; the last thing that a `start` does."""
         self._pour()
-        if self._settings.stdin_data is not None or (self._settings.pty is not None and not self._settings.keep_stdin_open):
+        settings = self._settings
+        # A terminal without a source is told at once that nothing comes; what comes from a source is another thread's to write.
+        silent = settings.pty is not None and settings.stdin_source is None and not settings.keep_stdin_open
+        if settings.stdin_data is not None or silent:
             feed = self._feeding()
             if feed is not None and self._child.stream(STDIN) >= 0:
                 write_ready(self._child, feed)  # all of it: what a pipe does not hold came as a file

@@ -110,8 +110,15 @@ class RunningPipeline(RunningProcess):
         run = super()._begin(sinks, in_loop, keep)
         for stage in self._before:
             stage._spent = True
-            stage._feeding()
+        assert self._session is not None
+        self._session.do(self._close_inputs)
         return run
+
+    def _close_inputs(self) -> None:
+        for stage in self._before:
+            stage._feeding()
+            if stage._run is not None:
+                stage._run.write_more()
 
     def _pour(self) -> None:
         self._before[0]._pour()

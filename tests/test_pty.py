@@ -42,6 +42,12 @@ def test_without_a_source_there_is_an_end_at_once(call):
     assert call(sh("cat; echo $?").pty().timeout(60).start(), "output").stdout == "0"
 
 
+def test_what_comes_from_a_source_is_written_by_nobody_else():
+    for _ in range(50):
+        with cat().stdin_reader([b"a\n"]).start() as process:
+            assert process.output().stdout == "a"
+
+
 def test_a_file_is_typed_too(call, tmp_path):
     path = tmp_path / "words"
     path.write_text("one\ntwo\n")
