@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import _thread
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .port import Child
@@ -12,10 +14,12 @@ STDIN = 0
 class Feed:
     """Bytes to be written, then end-of-file unless `keep`. A child that does not want them is no error: the feed is `broken`."""
 
-    __slots__ = ("_child", "_keep", "_last", "_parts", "_typed", "broken", "offered", "written")
+    __slots__ = ("_child", "_keep", "_last", "_lock", "_parts", "_typed", "broken", "offered", "written")
 
     def __init__(self, child: Child, data: bytes, keep: bool = False) -> None:
         self._child = child
+        # Who offers and who writes may be two threads.
+        self._lock = _thread.allocate_lock()
         self._keep = keep
         self._parts: list[memoryview] = []
         #: How many bytes there were, and how many have been written.
@@ -42,18 +46,20 @@ class Feed:
 
     def offer(self, data: bytes) -> int:
         """Have this written too; `written` is at least what is returned when it is."""
-        if data:
-            typed = self._child.typed(data)
-            self._last = typed[-1:]
-            self._parts.append(memoryview(typed))
-            self.offered += len(typed)
-        return self.offered
+        with self._lock:
+            if data and not self.broken:
+                typed = self._child.typed(data)
+                self._last = typed[-1:]
+                self._parts.append(memoryview(typed))
+                self.offered += len(typed)
+            return self.offered
 
     def finish(self) -> None:
         """End-of-file, once all is written. Idempotent."""
-        self._keep = False
-        if not self._parts:
-            self._conclude()
+        with self._lock:
+            self._keep = False
+            if not self._parts:
+                self._conclude()
 
     def _conclude(self) -> None:
         """All is written: end-of-file, which a terminal is told by typing it."""
@@ -70,17 +76,19 @@ class Feed:
 
     def gone(self, count: int) -> None:
         """So much went out; the stream is closed when that was all."""
-        self.written += count
-        rest = self._parts[0][count:]
-        if rest:
-            self._parts[0] = rest
-            return
-        del self._parts[0]
-        if not self._parts and not self._keep:
-            self._conclude()
+        with self._lock:
+            self.written += count
+            rest = self._parts[0][count:]
+            if rest:
+                self._parts[0] = rest
+                return
+            del self._parts[0]
+            if not self._parts and not self._keep:
+                self._conclude()
 
     def end(self) -> None:
         """Nobody reads any more."""
-        self.broken = True
-        self._parts.clear()
-        self._child.close_stream(STDIN)
+        with self._lock:
+            self.broken = True
+            self._parts.clear()
+            self._child.close_stream(STDIN)
