@@ -37,13 +37,15 @@ class Pipeline:
     """
 
     __module__ = __package__
-    __slots__ = ("_logger", "_stages", "_timeout", "_token")
+    __slots__ = ("_logger", "_prepared", "_stages", "_timeout", "_token")
 
     def __init__(self, stages: tuple[Command, ...]) -> None:
         self._stages = stages
         self._timeout: float | None = None
         self._token: CancellationToken | None = None
         self._logger: Any = None
+        # What each stage is run with, once it was asked for.
+        self._prepared: list[Settings] | None = None
 
     def _with(self, **changes: Any) -> Pipeline:
         copy = Pipeline(changes.pop("stages", self._stages))
@@ -145,6 +147,11 @@ class Pipeline:
 
     def _settings(self) -> list[Settings]:
         """What each stage is run with."""
+        if self._prepared is None:
+            self._prepared = self._prepare()
+        return self._prepared
+
+    def _prepare(self) -> list[Settings]:
         found = []
         for index, stage in enumerate(self._stages):
             settings = stage._settings

@@ -242,13 +242,13 @@ def slow_consumer() -> bool:
 
 
 def pipeline() -> bool:
-    """Three stages beside three Popens chained by hand, whose stderr is captured as ours is."""
+    """Three stages beside three Popens chained by hand, which give the same: the text of stdout, and of the stderr of each."""
 
     def chained() -> None:
         pipe, null = subprocess.PIPE, subprocess.DEVNULL
-        first = subprocess.Popen([TRUE], stdin=null, stdout=pipe, stderr=pipe)
-        second = subprocess.Popen([TRUE], stdin=first.stdout, stdout=pipe, stderr=pipe)
-        third = subprocess.Popen([TRUE], stdin=second.stdout, stdout=pipe, stderr=pipe)
+        first = subprocess.Popen([TRUE], stdin=null, stdout=pipe, stderr=pipe, text=True)
+        second = subprocess.Popen([TRUE], stdin=first.stdout, stdout=pipe, stderr=pipe, text=True)
+        third = subprocess.Popen([TRUE], stdin=second.stdout, stdout=pipe, stderr=pipe, text=True)
         for process in (first, second):
             assert process.stdout is not None
             process.stdout.close()
