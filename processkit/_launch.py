@@ -67,12 +67,10 @@ def spawn_in(container: Container, plan: Plan, owns: bool) -> Child:
         raise
 
 
-def start_in(
-    container: Container, settings: Settings, plan: Plan, owns: bool, kind: type[RunningProcess] | None = None
-) -> RunningProcess:
+def start_in(container: Container, settings: Settings, plan: Plan, owns: bool) -> RunningProcess:
     """A handle of `plan` spawned inside."""
     started = time.monotonic()
-    return (kind or RunningProcess)(container, spawn_in(container, plan, owns), settings, plan, owns, started)
+    return RunningProcess(container, spawn_in(container, plan, owns), settings, plan, owns, started)
 
 
 def capture_in(container: Container, settings: Settings, plan: Plan) -> ProcessResult:

@@ -6,11 +6,12 @@ import time
 
 from ._command import Command
 from ._errors import failure, unsupported
-from ._launch import SHORT_TIMEOUT, may_linger, own_container, plan_unattended, start_in
+from ._launch import SHORT_TIMEOUT, may_linger, own_container, plan_unattended, spawn_in
 from ._os import close_end, pipe_between
 from ._os.port import PIPE, Handed
 from ._pipelined import RunningPipeline
 from ._planning import make_plan
+from ._running import RunningProcess
 from ._validate import positive
 from ._verbs import exit_code_of, probe_of, require_loop, text_of
 
@@ -19,11 +20,11 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ._cancel import CancellationToken
-    from ._os.port import Plan
+    from ._os.port import Child, Container, Plan
     from ._result import BytesResult, ProcessResult
-    from ._running import RunningProcess
     from ._settings import Settings
 
+LINGER = 0.005
 # What a stage that reads its predecessor has no use for.
 _NO_STDIN = {"stdin_data": None, "stdin_file": None, "stdin_source": None, "keep_stdin_open": False, "inherit_stdin": False}
 #: What a stage may have been given that is the chain's to decide.
@@ -178,13 +179,15 @@ class Pipeline:
 
     def _captured(self) -> ProcessResult:
         plans = self._plans()
-        # The last spawn may take some milliseconds and see the end of a short chain, unless a deadline is near.
-        linger = all(may_linger(settings) for settings, _ in plans) and (self._timeout is None or self._timeout >= SHORT_TIMEOUT)
-        return self._start(plans, linger)._capture()
+        process = self._start(plans)
+        # Some milliseconds for the end of a short chain, which then needs no session, unless a deadline is near.
+        if all(may_linger(settings) for settings, _ in plans) and (self._timeout is None or self._timeout >= SHORT_TIMEOUT):
+            process._child.linger(LINGER)
+        return process._capture()
 
-    def _start(self, plans: list[tuple[Settings, Plan]], linger: bool = False) -> RunningPipeline:
+    def _start(self, plans: list[tuple[Settings, Plan]]) -> RunningPipeline:
         started = time.monotonic()
-        processes: list[RunningProcess] = []
+        spawned: list[tuple[Container, Child, Settings, Plan]] = []
         ends: list[int] = []  # our copies of the pipes' ends, until the stages on both sides have theirs
         try:
             for index, (settings, plan) in enumerate(plans):
@@ -195,8 +198,8 @@ class Pipeline:
                     if settings.merged:
                         streams["stderr"] = Handed(ends[-1])
                 staged = plan.with_streams(**streams)
-                staged.linger = linger and index == len(plans) - 1
-                processes.append(self._started(settings, staged, last=index == len(plans) - 1))
+                container = own_container(settings, staged)
+                spawned.append((container, spawn_in(container, staged, True), settings, staged))
                 if index:
                     close_end(ends.pop(0))
                 if index < len(plans) - 1:
@@ -204,17 +207,15 @@ class Pipeline:
         except BaseException:
             while ends:
                 close_end(ends.pop())
-            for process in processes:
-                process._close()
+            for container, child, _, _ in spawned:
+                container.close()
+                child.reap()
             raise
-        last = processes.pop()
-        assert isinstance(last, RunningPipeline)
-        last._join(processes, self._timeout, started)
+        # The handles last: no stage waits for what is made for another.
+        before = [RunningProcess(*one, True, started) for one in spawned[:-1]]
+        last = RunningPipeline(*spawned[-1], True, started)
+        last._join(before, self._timeout, started)
         return last
-
-    def _started(self, settings: Settings, plan: Plan, last: bool) -> RunningProcess:
-        container = own_container(settings, plan)
-        return start_in(container, settings, plan, owns=True, kind=RunningPipeline if last else None)
 
     async def _astart(self, unattended: bool = False) -> RunningPipeline:
         program = self._stages[0].program

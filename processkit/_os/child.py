@@ -72,6 +72,10 @@ class LinuxChild:
                     self._status = peek(self.pid)
         return self._status
 
+    def linger(self, seconds: float) -> None:
+        """Wait for its end, for so long at most."""
+        any_ended([self.ended], seconds)
+
     def is_over(self) -> bool:
         """Whether it has ended, nobody holds its pipes and nobody is left in its tree."""
         if self.events_at_end is None and self.status() is not None:

@@ -227,6 +227,9 @@ if TYPE_CHECKING:
         def events_at_end(self) -> object | None:
             """Something, if a spawn that lingered saw its end."""
 
+        def linger(self, seconds: float) -> None:
+            """Wait for its end, for so long at most, where `is_over` may be true then."""
+
         def is_over(self) -> bool:
             """Whether it has ended, nobody holds its pipes and nobody is left in its tree."""
 

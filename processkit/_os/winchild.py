@@ -49,6 +49,9 @@ class WindowsChild:
                 self._status = SIGKILL if self.tree.killed and code.value == KILLED else int(code.value) << 8
             return self._status
 
+    def linger(self, seconds: float) -> None:
+        """Nothing to wait for: it is never over before somebody waits for it."""
+
     def is_over(self) -> bool:
         """False: that is seen by who waits."""
         return False
