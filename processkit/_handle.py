@@ -40,7 +40,7 @@ class Handle:
     """
 
     __slots__ = (
-        "__weakref__", "_bound", "_child", "_closed", "_container", "_ended_before", "_feed", "_lock", "_outcome", "_owner", "_owns", "_plan", "_pouring",
+        "__weakref__", "_bound", "_child", "_closed", "_container", "_ended_before", "_exact", "_feed", "_lock", "_outcome", "_owner", "_owns", "_plan", "_pouring",
         "_run", "_session", "_settings", "_spent", "_started", "_stdin_taken", "_stopping", "_subscription", "_tended", "_was_cancelled",
     )  # fmt: skip
 
@@ -68,6 +68,8 @@ class Handle:
         # What moves the run on while the handle is not spent.
         self._session: Session | None = None
         self._bound = UNBOUND
+        # The verb that spends it wants stdout as bytes, so no tee and no callback of stdout is served.
+        self._exact = False
         # What a stream saw that followed it to its end.
         self._outcome: Outcome | None = None
         # What its token's cancellation found: a process that was running, or one that had ended.
@@ -140,7 +142,7 @@ class Handle:
             from ._drive.taps import Taps
             from ._tees import taps_of
 
-            run.taps = Taps(dict(taps_of(self._settings, stdout=getattr(sinks[STDOUT], "has_lines", True))))
+            run.taps = Taps(dict(taps_of(self._settings, stdout=not self._exact)))
         return run
 
     def _attend(self) -> Session:
@@ -176,6 +178,7 @@ class Handle:
             from ._verbs import require_loop
 
             require_loop(self._plan.program)
+        self._exact = not getattr(sinks[STDOUT], "has_lines", True)
         self._pour()
         with self._lock:
             self._check_usable()
@@ -194,6 +197,8 @@ class Handle:
 
     def _take_over(self, run: Run, sinks: dict[int, Capture], keep: bool) -> None:
         """Have a run that a stream began go on for the verb that spends the handle."""
+        if self._exact and run.taps is not None:
+            run.taps.leave(STDOUT)
         if self._bound == UNBOUND:
             run.change_sinks(_replaced(run, sinks))
         else:
@@ -287,7 +292,7 @@ class Handle:
             raise run.failure
         if run.cancelled or self._was_cancelled:
             raise cancelled(self._plan.program)
-        if self._bound:
+        if self._bound in (LINES, MERGED):
             self._refuse_too_large(run)
         logger = listener(self._settings.logger)
         if logger is not None:

@@ -106,7 +106,6 @@ class RunningPipeline(RunningProcess):
         return self._session
 
     def _begin(self, sinks: dict[int, Capture], in_loop: bool = False, keep: bool = False) -> Run:
-        self._attend()
         run = super()._begin(sinks, in_loop, keep)
         for stage in self._before:
             stage._spent = True
@@ -121,6 +120,7 @@ class RunningPipeline(RunningProcess):
                 stage._run.write_more()
 
     def _pour(self) -> None:
+        self._attend()
         self._before[0]._pour()
 
     def _take_stdin(self, keeps_open: bool) -> tuple[Session, Feed, Run]:

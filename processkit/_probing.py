@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from ._awaiting import not_ready
 from ._core.capture import Held
-from ._core.channel import Channel, LineSink
+from ._core.channel import CappedChannel, Channel, LineSink
 from ._core.encodings import default_decoder
 from ._core.lines import Lines
 from ._core.stopping import DRAIN
@@ -137,9 +137,9 @@ class _Tail:
             raise failure(f"{self._program}: stdout is not observable for readiness probing", self._program)
         if handle._bound == UNBOUND:
             settings = handle._settings
-            channel = Channel()
+            channel = Channel() if settings.cap is None else CappedChannel(settings.cap)
             sinks: dict[int, Any] = {
-                STDOUT: line_sink(settings, STDOUT, channel, False),
+                STDOUT: line_sink(settings, STDOUT, channel, True),
                 STDERR: line_sink(settings, STDERR, kept_channel(), False),
             }
             handle._bind(PROBED, sinks, None, ())

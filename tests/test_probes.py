@@ -68,6 +68,16 @@ def test_a_stream_that_was_opened_before_loses_nothing_and_none_can_be_opened_af
         assert process.outcome().exited_zero
 
 
+def test_a_cap_counts_for_what_a_probe_has_kept():
+    script = "print('a\\nb\\nc'); print('prompt', end='', flush=True); input()"
+    with py(script).output_limit(max_lines=2).keep_stdin_open().start() as process:
+        assert process.wait_for_output("prompt", timeout=60)
+        with process.stdin_writer("utf-8") as stdin:
+            print(file=stdin)
+        result = process.output()
+        assert (result.stdout, result.truncated) == ("c\nprompt", True)
+
+
 def test_a_deadline_leaves_the_child_alone(wait):
     with sleep().start() as process:
         for seconds in (0, 0.2):

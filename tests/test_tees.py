@@ -6,7 +6,7 @@ import sys
 import threading
 
 import pytest
-from programs import POSIX, py, sh, true
+from programs import POSIX, cat, py, sh, true
 
 from processkit import Command, ProcessGroup, Unsupported, wait_until
 
@@ -75,6 +75,15 @@ def test_exact_bytes_leave_the_taps_of_stdout_alone(call):
     result = call(py(BOTH).on_stdout_line(lines.append).stdout_tee(out).on_stderr_line(errors.append), "output_bytes")
     assert result.stdout.startswith(b"a\r\n")
     assert (lines, errors, out.getvalue()) == ([], ["e"], "")
+
+
+def test_exact_bytes_leave_them_alone_also_where_something_else_began_the_run(call):
+    lines, errors = [], []
+    command = cat().stdin_reader([b"a\n"] * 100).on_stdout_line(lines.append)
+    assert call(command, "output_bytes").stdout == b"a\n" * 100
+    chain = sh("echo a") | sh("cat; echo e >&2").on_stdout_line(lines.append).on_stderr_line(errors.append)
+    assert call(chain, "output_bytes").stdout.strip() == b"a"
+    assert (lines, errors) == ([], ["e"])
 
 
 def test_what_is_not_piped_goes_nowhere_else(call, tmp_path):

@@ -197,7 +197,7 @@ class LineSink:
     """A stream on its way into a channel: decoded, split, made plain where that is wanted, and made into what is iterated."""
 
     has_lines = True
-    __slots__ = ("_cap", "_clean", "_lines", "_make", "bytes_seen", "channel", "closed", "recent", "truncated")
+    __slots__ = ("_cap", "_clean", "_lines", "_make", "bytes_seen", "channel", "closed", "recent")
 
     def __init__(
         self,
@@ -214,7 +214,6 @@ class LineSink:
         self._clean = clean
         self._make = make
         self.bytes_seen = 0
-        self.truncated = False
         #: The last lines that came.
         self.recent: list[str] = []
         #: The stream has ended.
@@ -229,6 +228,11 @@ class LineSink:
     def tail(self) -> str:
         """The line that has not ended yet."""
         return self._lines.tail
+
+    @property
+    def truncated(self) -> bool:
+        """Whether lines were dropped."""
+        return self.channel.dropped > 0
 
     @property
     def full(self) -> bool:
@@ -270,7 +274,6 @@ class LineSink:
     def _put(self, lines: list[str | None], size: int) -> None:
         if self._clean or self._lines.bounded:
             kept = [plain(line) if self._clean else line for line in lines if line is not None]
-            self.truncated = self.truncated or len(kept) < len(lines)
             self.channel.dropped += len(lines) - len(kept)
         else:
             kept = lines  # type: ignore[assignment]

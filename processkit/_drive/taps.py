@@ -57,10 +57,17 @@ class Taps:
             self._changed.notify()
 
     def _deliver(self, stream: int, data: bytes) -> None:
+        tap = self._taps.get(stream)
+        if tap is None:
+            return  # it has been left since
         if data:
-            self._taps[stream].feed(data)
+            tap.feed(data)
         else:
-            self._taps[stream].close()
+            tap.close()
+
+    def leave(self, stream: int) -> None:
+        """This stream goes nowhere else from now on."""
+        self._taps.pop(stream, None)
 
     def offload(self, tell: Callable[[], None]) -> None:
         """Never block whoever calls `put`; `tell` is called, on our thread, when there is room again, and when all is delivered."""
