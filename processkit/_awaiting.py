@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from ._running import RunningProcess
 
-DEFAULT_INTERVAL = 0.05
 #: One attempt to connect may take so long, however much is left.
 LONGEST_ATTEMPT = 1.0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from ._core.capture import Discard
+from ._core.capture import BLOCK, BUFFER, Discard
 from ._errors import failure, unsupported
 from ._handle import MERGED, Handle, value_of
 from ._os import STDERR, STDOUT, cpu_seconds, peak_memory
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from ._stdin import ProcessStdin
     from ._streams import JsonLines, LifecycleEvents, OutputEvents, StderrLines, StdoutLines
     from ._types import StrPath
-
-#: Lines that wait for who iterates, unless it is said otherwise, and what happens to more.
-BUFFER, BLOCK = 1024, "block"
 
 
 class RunningProcess(Handle):

@@ -7,8 +7,8 @@ from itertools import chain
 from types import coroutine
 
 from ._core.caps import DROP_NEWEST, DROP_OLDEST, longest_line
-from ._core.capture import Discard
-from ._core.channel import BLOCK, BUFFER, CappedChannel, Channel, LineSink
+from ._core.capture import BLOCK, BUFFER, Discard
+from ._core.channel import CappedChannel, Channel, LineSink
 from ._core.encodings import default_decoder
 from ._core.lines import Lines
 from ._core.stopping import LONG_DRAIN

@@ -5,7 +5,8 @@ import random
 import pytest
 
 from processkit._core.caps import DROP_NEWEST, DROP_OLDEST, ERROR, Cap
-from processkit._core.channel import BLOCK, CappedChannel, Channel, LineSink
+from processkit._core.capture import BLOCK
+from processkit._core.channel import CappedChannel, Channel, LineSink
 from processkit._core.encodings import decoder_factory
 from processkit._core.lines import Lines
 

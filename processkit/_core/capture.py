@@ -32,6 +32,8 @@ if TYPE_CHECKING:
         def close(self) -> None: ...
 
 
+#: Lines that wait for who iterates, unless it is said otherwise, and what happens to more: the child waits.
+BUFFER, BLOCK = 1024, "block"
 JOIN_SIZE = 1 << 20
 # What is held of a stream of which nobody has said yet what is to become of it.
 MOST_HELD = 1 << 20

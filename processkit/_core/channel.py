@@ -7,6 +7,7 @@ has been emptied, and so holds no more than its bound and what one read brings.
 from __future__ import annotations
 
 from .caps import DROP_NEWEST, DROP_OLDEST, ERROR, Kept
+from .capture import BLOCK, BUFFER
 from .vt import plain
 
 TYPE_CHECKING = False
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
 
     Maker = Callable[[Iterator[str]], Iterator[Any]]
 
-BLOCK = "block"
-#: Items that wait in a channel unless it is told otherwise.
-BUFFER = 1024
 #: A channel whose lines are long is full before it holds its number of them.
 MOST_BYTES = 1 << 20
 #: What somebody who only waits for the end leaves for who still iterates.

@@ -45,10 +45,6 @@ class OwnLoop:
         """Stop that."""
         self._sleeper.remove(descriptor)
 
-    def call_soon(self, callback: Callable[..., object], *arguments: Any) -> None:
-        """Call this in the next run."""
-        self._soon.append((callback, arguments))
-
     def call_soon_threadsafe(self, callback: Callable[..., object], *arguments: Any) -> None:
         """Call this in the next run, or in the one that is under way. From any thread."""
         self._soon.append((callback, arguments))
