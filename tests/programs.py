@@ -32,6 +32,11 @@ needs_posix = pytest.mark.skipif(not POSIX, reason="this system has no users, mo
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork(2)")
 
 
+def is_wines(error):
+    """Once in thousands of times Wine cannot make a process (1359, an internal error), which says nothing of us."""
+    return getattr(error.__cause__, "winerror", None) == 1359
+
+
 def shell_argv(script, *words):
     """Program and arguments that run `script`."""
     return ["/bin/sh", "-c", script, "sh", *words] if POSIX else [sys.executable, MINISH, script, *words]
