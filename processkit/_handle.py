@@ -206,6 +206,9 @@ class Handle:
                 channel = getattr(sink, "channel", None)
                 if channel is not None:
                     channel.keep_all() if keep and self._bound != MERGED else channel.let_go()
+            if keep and self._bound != MERGED and self._settings.cap is not None:
+                for capped in run.sinks.values():
+                    capped.put_under(self._settings.cap)  # type: ignore[attr-defined]
             run.relieve()
         feed = self._feeding()
         if feed is not None and not self._stdin_taken:

@@ -158,6 +158,14 @@ class _Stream:
         """Lines that were dropped because nobody took them in time, or because a cap did not let them be kept."""
         return self._channel.dropped
 
+    def __del__(self) -> None:
+        run = getattr(self, "_run", None)
+        if run is not None and not self._told:
+            # Who leaves before the end does not want to know how much it would have been: api.md §8.
+            for sink in run.sinks.values():
+                if getattr(sink, "channel", None) is self._channel:
+                    sink.forgive()
+
     # One by one.
 
     def __iter__(self) -> Iterator[Any]:

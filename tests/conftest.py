@@ -104,6 +104,29 @@ def call(request):
     return lambda target, verb, *words: asyncio.run(awaited(target, verb, words))
 
 
+@pytest.fixture(params=["sync", "async"])
+def follow(request):
+    """`follow(command, opener, most, finisher)`: what was iterated (at most so much), and what the finisher said."""
+
+    def sync(command, opener, most=None, finisher=None, **options):
+        with command.start() as process:
+            stream = getattr(process, opener)(**options)
+            items = [*stream] if most is None else [next(stream) for _ in range(most)]
+            return items, None if finisher is None else getattr(process, finisher)()
+
+    async def awaited(command, opener, most, finisher, options):
+        async with await command.astart() as process:
+            stream = getattr(process, opener)(**options)
+            items = [item async for item in stream] if most is None else [await stream.__anext__() for _ in range(most)]
+            return items, None if finisher is None else await getattr(process, "a" + finisher)()
+
+    if request.param == "sync":
+        return sync
+    return lambda command, opener, most=None, finisher=None, **options: asyncio.run(
+        awaited(command, opener, most, finisher, options)
+    )
+
+
 @pytest.fixture
 def python() -> str:
     """The interpreter that runs the tests."""

@@ -13,7 +13,7 @@ import time
 import pytest
 from programs import POSIX, alive, needs_signal_ends, py, sh, sleep, wait_until
 
-from processkit import CancellationToken, Cancelled, IdleTimeout, InvalidJson, OutputTooLarge, ProcessError, ProcessGroup
+from processkit import CancellationToken, Cancelled, IdleTimeout, InvalidJson, ProcessError, ProcessGroup
 
 TALK = (
     "import sys\n"
@@ -26,29 +26,6 @@ TALK = (
 MANY = 200_000 if POSIX else 20_000
 OUT = ["out 0", "out 1", "out 2", "", "end"]
 ERR = ["err 0", "err 1", "err 2"]
-
-
-@pytest.fixture(params=["sync", "async"])
-def follow(request):
-    """`follow(command, opener, most, finisher)`: what was iterated (at most so much), and what the finisher said."""
-
-    def sync(command, opener, most=None, finisher=None, **options):
-        with command.start() as process:
-            stream = getattr(process, opener)(**options)
-            items = [*stream] if most is None else [next(stream) for _ in range(most)]
-            return items, None if finisher is None else getattr(process, finisher)()
-
-    async def awaited(command, opener, most, finisher, options):
-        async with await command.astart() as process:
-            stream = getattr(process, opener)(**options)
-            items = [item async for item in stream] if most is None else [await stream.__anext__() for _ in range(most)]
-            return items, None if finisher is None else await getattr(process, "a" + finisher)()
-
-    if request.param == "sync":
-        return sync
-    return lambda command, opener, most=None, finisher=None, **options: asyncio.run(
-        awaited(command, opener, most, finisher, options)
-    )
 
 
 def test_the_lines_of_stdout_come_one_by_one_and_finish_has_stderr(follow):
@@ -202,7 +179,7 @@ def test_lines_are_made_plain_and_decoded_as_the_command_says(follow):
     assert follow(command.encoding("latin-1").sanitize_vt().line_terminator("cr"), "stdout_lines")[0] == ["bé", "x"]
 
 
-# Back-pressure and caps.
+# Back-pressure.
 
 
 def test_who_does_not_iterate_lets_the_child_wait():
@@ -243,29 +220,6 @@ def test_who_drops_needs_nobody_who_iterates_for_the_child_to_go_on():
         wait_until(lambda: process.poll() is not None)
         assert [*stream][-1] == "end"
         assert stream.dropped_lines > 0
-
-
-def test_a_cap_that_drops_lets_the_iterator_have_what_is_kept(follow):
-    script = "print(*range(1000), sep='\\n')"
-    lines, finished = follow(py(script).output_limit(max_lines=5), "stdout_lines", finisher="finish")
-    assert lines[-1] == "999"
-    assert finished.exited_zero
-
-
-@pytest.mark.parametrize(
-    ("limits", "kept"), [({"max_bytes": 7}, ["aaa", "bb"]), ({"max_lines": 1}, ["aaa"]), ({"max_bytes": 0}, [])]
-)
-def test_a_cap_that_is_an_error_ends_the_iterator_and_is_raised_by_the_finisher(follow, limits, kept):
-    command = py("import os; os.write(1, b'aaa\\nbb\\ncc\\n')").output_limit(**limits, on_overflow="error")
-    assert follow(command, "stdout_lines")[0] == kept
-    with pytest.raises(OutputTooLarge) as caught:
-        follow(command, "stdout_lines", finisher="finish")
-    assert (caught.value.total_lines, caught.value.total_bytes) == (3, 10)
-
-
-def test_without_a_stream_a_finisher_ignores_the_cap():
-    with py("print('a' * 100)").output_limit(max_bytes=1, on_overflow="error").start() as process:
-        assert process.finish().exited_zero
 
 
 def test_options_that_make_no_sense_are_refused_and_nothing_is_bound():

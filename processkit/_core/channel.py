@@ -6,6 +6,9 @@ has been emptied, and so holds no more than its bound and what one read brings.
 
 from __future__ import annotations
 
+from itertools import count
+from operator import itemgetter
+
 from .caps import DROP_NEWEST, DROP_OLDEST, ERROR, Kept
 from .capture import BLOCK, BUFFER
 from .vt import plain
@@ -152,40 +155,46 @@ class Channel:
 
 
 class CappedChannel(Channel):
-    """One that keeps what a cap lets it keep of the lines that nobody has taken yet: api.md §8."""
+    """One that keeps what a cap lets it keep of the lines that nobody has taken yet, of each stream: api.md §8."""
 
-    __slots__ = ("_kept",)
+    __slots__ = ("_cap", "_kept", "_number")
 
     def __init__(self, cap: Cap, streams: int = 1) -> None:
         super().__init__(streams, on_overflow=DROP_OLDEST)
-        self._kept = Kept(cap)
+        self._cap = cap
+        # By what makes the items, which is one for each stream. The items are numbered, for that is their order.
+        self._kept: dict[Maker | None, Kept] = {}
+        self._number = count()
 
     @property
     def waiting(self) -> bool:
         """Whether something has come that was not handed out."""
-        return bool(self._kept.lines)
+        return any(kept.lines for kept in self._kept.values())
 
     def put(self, lines: list[str], size: int, make: Maker | None = None) -> None:  # noqa: ARG002
         """Take in the lines that one read brought."""
-        kept = self._kept
+        kept = self._kept.setdefault(make, Kept(self._cap))
         before = len(kept.lines)
-        for item, line in zip(lines if make is None else make(iter(lines)), lines):
-            kept.put(item, line)
+        for numbered, line in zip(zip(self._number, lines if make is None else make(iter(lines))), lines):
+            kept.put(numbered, line)
         self.dropped += before + len(lines) - len(kept.lines)
 
     def take(self) -> Iterator[Any] | None:
         """The items at hand; None when there are none."""
         if self._current.__length_hint__() > 0:  # type: ignore[attr-defined]
             return self._current
-        lines = self._kept.take()
-        if not lines:
+        items = self._in_order([numbered for kept in self._kept.values() for numbered in kept.take()])
+        if not items:
             return None
-        self._current = iter(lines)
+        self._current = iter(items)
         return self._current
 
     def rest(self) -> list[str]:
         """All lines that nobody has taken; they stay."""
-        return [*self._looked_at(), *self._kept.lines]
+        return [*self._looked_at(), *self._in_order([numbered for kept in self._kept.values() for numbered in kept.lines])]
+
+    def _in_order(self, numbered: list[tuple[int, Any]]) -> list[Any]:
+        return [item for _, item in sorted(numbered, key=itemgetter(0))]
 
     def let_go(self) -> None:
         """Nothing to do: it holds nobody up."""
@@ -240,17 +249,32 @@ class LineSink:
     @property
     def too_large(self) -> bool:
         """Whether the stream is an error: see `Cap.exceeded`."""
-        return self._cap is not None and self._cap.exceeded(self.bytes_seen, self._lines.seen)
+        cap = self._cap
+        return cap is not None and cap.exceeded(self.bytes_seen, self._lines.seen)
 
     @property
     def flooded(self) -> bool:
         """Whether what writes is to be ended."""
-        return self._cap is not None and self._cap.flooded(self.bytes_seen, self._lines.seen)
+        cap = self._cap
+        return cap is not None and cap.flooded(self.bytes_seen, self._lines.seen)
+
+    def put_under(self, cap: Cap) -> None:
+        """Cap what nobody has taken, and what is still to come."""
+        if not isinstance(self.channel, CappedChannel):
+            lines = self.channel.rest()
+            self.channel = CappedChannel(cap)
+            self.channel.put(lines, 0)
+        self._cap = cap if cap.mode == ERROR else None
+
+    def forgive(self) -> None:
+        """However much comes, it is no error any more. From any thread, and from a finalizer, for it takes no lock."""
+        self._cap = None
 
     def feed(self, data: bytes) -> None:
         """Take in the next bytes."""
-        if self._cap is not None:
-            self._feed_within(self._cap, data)
+        cap = self._cap
+        if cap is not None:
+            self._feed_within(cap, data)
             return
         self.bytes_seen += len(data)
         lines = self._lines.feed(data)
