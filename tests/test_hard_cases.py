@@ -4,7 +4,9 @@ import asyncio
 import types
 
 import pytest
-from programs import POSIX, alive, cat, py, sh, sleep
+from programs import POSIX, alive, cat, census, needs_posix, py, sh, sleep
+
+from processkit import Command
 
 LONGEST = (256 if POSIX else 32) << 20
 
@@ -132,6 +134,25 @@ def test_a_task_that_is_cancelled_at_any_await_leaves_nothing_behind(scenario):
 
 async def run_to(main, at):
     await interrupted(main, at)
+
+
+@needs_posix
+def test_a_start_that_is_cancelled_on_its_way_is_over_when_the_task_is(tmp_path):
+    before = set(census.own_children())
+
+    async def main(program):
+        task = asyncio.ensure_future(Command(program).aoutput())
+        for _ in range(3):
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert set(census.own_children()) <= before
+
+    for number in range(40):
+        program = tmp_path / str(number)  # one that was never started, which is not started on the loop's thread
+        program.symlink_to("/bin/true")
+        asyncio.run(main(program))
 
 
 def test_a_reader_that_goes_away_in_the_middle_leaves_the_child_to_its_handle():

@@ -67,12 +67,12 @@ class _Job:
     def _tell(self, process: RunningProcess | None, error: BaseException | None) -> None:
         if self.future.done():
             return
-        if error is not None:
-            self.future.set_exception(error)
-        elif process is not None:
+        if process is not None:
             self.future.set_result(process)
-        else:
+        elif error is None or self._unwanted:
             self.future.cancel()
+        else:
+            self.future.set_exception(error)
 
     def disown(self) -> None:
         """The waiting task was cancelled: whatever has been started, or still will be, is ended."""
@@ -148,10 +148,13 @@ async def _on_the_worker(spawn: Callable[[], RunningProcess]) -> RunningProcess:
                 after_fork_in_child(_forget)
         _worker.add(job)
     try:
-        return await job.future
+        await asyncio.wait({job.future})
     except asyncio.CancelledError:
         job.disown()
+        # What was on its way is gone when the caller hears of it; who cancels once more does not wait for that.
+        await asyncio.wait({job.future})
         raise
+    return job.future.result()
 
 
 def _forget() -> None:
