@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 
@@ -10,13 +11,18 @@ from ._verbs import require_loop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    import socket
+    from collections.abc import Coroutine, Generator
     from typing import Any, Callable
 
     from ._running import RunningProcess
 
-#: One attempt to connect may take so long, however much is left.
-LONGEST_ATTEMPT = 1.0
+    Attempt = Callable[[], Generator[None, None, object]]
+    Talk = Callable[[socket.socket], Generator[None, None, bool]]
+
+#: Seconds between two looks at a connection that is on its way.
+STEP = 0.01
+MOST_STATUS_LINE = 65536
 
 
 def not_ready(process: RunningProcess, what: str, timeout: float, place: dict[str, Any]) -> NotReady | None:
@@ -26,9 +32,11 @@ def not_ready(process: RunningProcess, what: str, timeout: float, place: dict[st
         return None
     from ._probing import last_words
 
-    how = f"code {outcome.code}" if outcome.code is not None else f"signal {outcome.signal}"
+    how = f"ended with code {outcome.code}" if outcome.code is not None else f"ended with signal {outcome.signal}"
+    if outcome.timed_out:
+        how = "was ended by its timeout"
     said = last_words(process)
-    error = NotReady(f"{process.args[0]} ended with {how} before {what}{said}", timeout_seconds=timeout, **place)
+    error = NotReady(f"{process._names()} {how} before {what}{said}", timeout_seconds=timeout, **place)
     error.outcome = outcome
     return error
 
@@ -36,49 +44,58 @@ def not_ready(process: RunningProcess, what: str, timeout: float, place: dict[st
 def until(
     process: RunningProcess,
     what: str,
-    attempt: Callable[[float], object],
+    missed: str,
+    attempt: Attempt,
     *,
     timeout: float,
     interval: float,
     **place: Any,
 ) -> None:
-    """Return once `attempt(seconds)` is true; NotReady when the process ends first, WaitTimeout after `timeout`.
+    """Return once an attempt has succeeded; NotReady when the process ends first, WaitTimeout, which says `missed`, after `timeout`.
 
     What the process says is read meanwhile, so that nothing that is to become ready waits for a full pipe.
     """
-    from ._probing import reading, wait_for_end
+    from ._probing import reading
     from ._readiness import check_interval, check_timeout
 
     check_timeout(timeout)
     check_interval(interval)
     with reading(process):
-        _try_until(process, what, attempt, timeout, interval, place, wait_for_end)
+        _try_until(process, what, missed, attempt, timeout, interval, place)
 
 
 def _try_until(
-    process: RunningProcess,
-    what: str,
-    attempt: Callable[[float], object],
-    timeout: float,
-    interval: float,
-    place: dict[str, Any],
-    wait_for_end: Callable[[Any, float], None],
+    process: RunningProcess, what: str, missed: str, attempt: Attempt, timeout: float, interval: float, place: dict[str, Any]
 ) -> None:
-    deadline = time.monotonic() + timeout
+    from ._probing import wait_for_end
+    from ._readiness import FIRST_WINDOW
+
+    started = time.monotonic()
+    deadline, first_until = started + timeout, started + min(interval, FIRST_WINDOW)
     last: BaseException | None = None
-    while True:
-        ended = not_ready(process, what, timeout, place)
-        if ended is not None:
-            raise ended
-        try:
-            if attempt(max(0.05, min(LONGEST_ATTEMPT, deadline - time.monotonic()))):
-                return
-        except (OSError, ProcessError) as error:
-            last = error
-        left = deadline - time.monotonic()
-        if left <= 0:
-            raise WaitTimeout(f"{what} did not happen within {timeout} s", timeout_seconds=timeout, **place) from last
-        wait_for_end(process, time.monotonic() + min(interval, left))
+    trying: Generator[None, None, object] | None = None
+    is_first = True
+    try:
+        while True:
+            ended = not_ready(process, what, timeout, place)
+            if ended is not None:
+                raise ended
+            trying = trying or attempt()
+            try:
+                next(trying)
+            except StopIteration as over:
+                if over.value:
+                    return
+                trying, is_first = None, False
+            except (OSError, ProcessError) as error:
+                last, trying, is_first = error, None, False
+            left = (max(deadline, first_until) if is_first else deadline) - time.monotonic()
+            if left <= 0:
+                raise WaitTimeout(f"{missed} within {timeout} s", timeout_seconds=timeout, **place) from last
+            wait_for_end(process, time.monotonic() + min(interval if trying is None else STEP, left))
+    finally:
+        if trying is not None:
+            trying.close()
 
 
 async def auntil(process: RunningProcess, what: str, wait: Coroutine[Any, Any, None], timeout: float, **place: Any) -> None:
@@ -114,59 +131,98 @@ async def auntil(process: RunningProcess, what: str, wait: Coroutine[Any, Any, N
     raise error
 
 
-# What is tried, by a thread that may block for `seconds`.
+# What is tried: a generator that steps whenever it has to wait, for nothing may block here while the process is watched.
 
 
-def path_exists(path: str) -> Callable[[float], object]:
-    """Whether `path` is there."""
-    return lambda _seconds: os.path.exists(path)
+def asked(question: Callable[[], object]) -> Attempt:
+    """Whether `question()` is true."""
 
-
-def port_accepts(host: str, port: int) -> Callable[[float], object]:
-    """Whether a TCP connection succeeds; it is closed at once."""
-
-    def attempt(seconds: float) -> bool:
-        """One connection."""
-        import socket
-
-        socket.create_connection((host, port), seconds).close()
-        return True
+    def attempt() -> Generator[None, None, object]:
+        """One question, which is answered at once."""
+        return question()
+        yield
 
     return attempt
 
 
-def socket_accepts(path: str) -> Callable[[float], object]:
+def _connected(family: int, kind: int, address: Any, talk: Talk | None) -> Generator[None, None, bool]:
+    """Connect, and talk; the connection is closed at the end."""
+    import socket
+
+    with socket.socket(family, kind) as connection:
+        connection.setblocking(False)
+        error = connection.connect_ex(address)
+        if error in (errno.EINPROGRESS, getattr(errno, "WSAEWOULDBLOCK", errno.EINPROGRESS)):
+            while not _is_writable(connection):
+                yield
+            error = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if error:
+            raise OSError(error, os.strerror(error))
+        return True if talk is None else (yield from talk(connection))
+
+
+def _is_writable(connection: socket.socket) -> bool:
+    """Whether what was begun with it has come to an end, of whatever kind."""
+    import selectors
+
+    # No epoll(7), which is made for many, and no select(2) where there is poll(2), which knows descriptors above 1023.
+    with getattr(selectors, "PollSelector", selectors.SelectSelector)() as selector:
+        selector.register(connection, selectors.EVENT_WRITE)
+        return bool(selector.select(0))
+
+
+def port_accepts(host: str, port: int, talk: Talk | None = None) -> Attempt:
+    """Whether a TCP connection succeeds, to any address of the host; it is closed at once, or after `talk`."""
+
+    def attempt() -> Generator[None, None, bool]:
+        """One connection. The look at the host's name is the one thing that blocks."""
+        import socket
+
+        last: Exception | None = None
+        for family, kind, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            try:
+                return (yield from _connected(family, kind, address, talk))
+            except OSError as error:
+                last = error
+        raise last or OSError(errno.EADDRNOTAVAIL, f"{host} has no address")
+
+    return attempt
+
+
+def socket_accepts(path: str) -> Attempt:
     """Whether a connection to the Unix socket at `path` succeeds; it is closed at once. Unsupported where there are none."""
     import socket
 
     family = getattr(socket, "AF_UNIX", None)
     if family is None:
         raise unsupported("wait_for_unix_socket", "there are no Unix sockets")
-
-    def attempt(seconds: float) -> bool:
-        """One connection."""
-        with socket.socket(family) as connection:
-            connection.settimeout(seconds)
-            connection.connect(path)
-        return True
-
-    return attempt
+    return lambda: _connected(family, socket.SOCK_STREAM, path, None)
 
 
-def http_answers(host: str, port: int, path: str, expected: Any) -> Callable[[float], object]:
+def http_answers(host: str, port: int, path: str, expected: Any) -> Attempt:
     """Whether GET `path` is answered with an accepted status. ValueError for a request that could not be written."""
     from ._readiness import accept, http_request
 
     address, request = http_request(host, port, path)
 
-    def attempt(seconds: float) -> bool:
+    def ask(connection: socket.socket) -> Generator[None, None, bool]:
         """One request."""
-        import socket
-
-        with socket.create_connection((address, port), seconds) as connection:
-            connection.sendall(request)
-            with connection.makefile("rb") as answer:
-                accept(answer.readline(65536), expected)
+        left, answer = request, b""
+        while left:
+            try:
+                left = left[connection.send(left) :]
+            except BlockingIOError:
+                yield
+        while b"\n" not in answer and len(answer) < MOST_STATUS_LINE:
+            try:
+                more = connection.recv(4096)
+            except BlockingIOError:
+                yield
+                continue
+            if not more:
+                break
+            answer += more
+        accept(answer.partition(b"\n")[0], expected)
         return True
 
-    return attempt
+    return port_accepts(address, port, ask)

@@ -81,6 +81,10 @@ class Handle:
         if settings.token is not None:
             self._subscription = settings.token._subscribe(_canceller(self))
 
+    def _names(self) -> str:
+        """What messages call it."""
+        return self._settings.program
+
     # What may be done.
 
     def _check_usable(self) -> None:
@@ -92,7 +96,6 @@ class Handle:
     def _check_follows(self, verb: str) -> None:
         """Refuse a verb that wants output which a stream has delivered, or is delivering, in another form."""
         if self._bound == MERGED and self._outcome is not None:
-            self._outcome = None
             raise failure(f"{verb} cannot follow a merged stream (output_events) that saw the end", self._plan.program)
         if verb == "output_bytes" and self._bound in (LINES, PROBED):
             raise failure("output_bytes cannot follow lines that were read as text", self._plan.program)
@@ -164,16 +167,23 @@ class Handle:
 
         def change() -> None:
             self._bound = how
-            run.idle_streams = listens
-            run.idle_seconds = self._settings.idle_timeout
+            run.listen(self._settings.idle_timeout, listens)
             run.change_sinks(_replaced(run, sinks))
             run.stopping.drain_for(drain, time.monotonic())
 
         session.do(change)
         return session
 
-    def _begin(self, sinks: dict[int, Capture], in_loop: bool = False, keep: bool = False) -> Run:
-        """Spend the handle: from here on only the run touches the child. `keep`: what nobody has iterated over is wanted."""
+    def _begin(
+        self,
+        sinks: dict[int, Capture],
+        in_loop: bool = False,
+        keep: bool = False,
+        before: Callable[[Run], None] | None = None,
+    ) -> Run:
+        """Spend the handle: from here on only the run touches the child. `keep`: what nobody has iterated over is wanted;
+        `before` is called with the run before it goes on.
+        """
         if in_loop:
             from ._verbs import require_loop
 
@@ -183,20 +193,30 @@ class Handle:
         with self._lock:
             self._check_usable()
             session = self._session
-            if session is not None and session.is_led_here:
+            taps = None if self._run is None else self._run.taps
+            if (session is not None and session.is_led_here) or (taps is not None and taps.is_led_here):
                 raise failure(f"{self._plan.program}: a callback of this very run cannot wait for its end", self._plan.program)
             self._spent = True
             run = self._make_run(sinks, self._feeding()) if session is None else session.runs[0]
-        if session is not None:
-            session.do(lambda: self._take_over(run, sinks, keep))
+        if session is None:
+            if before is not None:
+                before(run)
+        else:
+            try:
+                session.do(lambda: self._take_over(run, sinks, keep, before))
+            except BaseException as error:
+                self._abort(error)
+                raise
         if self._tended:
             from ._drive.tender import untend
 
             untend(self)
         return run
 
-    def _take_over(self, run: Run, sinks: dict[int, Capture], keep: bool) -> None:
+    def _take_over(self, run: Run, sinks: dict[int, Capture], keep: bool, before: Callable[[Run], None] | None) -> None:
         """Have a run that a stream began go on for the verb that spends the handle."""
+        if before is not None:
+            before(run)
         if self._exact and run.taps is not None:
             run.taps.leave(STDOUT)
         if self._bound == UNBOUND:
@@ -297,15 +317,18 @@ class Handle:
             raise cancelled(self._plan.program)
         if self._bound in (LINES, MERGED):
             self._refuse_too_large(run)
-        logger = listener(self._settings.logger)
-        if logger is not None:
-            self._log_end(logger, outcome)
+        self._log_end(outcome)
         return outcome
 
-    def _log_end(self, logger: Any, outcome: Outcome) -> None:
+    def _log_end(self, outcome: Outcome, timeout: float | None = None) -> None:
+        """Tell that it has ended, after `timeout` seconds where that is not its own."""
+        logger = listener(self._settings.logger)
+        if logger is None:
+            return
         program = self._plan.program
-        if outcome.timed_out and self._settings.timeout is not None:
-            log(logger, WARNING, "timeout elapsed", program=program, timeout_ms=int(self._settings.timeout * 1000))
+        timeout = self._settings.timeout if timeout is None else timeout
+        if outcome.timed_out and timeout is not None:
+            log(logger, WARNING, "timeout elapsed", program=program, timeout_ms=int(timeout * 1000))
         elapsed = int((time.monotonic() - self._started) * 1000)
         log(logger, DEBUG, "process exited", program=program, outcome=_word(outcome), elapsed_ms=elapsed)
 
@@ -316,8 +339,20 @@ class Handle:
                 return
             self._spent = True
         assert self._run is not None
-        self._outcome = outcome_of(self._child.status(), self._stopping.timed_out)
+        self._outcome = self._outcome_so_far()
         self._leave()
+
+    def _has_ended(self) -> bool:
+        """Whether nothing runs any more that it speaks for."""
+        return self._child.status() is not None
+
+    def _outcome_so_far(self) -> Outcome:
+        """How it went, once it `_has_ended`."""
+        return outcome_of(self._child.status(), self._stopping.timed_out)
+
+    def _voice(self) -> Handle:
+        """Whose stderr tells how it went."""
+        return self
 
     def _told(self) -> Outcome | None:
         """The outcome that a stream saw, for the one verb that asks for it."""
@@ -347,8 +382,8 @@ class Handle:
 
                 cap = self._settings.cap
                 assert cap is not None
-                most_lines = cap.max_lines if sink.has_lines else None
-                raise too_large(self._plan.program, cap.max_bytes, most_lines, sink.bytes_seen, sink.lines_seen)
+                most_lines, lines = (cap.max_lines, sink.lines_seen) if sink.has_lines else (None, 0)
+                raise too_large(self._plan.program, cap.max_bytes, most_lines, sink.bytes_seen, lines)
 
     def _facts(self, run: Run) -> tuple[Any, ...]:
         settings = self._settings

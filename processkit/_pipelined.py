@@ -105,8 +105,14 @@ class RunningPipeline(RunningProcess):
         assert self._session is not None
         return self._session
 
-    def _begin(self, sinks: dict[int, Capture], in_loop: bool = False, keep: bool = False) -> Run:
-        run = super()._begin(sinks, in_loop, keep)
+    def _begin(
+        self,
+        sinks: dict[int, Capture],
+        in_loop: bool = False,
+        keep: bool = False,
+        before: Callable[[Run], None] | None = None,
+    ) -> Run:
+        run = super()._begin(sinks, in_loop, keep, before)
         for stage in self._before:
             stage._spent = True
         assert self._session is not None
@@ -128,7 +134,16 @@ class RunningPipeline(RunningProcess):
         return self._before[0]._take_stdin(keeps_open)
 
     def _seen_to_the_end(self) -> None:
-        """A stream has seen the end of the last stage; the others may have something left to do."""
+        """A stream has seen the end of the last stage; the others may have something left to do, for which the handle stays."""
+        if all(stage._run is not None and stage._run.done for stage in self._stages):
+            super()._seen_to_the_end()
+
+    def _has_ended(self) -> bool:
+        return all(stage._child.status() is not None for stage in self._stages)
+
+    def _ended_descriptor(self) -> int:
+        self._check_usable()
+        return next((stage._child.ended for stage in self._stages if stage._child.status() is None), self._child.ended)
 
     def _done_of(self, run: Run) -> Callable[[], bool]:  # noqa: ARG002
         assert self._session is not None
@@ -157,11 +172,18 @@ class RunningPipeline(RunningProcess):
 
     # How it went.
 
-    def _end(self, run: Run) -> Outcome:
-        stages = self._stages
-        self._results = [outcome_of(stage._child.status(), stage._stopping.timed_out) for stage in stages]
+    def _outcome_so_far(self) -> Outcome:
+        self._results = [outcome_of(stage._child.status(), stage._stopping.timed_out) for stage in self._stages]
         now = time.monotonic()
         self._due = self._deadline is not None and now >= self._deadline and any(outcome.timed_out for outcome in self._results)
+        return Outcome(None, None, True) if self._due else self._results[self._speaker]
+
+    def _voice(self) -> RunningProcess:
+        return self._stages[self._speaker]
+
+    def _end(self, run: Run) -> Outcome:
+        stages = self._stages
+        outcome = self._outcome_so_far()
         if any(stage._run is not None and (stage._run.cancelled or stage._was_cancelled) for stage in stages):
             self._close()
             raise cancelled(self._names())
@@ -175,7 +197,12 @@ class RunningPipeline(RunningProcess):
         for stage in self._before:
             if stage._run is not None:
                 stage._refuse_too_large(stage._run)
-        return Outcome(None, None, True) if self._due else self._results[self._speaker]
+        for stage, result in zip(self._before, self._results):
+            stage._log_end(result, self._timeout if self._due else None)
+        return outcome
+
+    def _log_end(self, outcome: Outcome, timeout: float | None = None) -> None:
+        super()._log_end(outcome, self._timeout if self._due else timeout)
 
     @property
     def _speaker(self) -> int:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import _thread
 import time
 from contextlib import contextmanager
 
 from ._awaiting import not_ready
-from ._core.capture import Held
+from ._core.caps import CappedText
+from ._core.capture import Held, TextCapture
 from ._core.channel import CappedChannel, Channel, LineSink
 from ._core.encodings import default_decoder
 from ._core.lines import Lines
@@ -90,12 +92,12 @@ def reading(process: Any) -> Iterator[None]:
 
 def wait_for_end(process: Any, deadline: float) -> None:
     """Block until the process has ended, at most until then, and read what it says meanwhile."""
-    _until(process, lambda: process._child.status() is not None, deadline)
+    _until(process, process._has_ended, deadline)
 
 
 async def await_end(process: Any) -> None:
     """The same in an event loop."""
-    await _auntil(process, lambda: process._child.status() is not None, None)
+    await _auntil(process, process._has_ended, None)
 
 
 def _until(process: Any, ready: Callable[[], bool], deadline: float | None) -> bool:
@@ -114,8 +116,12 @@ async def _auntil(process: Any, ready: Callable[[], bool], deadline: float | Non
 
 async def read_out(process: Any) -> None:
     """Read what a process that has ended left in its pipes, for a moment if somebody still holds them."""
-    run = process._attend().runs[0]
-    await _auntil(process, lambda: not run.open_streams, time.monotonic() + DRAIN)
+    await _auntil(process, _all_read(process), time.monotonic() + DRAIN)
+
+
+def _all_read(process: Any) -> Callable[[], bool]:
+    runs = process._attend().runs
+    return lambda: not any(run.open_streams for run in runs)
 
 
 # Its prompt.
@@ -137,7 +143,8 @@ class _Tail:
             raise failure(f"{self._program}: stdout is not observable for readiness probing", self._program)
         if handle._bound == UNBOUND:
             settings = handle._settings
-            channel = Channel() if settings.cap is None else CappedChannel(settings.cap)
+            lock = _thread.RLock()
+            channel = Channel(lock=lock) if settings.cap is None else CappedChannel(settings.cap, lock=lock)
             sinks: dict[int, Any] = {
                 STDOUT: line_sink(settings, STDOUT, channel, True),
                 STDERR: line_sink(settings, STDERR, kept_channel(), False),
@@ -162,7 +169,7 @@ class _Tail:
         found = self._answer.given()
         if found is not None:
             return found
-        if self._sink.closed:
+        if self._sink.closed or time.monotonic() < self.deadline:
             raise failure(f"{self._program}: the stream ended before a matching tail", self._program)
         raise WaitTimeout(f"{self._program}: no matching output within {self._timeout} s", timeout_seconds=self._timeout)
 
@@ -273,17 +280,23 @@ def _line(process: Any, answer: _Answer, seconds: float) -> str:
 
 def last_words(process: Any) -> str:
     """The last lines that it said, for an exception's text; what its pipes still hold is read for that."""
-    run = process._attend().runs[0]
     if running_loop() is None:  # in a loop `read_out` has done that
         with reading(process):
-            _until(process, lambda: not run.open_streams, time.monotonic() + DRAIN)
-    for stream in (STDERR, STDOUT):
-        sink = run.sinks[stream]
-        lines = sink.recent if isinstance(sink, LineSink) else []
-        if isinstance(sink, Held):
-            decoder = process._settings.text_of(stream)[0] or default_decoder
-            lines = decoder("replace").decode(sink.end_of(WORDS_SIZE), True).splitlines()[-MOST_WORDS:]
+            _until(process, _all_read(process), time.monotonic() + DRAIN)
+    for lines in (_last_of(process._voice(), STDERR), _last_of(process, STDOUT)):
         text = " | ".join(line.strip() for line in lines if line.strip())
         if text:
             return f": {text[-MOST_SHOWN:]}"
     return ""
+
+
+def _last_of(process: Handle, stream: int) -> list[str]:
+    """The last lines of one of its streams."""
+    assert process._run is not None
+    sink: Any = process._run.sinks[stream]
+    if isinstance(sink, LineSink):
+        return sink.recent
+    if isinstance(sink, Held):
+        decoder = process._settings.text_of(stream)[0] or default_decoder
+        return decoder("replace").decode(sink.end_of(WORDS_SIZE), True).splitlines()[-MOST_WORDS:]
+    return sink.value().splitlines()[-MOST_WORDS:] if isinstance(sink, (TextCapture, CappedText)) else []

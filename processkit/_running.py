@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 from ._core.capture import BLOCK, BUFFER, Discard
 from ._errors import failure, unsupported
 from ._handle import MERGED, Handle, value_of
 from ._os import STDERR, STDOUT, cpu_seconds, peak_memory
-from ._result import BytesResult, Finished, Outcome, ProcessResult, outcome_of
+from ._result import BytesResult, Finished, Outcome, ProcessResult
 from ._validate import non_negative, path_text, terminal_size
 
 TYPE_CHECKING = False
@@ -105,8 +106,7 @@ class RunningProcess(Handle):
     def poll(self) -> Outcome | None:
         """Its outcome if it has ended, else None. Does not spend the handle."""
         self._check_usable()
-        status = self._child.status()
-        return None if status is None else outcome_of(status, self._stopping.timed_out)
+        return self._outcome_so_far() if self._has_ended() else None
 
     def kill(self) -> None:
         """Start killing the tree, or in a shared group this child's part of it. Returns at once, does not spend."""
@@ -184,9 +184,8 @@ class RunningProcess(Handle):
         """The run of a verb that wants all there is, which the command's idle timeout bounds."""
         self._check_follows(verb)
         stdout = self._text(STDOUT) if verb == "output" else self._bytes()
-        run = self._begin({STDOUT: stdout, STDERR: self._text(STDERR)}, in_loop, keep=True)
-        run.idle_seconds = self._settings.idle_timeout
-        return run
+        sinks = {STDOUT: stdout, STDERR: self._text(STDERR)}
+        return self._begin(sinks, in_loop, keep=True, before=lambda run: run.listen(self._settings.idle_timeout))
 
     def profile(self, every_seconds: float) -> RunProfile:
         """Wait for its end, discarding its output, and look every so often at what the process itself uses."""
@@ -201,10 +200,9 @@ class RunningProcess(Handle):
     def _sampling(self, every_seconds: float, in_loop: bool) -> tuple[Run, Sampler]:
         from ._profile import Sampler
 
-        self._check_follows("profile")
         sampler = Sampler(self._child.pid, every_seconds)
-        run = self._begin(_nothing(), in_loop)
-        run.sampler = sampler
+        self._check_follows("profile")
+        run = self._begin(_nothing(), in_loop, before=lambda run: setattr(run, "sampler", sampler))
         return run, sampler
 
     def _profiled(self, outcome: Outcome, sampler: Sampler) -> RunProfile:
@@ -338,19 +336,19 @@ class RunningProcess(Handle):
 
     def wait_until(self, predicate: Callable[[], object], *, timeout: float, interval: float = 0.05) -> None:
         """Return once `predicate()` is true; what it raises is raised."""
-        from ._awaiting import until
+        from ._awaiting import asked, until
 
         raised: list[Exception] = []
 
-        def attempt(_seconds: float) -> bool:
-            """One question; its own errors are no failed attempts."""
+        def question() -> bool:
+            """Its own errors are no failed attempts."""
             try:
                 return bool(predicate())
             except Exception as error:
                 raised.append(error)
                 return True
 
-        until(self, "the condition was met", attempt, timeout=timeout, interval=interval)
+        until(self, "the condition was met", "condition not met", asked(question), timeout=timeout, interval=interval)
         if raised:
             raise raised[0]
 
@@ -363,10 +361,11 @@ class RunningProcess(Handle):
 
     def wait_for_path(self, path: StrPath, *, timeout: float, interval: float = 0.05) -> None:
         """Return once `path` exists."""
-        from ._awaiting import path_exists, until
+        from ._awaiting import asked, until
 
-        attempt = path_exists(path_text(path, "path"))
-        until(self, f"{path} appeared", attempt, timeout=timeout, interval=interval, path=path)
+        text = path_text(path, "path")
+        attempt = asked(lambda: os.path.exists(text))
+        until(self, f"{path} appeared", f"{text} did not appear", attempt, timeout=timeout, interval=interval, path=path)
 
     async def await_for_path(self, path: StrPath, *, timeout: float, interval: float = 0.05) -> None:
         """Async twin of `wait_for_path`."""
@@ -379,8 +378,8 @@ class RunningProcess(Handle):
         """Return once a TCP connection succeeds; it is closed at once."""
         from ._awaiting import port_accepts, until
 
-        what = f"{host}:{port} accepted a connection"
-        until(self, what, port_accepts(host, port), timeout=timeout, interval=interval, host=host, port=port)
+        what, missed = (f"{host}:{port} {verb} a connection" for verb in ("accepted", "did not accept"))
+        until(self, what, missed, port_accepts(host, port), timeout=timeout, interval=interval, host=host, port=port)
 
     async def await_for_port(self, host: str, port: int, *, timeout: float, interval: float = 0.05) -> None:
         """Async twin of `wait_for_port`."""
@@ -395,7 +394,8 @@ class RunningProcess(Handle):
         from ._awaiting import socket_accepts, until
 
         attempt = socket_accepts(path_text(path, "path"))
-        until(self, f"{path} accepted a connection", attempt, timeout=timeout, interval=interval, path=path)
+        what, missed = (f"{path} {verb} a connection" for verb in ("accepted", "did not accept"))
+        until(self, what, missed, attempt, timeout=timeout, interval=interval, path=path)
 
     async def await_for_unix_socket(self, path: StrPath, *, timeout: float, interval: float = 0.05) -> None:
         """Async twin of `wait_for_unix_socket`."""
@@ -412,8 +412,8 @@ class RunningProcess(Handle):
         from ._awaiting import http_answers, until
 
         attempt = http_answers(host, port, path, expected_status)
-        what = f"http://{host}:{port}{path} was answered as expected"
-        until(self, what, attempt, timeout=timeout, interval=interval, host=host, port=port, path=path)
+        what, missed = (f"http://{host}:{port}{path} was {how}answered as expected" for how in ("", "not "))
+        until(self, what, missed, attempt, timeout=timeout, interval=interval, host=host, port=port, path=path)
 
     async def await_for_http(
         self, host: str, port: int, path: str = "/", *, timeout: float, interval: float = 0.05, expected_status: Any = None

@@ -47,21 +47,21 @@ class _Pen:
         self.closed = False
 
     def put(self, data: bytes) -> Callable[[], bool]:
-        """Have it written; what is returned is true once it is, or never will be. OSError when it is closed."""
+        """Have it written; what is returned is true once it is. OSError when it is closed."""
         if self.closed:
             raise OSError(f"the stdin of {self._program} is closed")
         if self._feed.closed:
             raise BrokenPipeError(f"{self._program} does not read its stdin any more")
         mark = self._feed.offer(data)
         self._session.do(self._run.write_more)
-        return lambda: self._feed.written >= mark or self._feed.closed
+        return lambda: self._feed.written >= mark
 
     def wait(self, written: Callable[[], bool], lift: int = 1) -> None:
         """Block until it is written."""
         run = self._session.runs[0]
         run.lifted += lift
         try:
-            self._session.until(written)
+            self._session.until(lambda: written() or self._feed.closed)
         except NotHere as error:
             raise failure(str(error), self._program) from error
         finally:
@@ -73,7 +73,7 @@ class _Pen:
         run = self._session.runs[0]
         run.lifted += lift
         try:
-            await self._session.auntil(written)
+            await self._session.auntil(lambda: written() or self._feed.closed)
         except NotHere as error:
             raise failure(str(error), self._program) from error
         finally:
@@ -100,6 +100,11 @@ class _Pen:
     def _finish(self) -> None:
         self._feed.finish()
         self._run.write_more()  # a terminal is told by writing
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether the run still takes what is written."""
+        return not self._session.over
 
     @property
     def is_done(self) -> Callable[[], bool]:
@@ -257,8 +262,11 @@ async def _pour_awaited(pen: _Pen, source: Any, here: bool) -> None:
                 pen.wait(written, lift=0)
     except BrokenPipeError:
         pass  # a child that does not want it is no error
-    except Exception as error:
-        pen.fail(error)
+    except BaseException as error:
+        if pen.is_wanted:
+            pen.fail(error)
+        else:
+            raise  # we ourselves have cancelled it
     finally:
         pen.close()
 

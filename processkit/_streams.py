@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import weakref
 from itertools import chain
 from types import coroutine
@@ -118,7 +119,7 @@ def line_sink(settings: Settings, stream: int, channel: Channel, capped: bool, m
 
 def kept_channel() -> Channel:
     """A channel that keeps all."""
-    channel = Channel()
+    channel = Channel(lock=_thread.RLock())
     channel.keep_all()
     return channel
 
@@ -126,7 +127,7 @@ def kept_channel() -> Channel:
 class _Stream:
     """What one handle's streams have in common: it ends with the process, or with the handle, which it does not keep alive."""
 
-    __slots__ = ("_channel", "_handle", "_items", "_program", "_pumped", "_run", "_session", "_told")
+    __slots__ = ("_channel", "_handle", "_items", "_program", "_run", "_session", "_told")
     #: What is read: see `_handle`.
     _how = LINES
     _listens: tuple[int, ...] = (STDOUT, STDERR)
@@ -136,16 +137,20 @@ class _Stream:
         handle._check_streamable()
         settings, plan = handle._settings, handle._plan
         streams = 1 if self._how == LINES else (plan.stdout == PIPE) + (plan.stderr == PIPE)
-        channel = Channel(streams, most, overflow) if settings.cap is None else CappedChannel(settings.cap, streams)
+        # Reentrant, for a signal handler may take in the midst of it.
+        lock = _thread.RLock()
+        cap = settings.cap
+        channel = Channel(streams, most, overflow, lock) if cap is None else CappedChannel(cap, streams, lock)
         self._channel = channel
-        # Nobody lets the child wait: it is read on while nobody iterates.
-        self._pumped = settings.cap is not None or overflow != BLOCK
         self._items: Iterator[Any] = iter(())
         self._told = False
         self._handle = weakref.ref(handle)
         self._program = plan.program
         self._session = handle._bind(self._how, self._sinks(settings), None if self._how == LINES else LONG_DRAIN, self._listens)
         self._run = self._session.runs[0]
+        # Nobody lets the child wait: it is read on while nobody iterates.
+        if (cap is not None or overflow != BLOCK) and not self._session.join_loop():
+            self._pump()
 
     def _sinks(self, settings: Settings) -> dict[int, Capture]:
         return {
@@ -202,8 +207,6 @@ class _Stream:
         """What there is, once there is something; StopIteration at the end."""
         items = self._channel.take()
         if items is None:
-            if self._pumped:
-                self._pump()
             try:
                 self._session.until(self._is_ready)
             except NotHere as error:
@@ -223,7 +226,6 @@ class _Stream:
         """Have a thread read on while nobody iterates; it ends with the stream."""
         import threading
 
-        self._pumped = False
         session, channel = self._session, self._channel
         pump = threading.Thread(target=_read_on, args=(session, channel), name="processkit-pump", daemon=True)
         pump.start()
@@ -302,13 +304,14 @@ class JsonLines(_Stream):
         import json
 
         self._number += 1
+        number = self._number + self._channel.skipped
         try:
             return json.loads(line)
         except json.JSONDecodeError as bad:
-            place = f"line {self._number}, column {bad.colno}, byte offset {bad.pos}: {bad.msg}"
+            place = f"line {number}, column {bad.colno}, byte offset {bad.pos}: {bad.msg}"
             raise self._invalid(place, line) from bad
         except (ValueError, RecursionError) as bad:
-            raise self._invalid(f"line {self._number} (no decode position available): {bad}", line) from bad
+            raise self._invalid(f"line {number} (no decode position available): {bad}", line) from bad
 
     def _invalid(self, place: str, line: str) -> InvalidJson:
         program = self._program
@@ -391,8 +394,9 @@ class LifecycleEvents(_Merged):
         if self._exited or not self._session.over:
             return more
         self._exited = True
-        run = self._run
-        return iter([LifecycleEvent("exited", outcome=outcome_of(run.child.status(), run.stopping.timed_out))])
+        run, handle = self._run, self._handle()
+        outcome = outcome_of(run.child.status(), run.stopping.timed_out) if handle is None else handle._outcome_so_far()
+        return iter([LifecycleEvent("exited", outcome=outcome)])
 
     def _sinks(self, settings: Settings) -> dict[int, Capture]:
         return {

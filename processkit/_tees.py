@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ._core.encodings import default_decoder
 from ._core.lines import Lines
+from ._core.unraisable import ignore
 from ._log import WARNING, listener, log
 from ._validate import path_text
 
@@ -148,20 +149,3 @@ def taps_of(settings: Settings, *, stdout: bool) -> dict[int, Tap]:
         for stream in streams
         if any(getattr(settings, kind.format(names[stream])) is not None for kind in kinds)
     }
-
-
-class _Ignored:
-    """Python itself hands what a finaliser raises to sys.unraisablehook, whose argument cannot be made by hand."""
-
-    __slots__ = ("error",)
-
-    def __init__(self, error: BaseException) -> None:
-        self.error = error
-
-    def __del__(self) -> None:
-        raise self.error
-
-
-def ignore(error: BaseException) -> None:
-    """Report through sys.unraisablehook an error that nobody is there to handle."""
-    _Ignored(error)

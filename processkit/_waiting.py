@@ -47,12 +47,12 @@ async def _afirst(handles: Sequence[RunningProcess], deadline: float | None) -> 
     """The same beside a running loop."""
     from ._drive.aio import wait_ended
 
-    found = _ended(handles)
-    if found is None:
-        left = None if deadline is None else max(0.0, deadline - time.monotonic())
-        await wait_ended([handle._ended_descriptor() for handle in handles], left)
+    while True:
         found = _ended(handles)
-    return found
+        left = None if deadline is None else deadline - time.monotonic()
+        if found is not None or (left is not None and left <= 0):
+            return found
+        await wait_ended([handle._ended_descriptor() for handle in handles], left)
 
 
 def _deadline(timeout: float | None) -> float | None:

@@ -175,7 +175,6 @@ class CappedBytes:
         self._cap = cap
         self._kept = bytearray()
         self.bytes_seen = 0
-        #: Always 0: bytes have no lines.
         self.lines_seen = 0
         self.truncated = False
 
@@ -192,6 +191,7 @@ class CappedBytes:
     def feed(self, data: bytes) -> None:
         """Take in the next bytes."""
         self.bytes_seen += len(data)
+        self.lines_seen += data.count(b"\n")
         most = self._cap.max_bytes
         if most is None:
             self._kept += data

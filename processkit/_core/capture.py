@@ -73,6 +73,7 @@ class BytesCapture:
     def feed(self, data: bytes) -> None:
         """Take in the next bytes."""
         self.bytes_seen += len(data)
+        self.lines_seen += data.count(b"\n")
         self._kept.write(data)
 
     def close(self) -> None:

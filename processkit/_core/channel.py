@@ -16,11 +16,13 @@ from .vt import plain
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from typing import Any, Callable
 
     from .caps import Cap
     from .lines import Lines
 
+    Lock = AbstractContextManager[Any]
     Maker = Callable[[Iterator[str]], Iterator[Any]]
 
 #: A channel whose lines are long is full before it holds its number of them.
@@ -28,6 +30,19 @@ MOST_BYTES = 1 << 20
 #: What somebody who only waits for the end leaves for who still iterates.
 LEFT_BEHIND = 1 << 16
 MOST_RECENT = 5
+
+
+class _NoLock:
+    """For a channel that one thread uses alone."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+NO_LOCK: Lock = _NoLock()
 
 
 class Channel:
@@ -38,6 +53,7 @@ class Channel:
         "_count",
         "_current",
         "_handed",
+        "_lock",
         "_most",
         "_on_overflow",
         "_open",
@@ -45,11 +61,14 @@ class Channel:
         "dropped",
         "is_cut",
         "lifted",
+        "skipped",
     )
 
-    def __init__(self, streams: int = 1, most: int = BUFFER, on_overflow: str = BLOCK) -> None:
+    def __init__(self, streams: int = 1, most: int = BUFFER, on_overflow: str = BLOCK, lock: Lock = NO_LOCK) -> None:
         # Lines, and what makes the items of them: when they are taken, for most live shorter than a chunk.
-        self._chunks: list[tuple[list[str], Maker | None]] = []
+        self._chunks: list[tuple[list[str], Maker | None, int]] = []
+        # Who puts and who takes may be two threads.
+        self._lock = lock
         self._count = 0
         # About how many bytes the items were read as, since it was empty.
         self._size = 0
@@ -60,6 +79,8 @@ class Channel:
         self._current: Iterator[str] = iter(())
         self._handed: Iterator[Any] = self._current
         self.dropped = 0
+        #: How many had been dropped before the ones that were handed out last.
+        self.skipped = 0
         #: It ended before its streams did.
         self.is_cut = False
         #: So many want all to be read on, whatever is waiting here.
@@ -84,15 +105,17 @@ class Channel:
 
     def put(self, lines: list[str], size: int, make: Maker | None = None) -> None:
         """Take in the lines that one read of `size` bytes brought."""
-        self._size += size
-        if self._on_overflow == BLOCK or self.lifted:
-            self._append(lines, make)
-            return
-        over = self._count + len(lines) - self._most
-        if over > 0 and self._on_overflow == DROP_NEWEST:
-            self.dropped += over
-            lines = lines[: len(lines) - over]
-        self._append(lines, make)
+        with self._lock:
+            self._size += size
+            if self._on_overflow == BLOCK or self.lifted:
+                self._append(lines, make)
+            else:
+                self._put_bounded(lines, make)
+
+    def _put_bounded(self, lines: list[str], make: Maker | None) -> None:
+        over = max(0, self._count + len(lines) - self._most) if self._on_overflow == DROP_NEWEST else 0
+        self._append(lines[: len(lines) - over], make)
+        self.dropped += over
         while self._count > self._most:
             oldest = self._chunks[0][0]
             gone = min(len(oldest), self._count - self._most)
@@ -104,7 +127,7 @@ class Channel:
 
     def _append(self, lines: list[str], make: Maker | None) -> None:
         if lines:
-            self._chunks.append((lines, make))
+            self._chunks.append((lines, make, self.dropped))
             self._count += len(lines)
 
     def close(self) -> None:
@@ -118,24 +141,24 @@ class Channel:
 
     def take(self) -> Iterator[Any] | None:
         """The items at hand; None when there are none. It is the same iterator until that is used up."""
-        if self._current.__length_hint__() > 0:  # type: ignore[attr-defined]
+        with self._lock:
+            if self._current.__length_hint__() > 0:  # type: ignore[attr-defined]
+                return self._handed
+            if not self._chunks:
+                return None
+            lines, make, skipped = self._chunks.pop(0)
+            self.skipped = self.dropped if self._on_overflow == DROP_OLDEST else skipped
+            self._count -= len(lines)
+            if not self._chunks:
+                self._size = 0
+            self._current = iter(lines)
+            self._handed = self._current if make is None else make(self._current)
             return self._handed
-        if not self._chunks:
-            return None
-        lines, make = self._chunks.pop(0)
-        self._count -= len(lines)
-        if not self._chunks:
-            self._size = 0
-        self._current = iter(lines)
-        self._handed = self._current if make is None else make(self._current)
-        return self._handed
 
     def rest(self) -> list[str]:
         """All lines that nobody has taken; they stay."""
-        lines = self._looked_at()
-        for chunk, _ in self._chunks:
-            lines += chunk
-        return lines
+        with self._lock:
+            return [*self._looked_at(), *(line for chunk, _, _ in self._chunks for line in chunk)]
 
     def _looked_at(self) -> list[str]:
         """What is left of the lines that were handed out last."""
@@ -159,8 +182,8 @@ class CappedChannel(Channel):
 
     __slots__ = ("_cap", "_kept", "_number")
 
-    def __init__(self, cap: Cap, streams: int = 1) -> None:
-        super().__init__(streams, on_overflow=DROP_OLDEST)
+    def __init__(self, cap: Cap, streams: int = 1, lock: Lock = NO_LOCK) -> None:
+        super().__init__(streams, on_overflow=DROP_OLDEST, lock=lock)
         self._cap = cap
         # By what makes the items, which is one for each stream. The items are numbered, for that is their order.
         self._kept: dict[Maker | None, Kept] = {}
@@ -173,25 +196,29 @@ class CappedChannel(Channel):
 
     def put(self, lines: list[str], size: int, make: Maker | None = None) -> None:  # noqa: ARG002
         """Take in the lines that one read brought."""
-        kept = self._kept.setdefault(make, Kept(self._cap))
-        before = len(kept.lines)
-        for numbered, line in zip(zip(self._number, lines if make is None else make(iter(lines))), lines):
-            kept.put(numbered, line)
-        self.dropped += before + len(lines) - len(kept.lines)
+        with self._lock:
+            kept = self._kept.setdefault(make, Kept(self._cap))
+            before = len(kept.lines)
+            for numbered, line in zip(zip(self._number, lines if make is None else make(iter(lines))), lines):
+                kept.put(numbered, line)
+            self.dropped += before + len(lines) - len(kept.lines)
 
     def take(self) -> Iterator[Any] | None:
         """The items at hand; None when there are none."""
-        if self._current.__length_hint__() > 0:  # type: ignore[attr-defined]
+        with self._lock:
+            if self._current.__length_hint__() > 0:  # type: ignore[attr-defined]
+                return self._current
+            items = self._in_order([numbered for kept in self._kept.values() for numbered in kept.take()])
+            if not items:
+                return None
+            self.skipped = self.dropped
+            self._current = iter(items)
             return self._current
-        items = self._in_order([numbered for kept in self._kept.values() for numbered in kept.take()])
-        if not items:
-            return None
-        self._current = iter(items)
-        return self._current
 
     def rest(self) -> list[str]:
         """All lines that nobody has taken; they stay."""
-        return [*self._looked_at(), *self._in_order([numbered for kept in self._kept.values() for numbered in kept.lines])]
+        with self._lock:
+            return [*self._looked_at(), *self._in_order([numbered for kept in self._kept.values() for numbered in kept.lines])]
 
     def _in_order(self, numbered: list[tuple[int, Any]]) -> list[Any]:
         return [item for _, item in sorted(numbered, key=itemgetter(0))]
@@ -262,7 +289,7 @@ class LineSink:
         """Cap what nobody has taken, and what is still to come."""
         if not isinstance(self.channel, CappedChannel):
             lines = self.channel.rest()
-            self.channel = CappedChannel(cap)
+            self.channel = CappedChannel(cap, lock=self.channel._lock)
             self.channel.put(lines, 0)
         self._cap = cap if cap.mode == ERROR else None
 

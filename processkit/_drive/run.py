@@ -134,6 +134,12 @@ class Run:
         self.sinks = sinks
         self.relieve()
 
+    def listen(self, seconds: float | None, streams: tuple[int, ...] = (STDOUT, STDERR)) -> None:
+        """From now on a line has to come every `seconds`, on one of these; None: it may be silent."""
+        self.idle_streams = streams
+        self.idle_seconds = seconds if streams else None
+        self._hear()
+
     def _hear(self) -> None:
         """A line has come, or the listening begins."""
         if self.idle_seconds is not None and not self._ended:
@@ -199,7 +205,7 @@ class Run:
 
     def stop(self, grace: float | None) -> None:
         """End the tree, at once or with a grace."""
-        if not self.done:
+        if self.stopping.state != DONE:
             self.stopping.stop(time.monotonic(), grace)
             self.act()
 
@@ -247,8 +253,9 @@ class Run:
     def _take(self, stream: int, data: bytes) -> None:
         if data:
             sink = self.sinks[stream]
+            lines = sink.lines_seen if self.idle_seconds is not None and stream in self.idle_streams else -1
             self._deliver(stream, data)
-            if self.idle_seconds is not None and stream in self.idle_streams and (b"\n" in data or b"\r" in data):
+            if 0 <= lines < sink.lines_seen:
                 self._hear()
             if sink.flooded and self.stopping.state == RUNNING:
                 self.stop(None)

@@ -134,12 +134,23 @@ class Session:
             if timer is not None:
                 timer.cancel()
 
+    def join_loop(self) -> bool:
+        """Have the event loop that runs here move the runs on from now on; False where none does."""
+        loop = running_loop()
+        if loop is not None:
+            self._attach(loop)
+            self._relieve()
+        return loop is not None
+
     def do(self, action: Callable[[], None]) -> None:
         """Have this done where the runs are moved on: at once if nobody is about to. From any thread."""
         loop = self._loop
         if self._is_elsewhere(loop):
-            loop.call_soon_threadsafe(self._act, action)
-            return
+            try:
+                loop.call_soon_threadsafe(self._act, action)
+                return
+            except RuntimeError:
+                pass  # it was closed meanwhile
         self._actions.append(action)
         if isinstance(loop, OwnLoop):
             loop.wake()
@@ -149,6 +160,8 @@ class Session:
         """Do what is to be done, unless another thread leads; that one calls this when it has stopped."""
         while self._actions and self._lead.acquire(blocking=False):
             try:
+                if self._is_left_behind():
+                    self._detach()
                 while self._actions:
                     self._act(self._actions.popleft())
             finally:
@@ -211,6 +224,11 @@ class Session:
             return False
         return not loop.is_closed() and loop.is_running()
 
+    def _is_left_behind(self) -> bool:
+        """Whether the event loop that moved the runs on has been closed."""
+        loop = self._loop
+        return loop is not None and not isinstance(loop, OwnLoop) and bool(loop.is_closed())
+
     def _advance(self, left: float | None) -> None:
         """Move the runs on by one step, or wait until another thread has."""
         self._check_here()
@@ -237,6 +255,8 @@ class Session:
             try:
                 if not isinstance(self._loop, OwnLoop):
                     self._attach(OwnLoop())
+                if self._closed:
+                    return True
                 self._relieve()
                 self._loop.run_once(left)
             finally:

@@ -41,6 +41,11 @@ class Taps:
         """Whether something has not been delivered yet."""
         return bool(self._queue)
 
+    @property
+    def is_led_here(self) -> bool:
+        """Whether the calling thread is ours: a callback calls."""
+        return self._thread is threading.current_thread()
+
     def put(self, stream: int, data: bytes) -> None:
         """The next bytes of a stream; b"": its end."""
         if stream not in self._taps:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import _thread
 import time
 
+from .._core.unraisable import ignore
 from .._os import after_fork_in_child
 
 TYPE_CHECKING = False
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
         def _tend(self) -> float | None:
             """Do what is due; when to be called again (monotonic time), None for never."""
 
+
+#: A Condition cannot wait for much more than a century.
+LONGEST_WAIT = 1e6
 
 _lock = _thread.allocate_lock()
 _wake: threading.Condition | None = None
@@ -71,10 +75,15 @@ def _work(wake: threading.Condition) -> None:
         with wake:
             due = _due(time.monotonic())
             if not due and _tended:
-                wake.wait(max(0.0, min(when for when, _ in _tended.values()) - time.monotonic()))
+                left = min(when for when, _ in _tended.values()) - time.monotonic()
+                wake.wait(min(max(0.0, left), LONGEST_WAIT))
         for key, reference in due:
             process = reference()
-            again = None if process is None else process._tend()
+            try:
+                again = None if process is None else process._tend()
+            except BaseException as error:  # the deadlines of the others are to be kept
+                again = None
+                ignore(error)
             del process
             if again is not None:
                 with wake:
