@@ -127,7 +127,7 @@ def test_what_is_delivered_and_what_is_dropped_is_all_there_was(how):
 
 
 def test_a_bad_line_is_told_by_its_number_in_the_stream_although_others_were_dropped():
-    script = "import sys\nprint(1, flush=True)\nsys.stdin.readline()\nfor n in range(3000): print(n)\nprint('bad', flush=True)"
+    script = "import sys\nprint(1, flush=True)\nsys.stdin.readline()\nfor n in range(3000): print(n)\nprint('bad', flush=True)\nsys.stdin.read()"
 
     async def main():
         async with await py(script).keep_stdin_open().astart() as process:
@@ -136,6 +136,7 @@ def test_a_bad_line_is_told_by_its_number_in_the_stream_although_others_were_dro
             assert await stream.__anext__() == 1
             await stdin.write_line("")
             await process.await_until(lambda: process.stdout_line_count == 3002, timeout=60)
+            await stdin.close()
             with pytest.raises(InvalidJson, match="line 3002,"):
                 async for _ in stream:
                     pass
