@@ -7,9 +7,10 @@ import os
 import time
 
 from . import _validate as validate
+from ._core.unraisable import warn_left_open
 from ._drive.tender import review
 from ._errors import ProcessError, ResourceLimit, failure, unsupported
-from ._launch import plan_unattended, start_in
+from ._launch import plan_unattended, start_in, taken
 from ._log import DEBUG, listener, log
 from ._os import group_container, identify
 from ._planning import make_plan
@@ -202,7 +203,11 @@ class ProcessGroup:
     def output(self, command: Command, /) -> ProcessResult:
         """Run a member; its text, its outcome."""
         self._require_piped(command)
-        return self._start(command)._capture()
+        return self._captured(command)
+
+    def _captured(self, command: Command) -> ProcessResult:
+        process = self._start(command)
+        return taken(process, process._capture)
 
     async def aoutput(self, command: Command, /) -> ProcessResult:
         """Async twin of `output`."""
@@ -212,7 +217,8 @@ class ProcessGroup:
     def output_bytes(self, command: Command, /) -> BytesResult:
         """Run a member; the exact bytes of its stdout."""
         self._require_piped(command)
-        return self._start(command).output_bytes()
+        process = self._start(command)
+        return taken(process, process.output_bytes)
 
     async def aoutput_bytes(self, command: Command, /) -> BytesResult:
         """Async twin of `output_bytes`."""
@@ -229,7 +235,7 @@ class ProcessGroup:
 
     def exit_code(self, command: Command, /) -> int:
         """Run a member and return its exit code."""
-        return exit_code_of(self._start(command)._capture())
+        return exit_code_of(self._captured(command))
 
     async def aexit_code(self, command: Command, /) -> int:
         """Async twin of `exit_code`."""
@@ -237,7 +243,7 @@ class ProcessGroup:
 
     def probe(self, command: Command, /) -> bool:
         """Run a member: True for exit code 0, False for 1; any other raises."""
-        return probe_of(self._start(command)._capture())
+        return probe_of(self._captured(command))
 
     async def aprobe(self, command: Command, /) -> bool:
         """Async twin of `probe`."""
@@ -392,10 +398,9 @@ class ProcessGroup:
 
     def __del__(self) -> None:
         if not getattr(self, "_closed", True) and os.getpid() == self._owner:
-            import warnings
-
-            warnings.warn(f"{self!r} was dropped while it was open; it is killed", ResourceWarning, source=self, stacklevel=2)
+            said = f"{self!r} was dropped while it was open; it is killed"
             self._close()
+            warn_left_open(said, self)
 
 
 class _Stop:

@@ -9,6 +9,7 @@ import time
 from ._core.capture import BytesCapture, TextCapture
 from ._core.encodings import default_decoder
 from ._core.stopping import DRAIN, RUNNING, Stopping
+from ._core.unraisable import warn_left_open
 from ._drive.blocking import drive
 from ._drive.run import Run, act_on_tree
 from ._errors import cancelled, failure
@@ -40,7 +41,7 @@ class Handle:
     """
 
     __slots__ = (
-        "__weakref__", "_bound", "_child", "_closed", "_container", "_ended_before", "_exact", "_feed", "_lock", "_outcome", "_owner", "_owns", "_plan", "_pouring",
+        "__weakref__", "_bound", "_child", "_closed", "_container", "_ended_before", "_exact", "_feed", "_given", "_lock", "_outcome", "_owner", "_owns", "_plan", "_pouring",
         "_run", "_session", "_settings", "_spent", "_started", "_stdin_taken", "_stopping", "_subscription", "_tended", "_was_cancelled",
     )  # fmt: skip
 
@@ -54,7 +55,8 @@ class Handle:
         self._started = started
         self._lock = _thread.allocate_lock()
         self._spent = False
-        self._closed = False
+        # Somebody was given it, and may keep it or drop it.
+        self._given = False
         self._feed: Feed | None = None
         self._stdin_taken = False
         # The task that writes what an async source gives.
@@ -74,10 +76,12 @@ class Handle:
         self._outcome: Outcome | None = None
         # What its token's cancellation found: a process that was running, or one that had ended.
         self._was_cancelled = self._ended_before = False
+        self._subscription = 0
+        child.claimed = True
+        self._closed = False
         logger = listener(settings.logger)
         if logger is not None:
             log(logger, DEBUG, "child spawned", program=plan.program, pid=child.pid, mechanism=container.mechanism)
-        self._subscription = 0
         if settings.token is not None:
             self._subscription = settings.token._subscribe(_canceller(self))
 
@@ -399,6 +403,7 @@ class Handle:
 
     def _leave_unattended(self) -> None:
         """Feed it and have its deadline kept although nobody waits yet; the last thing that a `start` does."""
+        self._given = True
         self._pour()
         settings = self._settings
         # A terminal without a source is told at once that nothing comes; what comes from a source is another thread's to write.
@@ -513,15 +518,15 @@ class Handle:
     def __del__(self) -> None:
         if getattr(self, "_closed", True) or os.getpid() != self._owner:
             return
-        if not self._owns:
+        if self._given and not self._owns:
             if self._session is not None:
                 self._session.close()
             self._container.abandon(self._child)
             return
-        import warnings
-
-        warnings.warn(f"{self!r} was dropped while it was open; its tree is killed", ResourceWarning, source=self, stacklevel=2)
+        said = f"{self!r} was dropped while it was open; its tree is killed"
         self._close()
+        if self._given:
+            warn_left_open(said, self)
 
 
 def _replaced(run: Run, sinks: dict[int, Capture]) -> dict[int, Capture]:

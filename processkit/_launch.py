@@ -17,8 +17,12 @@ from ._verbs import require_loop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Callable, TypeVar
+
     from ._os.port import Child, Container
     from ._result import BytesResult
+
+    T = TypeVar("T")
 
 
 # pipe(7): what a pipe takes without a reader, on every system that has one.
@@ -68,20 +72,50 @@ def spawn_in(container: Container, plan: Plan, owns: bool) -> Child:
 
 
 def start_in(container: Container, settings: Settings, plan: Plan, owns: bool) -> RunningProcess:
-    """A handle of `plan` spawned inside."""
+    """A handle of `plan` spawned inside. Until it is given to somebody, losing it ends the child."""
     started = time.monotonic()
-    return RunningProcess(container, spawn_in(container, plan, owns), settings, plan, owns, started)
+    child: Child | None = None
+    try:
+        child = spawn_in(container, plan, owns)
+        return RunningProcess(container, child, settings, plan, owns, started)
+    except BaseException:
+        give_up(container, child, owns)
+        raise
+
+
+def give_up(container: Container, child: Child | None, owns: bool) -> None:
+    """End a child whose handle nobody gets, whatever a signal handler raised, and close what it would have owned."""
+    try:
+        if child is not None:
+            child.end()
+    finally:
+        if owns:
+            container.close()
+
+
+def taken(process: RunningProcess, take: Callable[[], T]) -> T:
+    """What `take` makes of a process that nobody else has; whatever is raised on the way, the process is over then."""
+    try:
+        return take()
+    except BaseException:
+        process._close()
+        raise
 
 
 def capture_in(container: Container, settings: Settings, plan: Plan) -> ProcessResult:
     """Run `plan` in a container of its own and capture its text."""
     started = time.monotonic()
-    child = spawn_in(container, plan, owns=True)
-    if child.events_at_end is not None and settings.keeps_all and not listens(settings.logger, DEBUG):
-        result = _taken_at_once(container, child, settings, plan, started)
-        if result is not None:
-            return result
-    return RunningProcess(container, child, settings, plan, True, started)._capture()
+    child: Child | None = None
+    try:
+        child = spawn_in(container, plan, owns=True)
+        if child.events_at_end is not None and settings.keeps_all and not listens(settings.logger, DEBUG):
+            result = _taken_at_once(container, child, settings, plan, started)
+            if result is not None:
+                return result
+        return RunningProcess(container, child, settings, plan, True, started)._capture()
+    except BaseException:
+        give_up(container, child, True)
+        raise
 
 
 def _taken_at_once(container: Container, child: Child, settings: Settings, plan: Plan, started: float) -> ProcessResult | None:
@@ -138,7 +172,8 @@ def one_shot_bytes(settings: Settings) -> BytesResult:
     """Start, wait, capture bytes."""
     _require_piped(settings)
     plan = make_plan(settings, may_linger(settings))
-    return start_in(own_container(settings, plan), settings, plan, owns=True).output_bytes()
+    process = start_in(own_container(settings, plan), settings, plan, owns=True)
+    return taken(process, process.output_bytes)
 
 
 async def astart_private(settings: Settings, plan: Plan | None = None) -> RunningProcess:

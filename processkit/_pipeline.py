@@ -6,7 +6,7 @@ import time
 
 from ._command import Command
 from ._errors import failure, unsupported
-from ._launch import SHORT_TIMEOUT, may_linger, own_container, plan_unattended, spawn_in
+from ._launch import SHORT_TIMEOUT, give_up, may_linger, own_container, plan_unattended, spawn_in, taken
 from ._os import close_end, pipe_between
 from ._os.port import PIPE, Handed
 from ._pipelined import RunningPipeline
@@ -108,7 +108,8 @@ class Pipeline:
     def output_bytes(self) -> BytesResult:
         """Run the chain; the exact bytes of the last stage's stdout."""
         self._require_piped()
-        return self._start(self._plans()).output_bytes()
+        process = self._start(self._plans())
+        return taken(process, process.output_bytes)
 
     async def aoutput_bytes(self) -> BytesResult:
         """Async twin of `output_bytes`."""
@@ -183,11 +184,12 @@ class Pipeline:
         # Some milliseconds for the end of a short chain, which then needs no session, unless a deadline is near.
         if all(may_linger(settings) for settings, _ in plans) and (self._timeout is None or self._timeout >= SHORT_TIMEOUT):
             process._child.linger(LINGER)
-        return process._capture()
+        return taken(process, process._capture)
 
     def _start(self, plans: list[tuple[Settings, Plan]]) -> RunningPipeline:
         started = time.monotonic()
         spawned: list[tuple[Container, Child, Settings, Plan]] = []
+        container: Container | None = None
         ends: list[int] = []  # our copies of the pipes' ends, until the stages on both sides have theirs
         try:
             for index, (settings, plan) in enumerate(plans):
@@ -207,14 +209,22 @@ class Pipeline:
         except BaseException:
             while ends:
                 close_end(ends.pop())
-            for container, child, _, _ in spawned:
+            if container is not None:
                 container.close()
-                child.reap()
+            for owner, child, _, _ in spawned:
+                owner.close()
+                child.end()
             raise
         # The handles last: no stage waits for what is made for another.
-        before = [RunningProcess(*one, True, started) for one in spawned[:-1]]
-        last = RunningPipeline(*spawned[-1], True, started)
-        last._join(before, self._timeout, started)
+        before: list[RunningProcess] = []
+        try:
+            before += [RunningProcess(*one, True, started) for one in spawned[:-1]]
+            last = RunningPipeline(*spawned[-1], True, started)
+            last._join(before, self._timeout, started)
+        except BaseException:
+            for owner, child, _, _ in spawned:
+                give_up(owner, child, True)
+            raise
         return last
 
     async def _astart(self, unattended: bool = False) -> RunningPipeline:

@@ -7,6 +7,7 @@ import os
 import select
 import sys
 
+from .._abi.signals import SIGKILL
 from .descriptors import pipe_above
 from .launching import Launched, peek
 from .procfs import start_time
@@ -30,10 +31,12 @@ class LinuxChild:
         "_end_of_input",
         "_kept",
         "_lock",
+        "_owner",
         "_reaped",
         "_start",
         "_status",
         "_streams",
+        "claimed",
         "ended",
         "events_at_end",
         "pid",
@@ -41,6 +44,9 @@ class LinuxChild:
     )
 
     def __init__(self, launched: Launched, streams: Streams, tree: Tree) -> None:
+        self._reaped = False
+        #: Somebody has it who will reap it.
+        self.claimed = False
         self.pid = launched.pid
         self.tree = tree
         #: What poll(2) said of stdout and stderr after its end, if a spawn that lingered saw that.
@@ -51,12 +57,28 @@ class LinuxChild:
         self._end_of_input = streams.end_of_input
         self._lock = _thread.allocate_lock()
         self._status: int | None = None
-        self._reaped = False
         self._start: int | None = None
         # Handed over last: until here a failure leaves both to whoever holds `launched`.
         self.ended = launched.pidfd if launched.pidfd >= 0 else _watch(launched.pid)
         streams.ours = []
         launched.pid = launched.pidfd = -1
+        self._owner = os.getpid()
+
+    def __del__(self) -> None:
+        # 1. It has been born. 2. A signal handler raises before its handle is there. 3. Nobody else can end it.
+        if os.getpid() != getattr(self, "_owner", 0):
+            return
+        if not self._reaped and not self.claimed:
+            self.end()
+        self._close_all()
+
+    def end(self) -> None:
+        """Kill its tree, wait and reap, unless it has been reaped."""
+        if self.status() is None:  # or its tree may be another one's already
+            self.tree.kill()
+            self.send(SIGKILL)
+            self.wait_killed()
+        self.reap()
 
     def start(self) -> int | None:
         """Its identity token, read once while the pid is certainly its own."""
@@ -122,18 +144,23 @@ class LinuxChild:
     def reap(self) -> None:
         """Give the pid back and close the descriptors that are still open. Idempotent."""
         with self._lock:
-            if self._reaped:
-                return
-            self._reaped = True
-            status = self.tree.release(self.pid)
-            if self._status is None:
-                self._status = status
-            descriptors, self._streams = [*self._streams, *self._kept, self.ended], [-1, -1, -1]
-            self._kept = []
-            self.ended = -1
-            for descriptor in descriptors:
-                if descriptor >= 0:
-                    os.close(descriptor)
+            # What a signal handler's exception left undone is done the next time.
+            try:
+                if not self._reaped:
+                    self._reaped = True
+                    status = self.tree.release(self.pid)
+                    if self._status is None:
+                        self._status = status
+            finally:
+                self._close_all()
+
+    def _close_all(self) -> None:
+        self._kept += [*self._streams, self.ended]
+        self._streams, self.ended = [-1, -1, -1], -1
+        while self._kept:
+            descriptor = self._kept.pop()
+            if descriptor >= 0:
+                os.close(descriptor)
 
     def stream(self, number: int) -> int:
         """Our end of stream 0, 1 or 2; -1 where it is no pipe, or closed."""

@@ -139,11 +139,11 @@ class NativeLauncher:
             # Read here, so that what a signal handler of ours raises right after the call loses no child.
             pid = memory[_CLONE + _RESULT]
             if pid != NOT_RUN:
-                launched.closing.clear()
                 if pid > 0:
                     launched.pid = pid
                     pidfd = memory[_WATCHED] & 0xFFFFFFFF
                     launched.pidfd = -1 if pidfd == 0xFFFFFFFF else pidfd
+                launched.closing.clear()
         if launched.pid < 0:
             if pid == NOT_RUN:
                 raise LaunchError.of("rt_sigprocmask", -memory[_RECORDS + _RESULT])

@@ -196,9 +196,11 @@ if TYPE_CHECKING:
     class Child(Protocol):
         """A process that we started and have not reaped."""
 
+        claimed: bool
+
         @property
         def pid(self) -> int:
-            """Its number, its own until it is reaped."""
+            """Its number, its own until it is reaped. Until it is `claimed`, losing it ends it."""
 
         @property
         def tree(self) -> Tree:
@@ -207,6 +209,9 @@ if TYPE_CHECKING:
         @property
         def ended(self) -> int:
             """A descriptor that is readable once the process has ended."""
+
+        def end(self) -> None:
+            """Kill its tree, wait and reap, unless it has been reaped."""
 
         def stream(self, number: int) -> int:
             """Our end of stream 0, 1 or 2; -1 where it is no pipe, or closed."""

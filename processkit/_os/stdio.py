@@ -71,6 +71,10 @@ class Streams:
         while self.theirs:
             os.close(self.theirs.pop())
 
+    def __del__(self) -> None:
+        if getattr(self, "theirs", None) is not None:
+            self.close()
+
     def close(self) -> None:
         """Close both sides, ours unless somebody else owns them now. Idempotent."""
         if self.theirs:

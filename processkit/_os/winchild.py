@@ -18,9 +18,24 @@ if sys.platform != "win32":
 class WindowsChild:
     """One process of ours. It owns the process handle and our ends of the pipes until `reap`."""
 
-    __slots__ = ("_console", "_kept", "_lock", "_status", "_streams", "ended", "events_at_end", "pid", "pipes", "port", "tree")
+    __slots__ = (
+        "_console",
+        "_kept",
+        "_lock",
+        "_status",
+        "_streams",
+        "claimed",
+        "ended",
+        "events_at_end",
+        "pid",
+        "pipes",
+        "port",
+        "tree",
+    )
 
     def __init__(self, process: int, pid: int, streams: Streams, tree: Job) -> None:
+        #: Somebody has it who will reap it.
+        self.claimed = False
         self.pid = pid
         self.ended = process
         self.tree = tree
@@ -37,6 +52,18 @@ class WindowsChild:
         self._console, streams.console = streams.console, None
         # Our side of a console of which nobody wants to hear any more.
         self._kept: list[int] = []
+
+    def __del__(self) -> None:
+        # 1. It has been born. 2. A signal handler raises before its handle is there. 3. Nobody else can end it.
+        if not getattr(self, "claimed", True):
+            self.end()
+
+    def end(self) -> None:
+        """Kill its tree, wait and reap, unless it has been reaped."""
+        if self.ended >= 0 and self.status() is None:
+            self.tree.kill()
+            self.wait_killed()
+        self.reap()
 
     def status(self) -> int | None:
         """As wait(2) would have it: the exit code above the lowest byte, or SIGKILL for who ended because we killed."""
