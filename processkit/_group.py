@@ -134,7 +134,7 @@ class ProcessGroup:
         self._escalate = True if escalate_to_kill is None else bool(escalate_to_kill)
         self._logger = logger
         self._survive_owner = bool(survive_owner)
-        self._lock = _thread.allocate_lock()
+        self._lock = _thread.RLock()
         check_limits(max_memory, max_processes, cpu_quota)
         try:
             self._container: GroupContainer = group_container(self._survive_owner)

@@ -53,7 +53,7 @@ class Handle:
         self._plan = plan
         self._owns = owns
         self._started = started
-        self._lock = _thread.allocate_lock()
+        self._lock = _thread.RLock()
         self._spent = False
         # Somebody was given it, and may keep it or drop it.
         self._given = False

@@ -27,7 +27,7 @@ MOST_KNOWN = 256
 #: Programs that were started quickly the last time.
 _quick: dict[str, bool] = {}
 
-_lock = _thread.allocate_lock()
+_lock = _thread.RLock()
 _worker: _Worker | None = None
 _hooked = False
 
@@ -40,7 +40,7 @@ class _Job:
     def __init__(self, loop: asyncio.AbstractEventLoop, spawn: Callable[[], RunningProcess]) -> None:
         self._loop = loop
         self._spawn = spawn
-        self._lock = _thread.allocate_lock()
+        self._lock = _thread.RLock()
         self._unwanted = False
         self._result: RunningProcess | None = None
         self.future: asyncio.Future[RunningProcess] = loop.create_future()
@@ -161,4 +161,4 @@ def _forget() -> None:
     """In a forked child: the thread does not exist there."""
     global _worker, _lock
     _worker = None
-    _lock = _thread.allocate_lock()
+    _lock = _thread.RLock()

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 #: A Condition cannot wait for much more than a century.
 LONGEST_WAIT = 1e6
 
-_lock = _thread.allocate_lock()
+_lock = _thread.RLock()
 _wake: threading.Condition | None = None
 _tended: dict[int, tuple[float, Callable[[], Tended | None]]] = {}
 _hooked = False
@@ -121,5 +121,5 @@ def _forget() -> None:
     """In a forked child: the thread does not exist there, and the processes are the parent's."""
     global _wake, _lock
     _wake = None
-    _lock = _thread.allocate_lock()
+    _lock = _thread.RLock()
     _tended.clear()

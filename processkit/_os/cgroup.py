@@ -185,7 +185,8 @@ class Home:
 
     def __init__(self, base: str) -> None:
         self._base = base
-        self._lock = _thread.allocate_lock()
+        # Reentrant: a collection in the midst of it may find a handle that gives a leaf back.
+        self._lock = _thread.RLock()
         self._number = 0
         self._spare: list[Cgroup] = []
         self.path = home_path(base)
@@ -373,17 +374,18 @@ class GroupContainer(Members):
 
     def spawn(self, plan: Plan) -> LinuxChild:
         """Start a child inside; on an exception nothing of it is alive."""
-        with self._spawning:
-            self._let_in()
-            if not self.outlives:
-                self._home.guarded()
-            self._number += 1
-            leaf = MemberLeaf(f"{self.tree.path}/c{self._number}")
-            try:
-                return _spawn_in(leaf, plan)
-            except BaseException:
-                leaf.destroy()
-                raise
+        return self._bear(lambda: self._spawn(plan))
+
+    def _spawn(self, plan: Plan) -> LinuxChild:
+        if not self.outlives:
+            self._home.guarded()
+        self._number += 1
+        leaf = MemberLeaf(f"{self.tree.path}/c{self._number}")
+        try:
+            return _spawn_in(leaf, plan)
+        except BaseException:
+            leaf.destroy()
+            raise
 
     def slay(self) -> None:
         """Kill every member, also a frozen one, and wait within reason until they are gone."""
@@ -398,6 +400,7 @@ class GroupContainer(Members):
     def freeze(self) -> None:
         """Stop every member from running. Idempotent."""
         with self._spawning:
+            self._check_no_birth()
             self._set_frozen(True)
 
     def thaw(self) -> None:

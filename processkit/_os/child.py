@@ -55,7 +55,7 @@ class LinuxChild:
         # Our side of a terminal of whose streams nobody wants to hear any more.
         self._kept: list[int] = []
         self._end_of_input = streams.end_of_input
-        self._lock = _thread.allocate_lock()
+        self._lock = _thread.RLock()
         self._status: int | None = None
         self._start: int | None = None
         # Handed over last: until here a failure leaves both to whoever holds `launched`.
@@ -68,9 +68,10 @@ class LinuxChild:
         # 1. It has been born. 2. A signal handler raises before its handle is there. 3. Nobody else can end it.
         if os.getpid() != getattr(self, "_owner", 0):
             return
-        if not self._reaped and not self.claimed:
+        if self._reaped:
+            self._close_all()
+        elif not self.claimed:  # a claimed one's handle may be of the same cycle, and its finalizer be the next
             self.end()
-        self._close_all()
 
     def end(self) -> None:
         """Kill its tree, wait and reap, unless it has been reaped."""

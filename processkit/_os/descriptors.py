@@ -83,14 +83,20 @@ def is_filled(number: int) -> bool:
     return number in _filled
 
 
-_null = -1
+_null, _null_device = -1, 0
 
 
 def null_device() -> int:
     """A descriptor of the null device, opened once and kept for the life of the process."""
-    global _null
-    if _null < 0:
-        _null = open_above(os.devnull, os.O_RDWR)
+    global _null, _null_device
+    # Who makes himself a daemon closes what he does not know, and the number may be somebody else's by now.
+    try:
+        if _null >= 0 and os.fstat(_null).st_rdev == _null_device:
+            return _null
+    except OSError:
+        pass
+    _null = open_above(os.devnull, os.O_RDWR)
+    _null_device = os.fstat(_null).st_rdev
     return _null
 
 

@@ -19,7 +19,7 @@ class Feed:
     def __init__(self, child: Child, data: bytes, keep: bool = False) -> None:
         self._child = child
         # Who offers and who writes may be two threads.
-        self._lock = _thread.allocate_lock()
+        self._lock = _thread.RLock()
         self._keep = keep
         self._parts: list[memoryview] = []
         #: How many bytes there were, and how many have been written.

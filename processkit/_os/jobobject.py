@@ -95,19 +95,20 @@ class GroupContainer(Members):
 
     def spawn(self, plan: Plan) -> WindowsChild:
         """Start a child inside; on an exception nothing of it is alive."""
-        with self._spawning:
-            self._let_in()
-            self.tree.forget_closed()
-            job = MemberJob(dies_with_us=not self.outlives)
-            try:
-                child = spawn_in(plan, job, [self.tree.handle])
-            except BaseException:
-                job.close()
-                raise
-            self.tree.parts.append(job)
-            if plan.console == "break":
-                self.tree.may_be_asked(child.pid)
-            return child
+        return self._bear(lambda: self._spawn(plan))
+
+    def _spawn(self, plan: Plan) -> WindowsChild:
+        self.tree.forget_closed()
+        job = MemberJob(dies_with_us=not self.outlives)
+        try:
+            child = spawn_in(plan, job, [self.tree.handle])
+        except BaseException:
+            job.close()
+            raise
+        self.tree.parts.append(job)
+        if plan.console == "break":
+            self.tree.may_be_asked(child.pid)
+        return child
 
     def slay(self) -> None:
         """Terminate every member, also a suspended one, and wait within reason until they are gone."""
@@ -120,6 +121,7 @@ class GroupContainer(Members):
     def freeze(self) -> None:
         """Suspend every member. Idempotent, though the system counts suspensions."""
         with self._spawning:
+            self._check_no_birth()
             if not self._frozen:
                 self._frozen = True
                 self.tree.freeze()
@@ -207,7 +209,7 @@ class MemberJob(Job):
 
 # For life: closing its handle, which only our death does, kills the leashed.
 _leash: Job | None = None
-_lock = _thread.allocate_lock()
+_lock = _thread.RLock()
 
 
 def leash_container() -> PrivateContainer:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         def launch(self, script: Script, launched: Launched) -> None: ...
 
 
-_lock = _thread.allocate_lock()
+_lock = _thread.RLock()
 _chosen: Launcher | None = None
 _architecture: Architecture | None = None
 
@@ -53,7 +53,7 @@ def launcher() -> Launcher:
 def after_fork() -> None:
     """In a forked child: a thread that was choosing does not exist there."""
     global _lock
-    _lock = _thread.allocate_lock()
+    _lock = _thread.RLock()
 
 
 def _choose() -> Launcher:

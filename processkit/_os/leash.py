@@ -26,7 +26,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .port import Child, Plan
 
-_lock = _thread.allocate_lock()
+_lock = _thread.RLock()
 _thread_of_life: _Cloner | None = None
 
 
@@ -79,7 +79,7 @@ class _Cloner:
 def _forget() -> None:
     global _thread_of_life, _lock
     _thread_of_life = None
-    _lock = _thread.allocate_lock()
+    _lock = _thread.RLock()
 
 
 def _launch(script: Script, launched: Launched) -> None:

@@ -12,9 +12,14 @@ from .forking import after_fork_in_child
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Callable, TypeVar
+
     from .port import Child
 
-_lock = _thread.allocate_lock()
+    C = TypeVar("C", bound=Child)
+
+# Reentrant, as every lock that a finalizer or a signal handler may want in the midst of its own thread's section.
+_lock = _thread.RLock()
 _children: list[Child] = []
 _hooked = False
 
@@ -34,11 +39,12 @@ def leave_behind(child: Child) -> None:
 
 def reap_ended() -> None:
     """Reap those that have ended since."""
+    global _children
     if not _children:
         return
     with _lock:
-        waiting = list(_children)
-        _children.clear()
+        # Exchanged, not copied and cleared: a finalizer may add one in between.
+        waiting, _children = _children, []
     for child in waiting:
         leave_behind(child)
 
@@ -46,29 +52,49 @@ def reap_ended() -> None:
 def _forget() -> None:
     """In a forked child: they are the parent's children."""
     global _lock
-    _lock = _thread.allocate_lock()
+    _lock = _thread.RLock()
     _children.clear()
 
 
 class Members:
     """Children are born under its lock, until it is sealed; a child whose handle is gone is reaped at the next occasion."""
 
-    __slots__ = ("_closed", "_frozen", "_sealed", "_spawning", "outlives")
+    __slots__ = ("_births", "_closed", "_frozen", "_sealed", "_spawning", "outlives")
 
     def __init__(self, outlives: bool) -> None:
-        # Held while a child is being born: closing and freezing wait for it.
-        self._spawning = _thread.allocate_lock()
+        # Held while a child is being born: closing and freezing wait for it. Reentrant, for a signal handler may end the group in
+        # the midst of a birth on its own thread.
+        self._spawning = _thread.RLock()
+        self._births = 0
         self._closed = self._sealed = self._frozen = False
         self.outlives = outlives
 
-    def _let_in(self) -> None:
-        """Refuse another child where there may be none. Only with the lock held."""
-        if self._sealed:
-            raise Refused("the group is already closed")
-        if self._frozen:
-            # A vfork-like clone returns when the child execs, and a child born frozen never does.
-            raise Refused("the group is suspended")
-        reap_ended()
+    def _bear(self, spawn: Callable[[], C]) -> C:
+        """What `spawn` makes, or Refused where there may be no other child."""
+        with self._spawning:
+            if self._sealed:
+                raise Refused("the group is already closed")
+            if self._frozen:
+                # A vfork-like clone returns when the child execs, and a child born frozen never does.
+                raise Refused("the group is suspended")
+            reap_ended()
+            self._births += 1
+            try:
+                child = spawn()
+            except Exception as error:
+                if self._sealed:
+                    raise Refused("the group is already closed") from error
+                raise
+            finally:
+                self._births -= 1
+            if self._closed:  # by a signal handler, which did not know of the child
+                child.end()
+                raise Refused("the group is already closed")
+            return child
+
+    def _check_no_birth(self) -> None:
+        if self._births:
+            raise Refused("the group cannot be suspended from within a start of its own")
 
     def abandon(self, child: Child) -> None:
         """Reap the child at the next occasion after its end."""

@@ -41,7 +41,8 @@ class Groups:
 
     def __init__(self, guardian: Guardian) -> None:
         self._guardian = guardian
-        self._lock = _thread.allocate_lock()
+        # Reentrant: a signal handler may end the tree in the midst of it.
+        self._lock = _thread.RLock()
         self.pgids: set[int] = set()
         #: A child has our terminal; it comes back with the child's release.
         self.lent_terminal = False
@@ -216,10 +217,8 @@ class GroupsContainer(Members):
 
     def spawn(self, plan: Plan) -> LinuxChild:
         """Start a child inside; on an exception nothing of it is alive."""
-        with self._spawning:
-            self._let_in()
-            tree = self.tree if self._private else OneGroup(self._guardian, self.tree)
-            return _spawn_in(self._guardian, tree, plan, not self.outlives)
+        tree = self.tree if self._private else OneGroup(self._guardian, self.tree)
+        return self._bear(lambda: _spawn_in(self._guardian, tree, plan, not self.outlives))
 
     def slay(self) -> None:
         """Kill every member, also a stopped one, and wait within reason until they are gone."""
@@ -233,6 +232,7 @@ class GroupsContainer(Members):
     def freeze(self) -> None:
         """SIGSTOP for everybody who is found. Idempotent."""
         with self._spawning:
+            self._check_no_birth()
             self._frozen = True
             self.tree.send(SIGSTOP)
             self.tree.wait_stopped()

@@ -109,7 +109,7 @@ class Bell:
     __slots__ = ("_lock", "_read", "_write")
 
     def __init__(self, read: int, write: int) -> None:
-        self._lock = _thread.allocate_lock()
+        self._lock = _thread.RLock()
         self._read = read
         self._write = write
 

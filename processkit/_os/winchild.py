@@ -45,7 +45,7 @@ class WindowsChild:
         self.port: object = None
         #: What event loops take for the streams.
         self.pipes: dict[int, object] = {}
-        self._lock = _thread.allocate_lock()
+        self._lock = _thread.RLock()
         self._status: int | None = None
         self._streams = streams.ours
         streams.ours = []

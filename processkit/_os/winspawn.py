@@ -44,7 +44,7 @@ MAX_PATH = 260
 MOST_ATTRIBUTES = 3
 
 # A child's handles are inheritable from here to there; nobody else's CreateProcessW of this package happens meanwhile.
-_lock = _thread.allocate_lock()
+_lock = _thread.RLock()
 # PROC_THREAD_ATTRIBUTE_JOB_LIST came with Windows 10; before, a child is assigned before it begins.
 _born_in_job = True
 

@@ -1,0 +1,146 @@
+"""Signal handlers that raise or act at any moment, and collections at any moment: nothing is lost, nothing locks itself out."""
+
+import gc
+import subprocess
+import sys
+
+import pytest
+from programs import needs_fork, needs_signals, sleep, true
+
+from processkit import ProcessGroup
+
+INTERRUPTED = """
+import os, random, signal, sys
+from processkit import Command, ProcessGroup
+
+true, sleep = Command("/bin/true"), Command("/bin/sleep", ["1"])  # one interrupt may strike a finalizer, which ignores it
+group = ProcessGroup()
+group.output(true)
+signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+runs = {
+    "member": lambda: group.output(sleep),
+    "bytes": lambda: group.output_bytes(sleep),
+    "private": sleep.output,
+    "quick": true.output,
+    "chain": (sleep | Command("/bin/cat")).output,
+}
+run, random = runs[sys.argv[1]], random.Random(1)
+for _ in range(150):
+    try:
+        signal.setitimer(signal.ITIMER_REAL, random.uniform(0.0001, 0.002))
+        run()
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    except KeyboardInterrupt:
+        assert group.members() == []
+signal.setitimer(signal.ITIMER_REAL, 0)
+with open(f"/proc/self/task/{os.getpid()}/children") as file:
+    assert file.read() == ""
+print("done")
+"""
+
+
+def told(script, environment, *words):
+    """What a script said on stdout; it must not hang."""
+    run = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", script, *words],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    return run.stdout
+
+
+@needs_signals
+@pytest.mark.parametrize("kind", ["member", "bytes", "private", "quick", "chain"])
+def test_a_run_that_is_interrupted_at_any_moment_leaves_no_child(kind, mechanism, in_child_env):
+    assert told(INTERRUPTED, {**in_child_env, "PROCESSKIT_MECHANISM": mechanism}, kind) == "done\n"
+
+
+class Raising:
+    """A logger that is interrupted."""
+
+    def isEnabledFor(self, _level):  # noqa: N802 (as logging has it)
+        return True
+
+    def log(self, *_words, **_fields):
+        raise KeyboardInterrupt
+
+
+def test_a_child_whose_handle_was_never_made_is_ended(mechanism):
+    with ProcessGroup() as group:
+        for start in (lambda command: group.start(command), lambda command: command.start(), lambda command: command.output()):
+            with pytest.raises(KeyboardInterrupt):
+                start(sleep().logger(Raising()))
+            assert group.members() == []
+
+
+ENDED_BY_A_HANDLER = """
+import random, signal, sys
+from processkit import Command, ProcessError, ProcessGroup
+
+random = random.Random(2)
+for _ in range(40):
+    group = ProcessGroup(shutdown_grace=0)
+    signal.signal(signal.SIGALRM, lambda *_: getattr(group, sys.argv[1])())
+    signal.setitimer(signal.ITIMER_REAL, random.uniform(0.0005, 0.003))
+    try:
+        for _ in range(10):
+            group.start(Command("/bin/true")).outcome()
+    except ProcessError as error:
+        assert "already closed" in str(error), error
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    group.shutdown()
+print("done")
+"""
+
+
+@needs_signals
+@pytest.mark.parametrize("verb", ["shutdown", "kill_all", "members"])
+def test_a_handler_may_end_a_group_in_the_midst_of_a_start(verb, mechanism, in_child_env):
+    assert told(ENDED_BY_A_HANDLER, {**in_child_env, "PROCESSKIT_MECHANISM": mechanism}, verb) == "done\n"
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_handles_that_are_collected_at_any_moment_lock_nobody_out(mechanism):
+    class Box:
+        pass
+
+    before = gc.get_threshold()
+    gc.set_threshold(1, 1, 1)
+    try:
+        for _ in range(50):
+            box = Box()
+            box.process, box.itself = sleep().start(), box
+            del box
+            true().output()
+        gc.collect()
+    finally:
+        gc.set_threshold(*before)
+
+
+def test_what_is_left_open_at_the_exit_makes_no_noise(mechanism, in_child_env):
+    script = (
+        "import sys\nfrom processkit import Command, ProcessGroup\n"
+        "group = ProcessGroup(); sleep = Command(sys.executable, ['-c', 'import time; time.sleep(1000)'])\n"
+        "handles = group.start(sleep), sleep.start()"
+    )
+    environment = {**in_child_env, "PROCESSKIT_MECHANISM": mechanism}
+    run = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert (run.returncode, run.stderr) == (0, "")
+
+
+@needs_fork
+def test_a_descriptor_that_was_closed_behind_our_back_is_not_given_to_a_child(in_child_env, tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("secret")
+    script = (
+        "import os, sys\nfrom processkit import Command\nCommand('/bin/cat').run()\n"
+        "if os.fork():\n    sys.exit(os.wait()[1] != 0)\n"
+        "os.closerange(3, 256)\n"  # as a daemon does it
+        "kept = [os.open(sys.argv[1], os.O_RDONLY) for _ in range(20)]\n"
+        "assert Command('/bin/cat').run() == ''\nprint('done')"
+    )
+    assert told(script, in_child_env, str(secret)) == "done\n"
