@@ -233,6 +233,20 @@ def test_vendored_under_another_name_the_promise_holds(vendored, mechanism):
     assert_keeps_the_promise([sys.executable, "-m", "someapp._vendor.processkit"], mechanism, vendored)
 
 
+@both
+def test_two_copies_in_one_process_keep_out_of_each_others_way(vendored, mechanism):
+    script = (
+        "import processkit as one\nfrom someapp._vendor import processkit as other\nassert one is not other\n"
+        "kept = one.Command('/bin/sleep', ['1000']).start()\n"
+        "for copy in (one, other) * 3:\n    assert copy.Command('/bin/echo', ['a']).run() == 'a'\n"
+        "    with copy.ProcessGroup() as group:\n        assert group.run(copy.Command('/bin/echo', ['b'])) == 'b'\n"
+        "assert kept.poll() is None\nkept.kill()\nkept.outcome()\nprint('done')"
+    )
+    environment = {**without_the_checkout(), "PYTHONPATH": f"{ROOT}{os.pathsep}{vendored}", "PROCESSKIT_MECHANISM": mechanism}
+    run = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert (run.returncode, run.stdout, run.stderr) == (0, "done\n", "")
+
+
 def test_vendored_usage_errors_are_usage_errors(vendored):
     words = [sys.executable, "-m", "someapp._vendor.processkit", "run"]
     result = subprocess.run(

@@ -132,6 +132,47 @@ def test_what_is_left_open_at_the_exit_makes_no_noise(mechanism, in_child_env):
     assert (run.returncode, run.stderr) == (0, "")
 
 
+FULL = """
+import os, resource, sys, threading, time
+from processkit import Command, ProcessGroup, process_is_alive
+
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+hog = []
+
+def fill():
+    try:
+        while True:
+            hog.append(os.dup(0))
+    except OSError:
+        pass
+
+sleep = Command("/bin/sleep", ["1000"])
+group = ProcessGroup(shutdown_grace=0)
+pid = group.start(sleep).pid
+if sys.argv[1] == "timeout":
+    timer = threading.Timer(0.2, fill)
+    timer.start()
+    started = time.monotonic()
+    assert sleep.timeout(0.5).output().timed_out
+    assert time.monotonic() - started < 8
+    timer.join()
+else:
+    fill()
+    report = getattr(group, sys.argv[1])(*([0.2] if sys.argv[1] == "stop" else []))
+    assert sys.argv[1] != "stop" or (report.members_before, report.members_after) == (1, 0), report
+for descriptor in hog:
+    os.close(descriptor)
+assert sys.argv[1] == "timeout" or not process_is_alive(pid)
+print("done")
+"""
+
+
+@needs_signals
+@pytest.mark.parametrize("verb", ["shutdown", "kill_all", "stop", "timeout"])
+def test_a_tree_is_ended_also_when_no_descriptor_is_left(verb, mechanism, in_child_env):
+    assert told(FULL, {**in_child_env, "PROCESSKIT_MECHANISM": mechanism}, verb) == "done\n"
+
+
 @needs_fork
 def test_a_descriptor_that_was_closed_behind_our_back_is_not_given_to_a_child(in_child_env, tmp_path):
     secret = tmp_path / "secret"

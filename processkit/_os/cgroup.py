@@ -16,7 +16,7 @@ from .._core.proctext import flat_keyed
 from . import cgroupfs
 from .birth import Placement
 from .guardian import Guardian
-from .home import home_path, make_home, make_left
+from .home import home_name, make_home, make_left
 from .launchers import architecture, launcher
 from .launching import E2BIG, EINVAL, ESRCH, LaunchError, raw_syscall, reap
 from .leftbehind import Members, leave_behind, reap_ended
@@ -189,7 +189,7 @@ class Home:
         self._lock = _thread.RLock()
         self._number = 0
         self._spare: list[Cgroup] = []
-        self.path = home_path(base)
+        self.path = f"{base}/{home_name()}"
         self._guardian = Guardian(self.path)
         self._made = False
         # Directories of processes that were let go; each is removed once it is empty.
@@ -212,7 +212,7 @@ class Home:
         """Create the directory, under the lock. The guardian first: from its first moment somebody outlives us to remove it."""
         if not self._made:
             self._guardian.ensure()
-            make_home(self._base)
+            make_home(self._base, self.path)
             self._made = True
 
     def guarded(self) -> None:

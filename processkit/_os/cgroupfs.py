@@ -10,6 +10,7 @@ import time
 from .._abi.signals import SIGKILL
 from .._core.proctext import cgroup2_mounts, flat_keyed, locate_cgroup, unified_cgroup
 from .procfs import read_stat
+from .reserve import NONE_LEFT, opened
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
@@ -40,7 +41,7 @@ def own_cgroup() -> str | None:
 def open_file(directory: str, name: str, flags: int) -> int:
     """A descriptor of one file; what is inside may have changed the modes of its own cgroup, which are ours to set back."""
     try:
-        return os.open(f"{directory}/{name}", flags | os.O_CLOEXEC)
+        return opened(lambda: os.open(f"{directory}/{name}", flags | os.O_CLOEXEC))
     except PermissionError:
         restore_modes(directory, name)
         return os.open(f"{directory}/{name}", flags | os.O_CLOEXEC)
@@ -79,14 +80,20 @@ def restore_modes(directory: str, name: str | None = None) -> None:
             pass  # not ours, or gone: the operation itself will say so
 
 
+def _below(directory: str) -> list[str]:
+    return [entry.name for entry in os.scandir(directory) if entry.is_dir(follow_symlinks=False)]
+
+
 def subtree(directory: str) -> Iterator[str]:
     """`directory` and every cgroup below it, the deepest first."""
     try:
-        entries = [entry.name for entry in os.scandir(directory) if entry.is_dir(follow_symlinks=False)]
+        entries = opened(lambda: _below(directory))
     except PermissionError:
         restore_modes(directory)
-        entries = [entry.name for entry in os.scandir(directory) if entry.is_dir(follow_symlinks=False)]
-    except OSError:
+        entries = _below(directory)
+    except OSError as error:
+        if error.errno in NONE_LEFT:
+            raise
         return
     for name in entries:
         yield from subtree(f"{directory}/{name}")
@@ -99,7 +106,9 @@ def processes(directory: str) -> list[int]:
     for path in subtree(directory):
         try:
             found += [int(pid) for pid in read_file(path, "cgroup.procs").split()]
-        except OSError:
+        except OSError as error:
+            if error.errno in NONE_LEFT:
+                raise
             continue  # a threaded cgroup (EOPNOTSUPP: its processes are listed above it), or it is gone
     return [pid for pid in found if pid > 0]
 

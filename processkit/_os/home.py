@@ -1,6 +1,6 @@
 """The directory below our own cgroup that holds all of this process's containers, and what dead owners left there.
 
-`processkit-NAMESPACE-PID-START` names its owner: the pid means something only in its pid namespace, and only together with
+`processkit-NAMESPACE-PID-START-COPY` names its owner: the pid means something only in its pid namespace, and only together with
 the start time. The guardian kills and removes the whole directory; one that outlived even its guardian is swept by the
 next owner that makes a home beside it.
 """
@@ -46,8 +46,8 @@ def why_unusable() -> tuple[str | None, str]:
 
 
 def home_name() -> str:
-    """Name of this process's home."""
-    return PREFIX + _owner()
+    """A new name for a home of this process: every copy of this package in it, and every interpreter, has one of its own."""
+    return f"{PREFIX}{_owner()}-{os.urandom(4).hex()}"
 
 
 def _owner() -> str:
@@ -56,18 +56,10 @@ def _owner() -> str:
     return f"{pid_namespace()}-{me}-{start_time(me) or 0}"
 
 
-def home_path(base: str) -> str:
-    """Where this process's home in `base` is, or will be."""
-    return f"{base}/{home_name()}"
-
-
-def make_home(base: str) -> None:
-    """Create this process's home in `base`."""
+def make_home(base: str, path: str) -> None:
+    """Create the home at `path` in `base`."""
     sweep_dead(base)
-    try:
-        os.mkdir(home_path(base), 0o755)
-    except FileExistsError:
-        pass  # ours from before: the name holds our own start time
+    os.mkdir(path, 0o755)
 
 
 def make_left(base: str) -> str:

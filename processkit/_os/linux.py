@@ -14,6 +14,8 @@ from .home import why_unusable
 from .launchers import after_fork as launchers_after_fork
 from .launchers import predicted_name
 from .leftbehind import reap_ended
+from .reserve import forget as forget_reserve
+from .reserve import keep
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
@@ -76,6 +78,7 @@ def _hold() -> None:
 def private_container() -> Container:
     """A container for one run."""
     reap_ended()
+    keep()
     if _home is None and _guardian is None:
         _hold()
     if _home is not None:
@@ -88,6 +91,7 @@ def private_container() -> Container:
 
 def group_container(survive_owner: bool) -> GroupContainer:
     """A container for a group; with `survive_owner` neither our end nor our guardian touches it."""
+    keep()
     _hold()
     if _home is not None:
         return _home.group(survive_owner)
@@ -160,6 +164,7 @@ def _forget() -> None:
     """In a forked child: all of it is the parent's."""
     global _home, _guardian, _lock
     _lock = _thread.RLock()
+    forget_reserve()
     launchers_after_fork()
     home, _home = _home, None
     guardian, _guardian = _guardian, None

@@ -6,17 +6,21 @@ import os
 import sys
 
 from .._core.proctext import Stat, parse_stat
+from .reserve import NONE_LEFT, opened
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
 
 
 def read_stat(pid: int) -> Stat | None:
-    """/proc/PID/stat, or None when there is no such process (or /proc does not show it)."""
+    """/proc/PID/stat, or None when there is no such process (or /proc does not show it). OSError when no descriptor is left."""
     try:
         descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return None
+    except OSError as error:
+        if error.errno not in NONE_LEFT:
+            return None
+        # Not to be taken for a process that is gone.
+        descriptor = opened(lambda: os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC))
     try:
         return parse_stat(os.read(descriptor, 1024))
     except (OSError, ValueError, IndexError):
@@ -40,8 +44,10 @@ def snapshot() -> dict[int, Stat]:
     """Every process that /proc shows; empty where it is not mounted."""
     found: dict[int, Stat] = {}
     try:
-        names = os.listdir("/proc")
-    except OSError:
+        names = opened(lambda: os.listdir("/proc"))
+    except OSError as error:
+        if error.errno in NONE_LEFT:
+            raise
         return found
     for name in names:
         if name.isdigit():

@@ -23,6 +23,7 @@ from .launching import STATUS_UNKNOWN, peek, reap
 from .leftbehind import Members, reap_ended
 from .port import Plan, Usage
 from .procfs import is_same, read_stat, start_time
+from .reserve import NONE_LEFT
 from .spawning import spawn_child
 
 if sys.platform != "linux":
@@ -89,9 +90,14 @@ class Groups:
 
     def kill(self) -> None:
         """Stop, list and kill all that is found."""
-        groups, roots = self._scope()
-        if groups or roots:
-            proctree.kill_all(groups, roots)
+        try:
+            groups, roots = self._scope()
+            if groups or roots:
+                proctree.kill_all(groups, roots)
+        except OSError as error:
+            if error.errno not in NONE_LEFT:
+                raise
+            proctree.kill_groups(self.pgids)  # nobody can be found, but that takes no descriptor
 
     def changed(self) -> int:
         """Nothing tells when a process group becomes empty."""
@@ -264,6 +270,12 @@ class GroupsContainer(Members):
             usage.peak_memory = peak
         return usage
 
+    def _seems_empty(self) -> bool:
+        try:
+            return self.tree.empty()
+        except OSError:
+            return False  # nobody can look
+
     def close(self, *, leave: bool = False) -> None:
         """Kill what is left, wait until it is gone; with `leave`, forget it alive. Idempotent."""
         with self._spawning:
@@ -272,7 +284,7 @@ class GroupsContainer(Members):
             self._closed = self._sealed = True
         if leave:
             self.tree.let_go()
-        elif not self.tree.empty():
+        elif not self._seems_empty():
             self.tree.kill()
             proctree.wait_gone(self.tree)
         reap_ended()

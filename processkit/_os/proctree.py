@@ -91,6 +91,11 @@ def kill_all(groups: set[int], roots: set[int]) -> None:
             time.sleep(0.0005)
     for stat in stopped.values():
         _send(stat, SIGKILL)
+    kill_groups(groups)
+
+
+def kill_groups(groups: set[int]) -> None:
+    """Kill these process groups. killpg(2)"""
     for group in groups:
         try:
             os.killpg(group, SIGKILL)
