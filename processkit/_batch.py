@@ -50,6 +50,8 @@ class _Batch:
     ) -> None:
         self.width = at_once(concurrency)
         self._runner = check_runner(runner)
+        #: Nobody asks for what is still to come.
+        self.is_left = False
         self._progress = None if progress is None else callback(progress, "progress")
         listed = sequence(commands, "commands")
         for command in listed:
@@ -95,17 +97,23 @@ class _Batch:
         target = (command,) if self._runner is not None else ()
         try:
             return getattr(self._runner or command, self._verb)(*target)
-        except Exception as error:
+        except BaseException as error:  # of any type, for whoever waits for the slot hears of nothing else
             return error
 
     async def arun(self, index: int) -> Any:
         """The same beside a loop."""
+        import asyncio
+
         command = self._commands[index]
         target = (command,) if self._runner is not None else ()
         try:
             return await getattr(self._runner or command, "a" + self._verb)(*target)
         except Exception as error:
             return error
+        except asyncio.CancelledError as error:
+            if self.is_left:
+                raise
+            return error  # the runner's own
 
     def served(self) -> None:
         """One more slot is done."""
@@ -134,10 +142,11 @@ def _start_threads(batch: _Batch, put: Callable[[tuple[int, Any]], None], starte
         started.append(thread)
 
 
-def _completed(batch: _Batch) -> Iterator[tuple[int, Any]]:
+def _completed(make: Callable[[], _Batch]) -> Iterator[tuple[int, Any]]:
     """Slots as they are done; whoever stops asking ends the rest."""
     from queue import SimpleQueue
 
+    batch = make()
     done: SimpleQueue[tuple[int, Any]] = SimpleQueue()
     threads: list[threading.Thread] = []
     try:
@@ -166,14 +175,15 @@ def _taken(done: Any) -> tuple[int, Any]:
 
 def _all(batch: _Batch) -> list[Any]:
     slots: list[Any] = [None] * batch.size
-    for index, slot in _completed(batch):
+    for index, slot in _completed(lambda: batch):
         slots[index] = slot
     return slots
 
 
-async def _acompleted(batch: _Batch) -> AsyncIterator[tuple[int, Any]]:
+async def _acompleted(make: Callable[[], _Batch]) -> AsyncIterator[tuple[int, Any]]:
     import asyncio
 
+    batch = make()
     done: asyncio.Queue[tuple[int, Any]] = asyncio.Queue()
 
     async def work() -> None:
@@ -193,6 +203,7 @@ async def _acompleted(batch: _Batch) -> AsyncIterator[tuple[int, Any]]:
             batch.served()
             yield slot
     finally:
+        batch.is_left = True
         for worker in workers:
             worker.cancel()
         await asyncio.gather(*workers, return_exceptions=True)
@@ -201,7 +212,7 @@ async def _acompleted(batch: _Batch) -> AsyncIterator[tuple[int, Any]]:
 
 async def _aall(batch: _Batch) -> list[Any]:
     slots: list[Any] = [None] * batch.size
-    stream = _acompleted(batch)
+    stream = _acompleted(lambda: batch)
     try:
         async for index, slot in stream:
             slots[index] = slot
@@ -239,7 +250,7 @@ def output_as_completed(
     commands: Sequence[Command], *, concurrency: int | None = None, progress: Progress | None = None
 ) -> Iterator[tuple[int, Slot]]:
     """(index, result or error) as they are done. Closing the iterator ends what still runs."""
-    return _completed(_Batch(commands, concurrency, None, "output", progress))
+    return _completed(lambda: _Batch(commands, concurrency, None, "output", progress))
 
 
 async def aoutput_all(
@@ -268,11 +279,11 @@ def aoutput_as_completed(
     commands: Sequence[Command], *, concurrency: int | None = None, progress: Progress | None = None
 ) -> AsyncIterator[tuple[int, Slot]]:
     """(index, result or error) in the order in which they are done, every index once; closing it ends what still runs."""
-    return _acompleted(_Batch(commands, concurrency, None, "output", progress))
+    return _acompleted(lambda: _Batch(commands, concurrency, None, "output", progress))
 
 
 def aoutput_as_completed_bytes(
     commands: Sequence[Command], *, concurrency: int | None = None, progress: Progress | None = None
 ) -> AsyncIterator[tuple[int, BytesSlot]]:
     """As `aoutput_as_completed`, with the exact bytes of stdout."""
-    return _acompleted(_Batch(commands, concurrency, None, "output_bytes", progress))
+    return _acompleted(lambda: _Batch(commands, concurrency, None, "output_bytes", progress))

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Any, Callable, Literal, TypeVar
 
     from ._cancel import CancellationToken
+    from ._core.encodings import DecoderFactory
     from ._detached import DetachedChild
     from ._pipeline import Pipeline
     from ._result import BytesResult, ProcessResult
@@ -182,18 +183,21 @@ class Command:
         """The child writes to this file directly; opened, and unless `append` truncated, by the launch of each run."""
         return self._with(stderr=Redirect(validate.path_text(path, "stderr_file"), bool(append)))
 
-    def encoding(self, label: str) -> Command:
-        """The encoding of stdout and stderr; invalid bytes become U+FFFD. ValueError for an unknown label."""
-        decoder = decoder_factory(validate.text(label, "encoding"))
+    def encoding(self, label: str | DecoderFactory) -> Command:
+        """The encoding of stdout and stderr; invalid bytes become U+FFFD. ValueError for an unknown label.
+
+        Instead of a label: what `codecs.getincrementaldecoder` returns, or any callable like it.
+        """
+        decoder = decoder_factory(label)
         return self._with(stdout_decoder=decoder, stderr_decoder=decoder)
 
-    def stdout_encoding(self, label: str) -> Command:
+    def stdout_encoding(self, label: str | DecoderFactory) -> Command:
         """The encoding of stdout."""
-        return self._with(stdout_decoder=decoder_factory(validate.text(label, "stdout_encoding")))
+        return self._with(stdout_decoder=decoder_factory(label, "stdout_encoding"))
 
-    def stderr_encoding(self, label: str) -> Command:
+    def stderr_encoding(self, label: str | DecoderFactory) -> Command:
         """The encoding of stderr."""
-        return self._with(stderr_decoder=decoder_factory(validate.text(label, "stderr_encoding")))
+        return self._with(stderr_decoder=decoder_factory(label, "stderr_encoding"))
 
     def line_terminator(self, mode: LineTerminatorName) -> Command:
         r"""`newline`, or `carriage_return`: a lone `\r` ends a line too."""

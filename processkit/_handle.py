@@ -270,9 +270,10 @@ class Handle:
                 raise failure(f"{self._plan.program}: its stdin was not kept open: keep_stdin_open()", self._plan.program)
             if self._stdin_taken:
                 raise failure(f"{self._plan.program}: its stdin was taken before", self._plan.program)
-            self._stdin_taken = True
             feed = self._feeding()
-        assert feed is not None
+            if feed is None:
+                raise failure(f"{self._plan.program}: its stdin is a file, which nobody can write to", self._plan.program)
+            self._stdin_taken = True
         assert self._run is not None
         self._run.feed = feed
         return session, feed, self._run

@@ -54,8 +54,9 @@ def _require_piped(settings: Settings) -> None:
 def plan_unattended(settings: Settings) -> Plan:
     """A plan for a process that nobody may wait for: what a pipe does not hold of its input becomes a file."""
     plan = make_plan(settings)
-    if settings.stdin_data is not None and len(settings.stdin_data) > PIPE_HOLDS and settings.pty is None:
-        plan.stdin = Data(settings.stdin_data)
+    data = settings.stdin_data
+    if data is not None and len(data) > PIPE_HOLDS and settings.pty is None and not settings.keep_stdin_open:
+        plan.stdin = Data(data)
     return plan
 
 

@@ -7,7 +7,7 @@ import time
 from ._command import Command
 from ._errors import failure, unsupported
 from ._launch import SHORT_TIMEOUT, give_up, may_linger, own_container, plan_unattended, spawn_in, taken
-from ._os import close_end, pipe_between
+from ._os import close_end, pipe_between, refused
 from ._os.port import PIPE, Handed
 from ._pipelined import RunningPipeline
 from ._planning import make_plan
@@ -176,7 +176,12 @@ class Pipeline:
         """Everything that can be wrong is found here, before anything is owned."""
         stages = self._settings()
         first = plan_unattended(stages[0]) if unattended else make_plan(stages[0])
-        return [*zip(stages, [first, *(make_plan(settings) for settings in stages[1:])])]
+        plans = [first, *(make_plan(settings) for settings in stages[1:])]
+        if plans[-1].pty is not None:
+            operation = refused(plans[-1].with_streams(stdin=Handed(-1)))
+            if operation is not None:
+                raise unsupported(operation, "this system has no such thing")
+        return [*zip(stages, plans)]
 
     def _captured(self) -> ProcessResult:
         plans = self._plans()

@@ -152,6 +152,9 @@ def _environment(settings: Settings) -> Environment:
 
 def resolve(program: str, prefer_local: tuple[str, ...], path: str | None, to_launch: bool = False) -> str:
     """The absolute path of `program`, or ProcessNotFound or PermissionDenied."""
+    if "\0" in program:
+        shown = program.replace("\0", "\\0")
+        raise failure(f"{shown}: program contains a NUL byte, which no program can be given", program)
     try:
         return find_program(program, prefer_local, path, to_launch)
     except UnicodeEncodeError as error:

@@ -306,6 +306,7 @@ def test_running_out_of_descriptors_at_any_moment_is_a_typed_error_and_leaks_non
         for verb in verbs:
             refused = 0
             for room in range(40):
+                assert verb().stdout == "x"  # what is kept in reserve is there again
                 before = sorted(os.listdir("/proc/self/fd"))
                 resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, before)) + room, hard))
                 try:
@@ -317,7 +318,7 @@ def test_running_out_of_descriptors_at_any_moment_is_a_typed_error_and_leaks_non
                 finally:
                     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
                 after = sorted(os.listdir("/proc/self/fd"))
-                assert after == before, (room, before, after)
+                assert set(after) <= set(before), (room, before, after)
             assert room > 30, room
             print(refused > 0)
         assert group.members() == []

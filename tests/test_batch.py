@@ -118,9 +118,7 @@ def test_nothing_is_nothing(every, as_completed):
 
 
 @pytest.mark.parametrize("verb", [output_as_completed, aoutput_as_completed, aoutput_as_completed_bytes])
-def test_what_is_wrong_is_told_by_the_call_and_an_iterator_that_nobody_asked_holds_no_token(verb):
-    with pytest.raises(TypeError, match="each of commands"):
-        verb(["echo x"])
+def test_an_iterator_that_nobody_asked_holds_no_token(verb):
     token = CancellationToken()
     verb([sh("echo x").cancel_on(token)])
     assert token._callbacks == {}
@@ -209,3 +207,39 @@ def test_as_many_run_at_once_as_there_are_processors(monkeypatch):
     assert at_once(None) == 3
     monkeypatch.setattr(os, "process_cpu_count", lambda: None)
     assert at_once(None) == 4
+
+
+class Leaving(Runner):
+    """A runner whose verbs leave the interpreter."""
+
+    def __init__(self, error):
+        self._error = error
+
+    def output(self, _command):
+        raise self._error
+
+    async def aoutput(self, _command):
+        raise self._error
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), asyncio.CancelledError()], ids=repr)
+def test_a_slot_holds_an_error_of_any_type(error):
+    assert output_all([sh("echo a")] * 3, runner=Leaving(error), concurrency=2) == [error] * 3
+
+
+def test_a_runner_that_is_cancelled_by_itself_fills_its_slot():
+    error = asyncio.CancelledError()
+    assert asyncio.run(aoutput_all([sh("echo a")] * 3, runner=Leaving(error), concurrency=2)) == [error] * 3
+
+
+def test_a_generator_refuses_what_makes_no_sense_at_its_first_step():
+    async def first(stream):
+        async for _ in stream:
+            pass
+
+    for verb in (aoutput_as_completed, aoutput_as_completed_bytes):
+        for words, error in ((([], 0), "concurrency"), ((["x"], 1), "each of commands")):
+            with pytest.raises((ValueError, TypeError), match=error):
+                asyncio.run(first(verb(words[0], concurrency=words[1])))
+            with pytest.raises((ValueError, TypeError), match=error):
+                next(output_as_completed(words[0], concurrency=words[1]))

@@ -171,3 +171,8 @@ def test_a_deadline_and_a_group_are_as_for_any_other(call):
 def test_a_long_flow_through_a_terminal_is_complete(call):
     script = "import sys\nfor n in range(50000): print('line', n)"
     assert call(py(script).pty(), "output").stdout.splitlines() == [f"line {n}" for n in range(50000)]
+
+
+def test_a_last_stage_with_a_terminal_reads_the_stage_before_it(call):
+    chain = sh("echo one; echo two") | py("import os, sys\nprint(sys.stdin.read().split(), os.isatty(0), os.isatty(1))").pty()
+    assert call(chain.timeout(60), "run") == "['one', 'two'] False True"

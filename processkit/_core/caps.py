@@ -43,6 +43,8 @@ class Cap:
 
 # A line that is made plain may hold so much more than its text before it counts as too long to be kept while it grows.
 COMMANDS_PER_TEXT, MOST_COMMANDS = 16, 4096
+#: How many lines more than bytes may be kept where only bytes are counted.
+MOST_EMPTY_LINES = 1 << 16
 #: No cap.
 WHOLE = Cap(None, None, DROP_OLDEST)
 
@@ -77,7 +79,7 @@ class Kept:
         """Take in a line, or what was made of it, and drop what is too much; None is a line that was too long to be kept."""
         cap = self._cap
         size = -1 if line is None else size_of(line)
-        if line is None or (cap.max_bytes is not None and size > cap.max_bytes) or cap.max_lines == 0:
+        if line is None or (cap.max_bytes is not None and size > cap.max_bytes) or 0 in (cap.max_lines, cap.max_bytes):
             self.truncated = True  # it fits nowhere; its neighbours may
             return
         if cap.mode == DROP_NEWEST and (self._full or self._over(size)):
@@ -102,7 +104,10 @@ class Kept:
 
     def _over(self, more: int, lines: int = 1) -> bool:
         cap = self._cap
-        too_many = cap.max_lines is not None and len(self.lines) + lines > cap.max_lines
+        most = cap.max_lines
+        if most is None and cap.max_bytes is not None:
+            most = cap.max_bytes + MOST_EMPTY_LINES  # for empty lines cost memory, too
+        too_many = most is not None and len(self.lines) + lines > most
         return too_many or (cap.max_bytes is not None and self._bytes + more > cap.max_bytes)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import codecs
+import sys
+from functools import partial
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,6 +14,9 @@ if TYPE_CHECKING:
         def decode(self, data: bytes, final: bool = False, /) -> str: ...
 
     DecoderFactory = Callable[[str], Decoder]
+
+# Their decoders raise, whatever error mode they are asked for.
+_STRICT = ("idna", "punycode", "undefined")
 
 # encoding.spec.whatwg.org, "Names and labels": those that codecs.lookup does not know.
 _WHATWG = {
@@ -78,8 +83,69 @@ _WHATWG = {
 _WHATWG.update({f"iso8859{part}": f"iso8859-{part}" for part in (*range(1, 12), *range(13, 17))})
 
 
-def decoder_factory(label: str) -> DecoderFactory:
-    """A callable of one argument, the error mode, that makes an incremental decoder; ValueError for an unknown label."""
+#: The encodings that begin with a byte order mark: its width, the marks, and what is meant without one: this machine's order.
+_MARKED = {
+    "utf-16": (2, {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}),
+    "utf-32": (4, {codecs.BOM_UTF32_LE: "utf-32-le", codecs.BOM_UTF32_BE: "utf-32-be"}),
+}
+
+
+class _Marked:
+    """UTF-16 or UTF-32 with a byte order mark or without one, which Python's incremental decoder refuses."""
+
+    __slots__ = ("_decoder", "_errors", "_head", "_name")
+
+    def __init__(self, name: str, errors: str) -> None:
+        self._name = name
+        self._errors = errors
+        self._head = b""
+        self._decoder: Decoder | None = None
+
+    def decode(self, data: bytes, final: bool = False, /) -> str:
+        """The text of the next bytes."""
+        if self._decoder is None:
+            width, marks = _MARKED[self._name]
+            self._head += data
+            if len(self._head) < width and not final:
+                return ""
+            native = f"{self._name}-{'le' if sys.byteorder == 'little' else 'be'}"
+            found = marks.get(self._head[:width])
+            data, self._head = self._head if found is None else self._head[width:], b""
+            self._decoder = _incremental(found or native)(self._errors)
+        return self._decoder.decode(data, final)
+
+
+class _Guarded:
+    """A decoder that cannot replace what it does not understand, or that somebody else wrote: U+FFFD, and never an exception."""
+
+    __slots__ = ("_decoder",)
+
+    def __init__(self, make: DecoderFactory, errors: str) -> None:
+        self._decoder = make(errors)
+
+    def decode(self, data: bytes, final: bool = False, /) -> str:
+        """The text of the next bytes."""
+        try:
+            return self._decoder.decode(data, final)
+        except UnicodeError:
+            return data.decode("ascii", "replace")
+
+
+def _incremental(name: str) -> DecoderFactory:
+    found = codecs.lookup(name).incrementaldecoder
+    assert found is not None
+    return found
+
+
+def decoder_factory(label: str | DecoderFactory, parameter: str = "encoding") -> DecoderFactory:
+    """A callable of one argument, the error mode, that makes an incremental decoder; ValueError for an unknown label.
+
+    A factory of somebody else's is one too.
+    """
+    if callable(label):
+        return partial(_Guarded, label)
+    if not isinstance(label, str):
+        raise TypeError(f"{parameter} must be a str or make decoders, not {type(label).__name__}")
     name = label.strip()
     try:
         info = codecs.lookup(_WHATWG.get(name.lower(), name))
@@ -88,8 +154,11 @@ def decoder_factory(label: str) -> DecoderFactory:
     if not getattr(info, "_is_text_encoding", True) or info.incrementaldecoder is None:
         raise ValueError(f"{label!r} is not a text encoding that can be decoded piece by piece")
     if info.name == "utf-8":
-        info = codecs.lookup("utf-8-sig")  # a leading byte order mark is no content
-        assert info.incrementaldecoder is not None
+        return _incremental("utf-8-sig")  # a leading byte order mark is no content
+    if info.name in _MARKED:
+        return partial(_Marked, info.name)
+    if info.name in _STRICT:
+        return partial(_Guarded, info.incrementaldecoder)
     return info.incrementaldecoder
 
 

@@ -142,7 +142,12 @@ async def _on_the_worker(spawn: Callable[[], RunningProcess]) -> RunningProcess:
     job = _Job(asyncio.get_running_loop(), spawn)
     with _lock:
         if _worker is None:
-            _worker = _Worker()
+            try:
+                _worker = _Worker()
+            except RuntimeError:
+                return (
+                    spawn()
+                )  # not even a thread can be started; what keeps it from that is told by the spawn, if it keeps it too
             if not _hooked:
                 _hooked = True
                 after_fork_in_child(_forget)

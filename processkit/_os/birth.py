@@ -111,7 +111,7 @@ def compile_script(plan: Plan, streams: list[int], placement: Placement) -> Scri
         import termios
 
         # Its terminal becomes that of its session, which it leads. TIOCSCTTY(2const)
-        script.call("ioctl", 0, termios.TIOCSCTTY, 0)
+        script.call("ioctl", 1, termios.TIOCSCTTY, 0)
     if plan.cwd is not None:
         script.call("chdir", script.keep(c_string(os.fsencode(plan.cwd))))
     if plan.attributes is not PLAIN:

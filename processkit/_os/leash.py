@@ -14,7 +14,7 @@ from .birth import Placement
 from .child import LinuxChild
 from .forking import after_fork_in_child
 from .launchers import launcher
-from .launching import Launched, reap
+from .launching import EAGAIN, Launched, LaunchError, reap
 from .script import Script
 from .spawning import spawn_child
 from .waiting import any_ended
@@ -50,7 +50,10 @@ class _Cloner:
         self._jobs: deque[_Job] = deque()
         self._wake = _thread.allocate_lock()
         self._wake.acquire()
-        _thread.start_new_thread(self._live, ())
+        try:
+            _thread.start_new_thread(self._live, ())
+        except RuntimeError as error:
+            raise LaunchError.of("pthread_create", EAGAIN) from error
 
     def run(self, script: Script, launched: Launched) -> None:
         """Launch on the thread; what it raises is raised here."""

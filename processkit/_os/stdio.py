@@ -39,6 +39,8 @@ class Streams:
                 theirs, *self.ours[:2] = open_terminal(*plan.pty)
                 self.theirs.append(theirs)
                 self.child = [theirs] * 3
+                if isinstance(plan.stdin, Handed):
+                    self.child[0] = plan.stdin.handle  # a stage reads what the one before it writes
                 return
             for number, kind in enumerate((plan.stdin, plan.stdout, plan.stderr)):
                 if kind == PIPE:
@@ -111,12 +113,11 @@ def _memory_file(content: bytes) -> int:
 
 def _open_file(file: File, number: int) -> int:
     try:
-        if number != 0:
-            return open_above(file.path, os.O_WRONLY | os.O_CREAT | (os.O_APPEND if file.append else os.O_TRUNC), 0o666)
-        # Without O_NONBLOCK a fifo that nobody writes to would hold up the launch for ever. open(2)
-        descriptor = open_above(file.path, os.O_RDONLY | os.O_NONBLOCK)
+        # Without O_NONBLOCK a fifo that nobody writes to would hold up the launch for ever; one that nobody reads is ENXIO. open(2)
+        flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if file.append else os.O_TRUNC) if number else os.O_RDONLY
+        descriptor = open_above(file.path, flags | os.O_NONBLOCK, 0o666)
         try:
-            if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            if not number and stat.S_ISDIR(os.fstat(descriptor).st_mode):
                 raise IsADirectoryError(EISDIR, os.strerror(EISDIR))
             os.set_blocking(descriptor, True)
         except BaseException:

@@ -7,7 +7,7 @@ import sys
 from .._abi import windows
 from .errors import LaunchError
 from .jobobject import GroupContainer, PrivateContainer
-from .port import Plan
+from .port import Handed, Plan
 from .winconsole import has_consoles
 from .winhandles import close
 from .winspawn import spawn
@@ -73,6 +73,7 @@ def refused(plan: Plan) -> str | None:
         "rlimit": bool(wanted.rlimits),
         "io_priority": wanted.io_priority is not None,
         "pty": plan.pty is not None and not has_consoles(),
+        "pty behind a pipe": plan.pty is not None and isinstance(plan.stdin, Handed),
     }
     return next((name for name, is_asked in asked.items() if is_asked), None)
 
