@@ -149,7 +149,7 @@ class Handle:
             from ._drive.taps import Taps
             from ._tees import taps_of
 
-            run.taps = Taps(dict(taps_of(self._settings, stdout=not self._exact)))
+            run.taps = Taps(dict(taps_of(self._settings, stdout=not self._exact)), run.pulse)
         return run
 
     def _attend(self) -> Session:
@@ -495,6 +495,8 @@ class Handle:
             self._stop_pouring()
             if self._session is not None:
                 self._session.close()
+            if self._run is not None and self._run.taps is not None:
+                self._run.taps.end()
             if self._owns:
                 # Before the reap: a process group needs its leader's number until all of it is dead.
                 self._container.close()

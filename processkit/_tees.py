@@ -100,7 +100,7 @@ class Tee:
 class Tap:
     """What one stream of one run goes to besides."""
 
-    __slots__ = ("_callback", "_lines", "_raw", "_tee")
+    __slots__ = ("_callback", "_lines", "_raw", "_tee", "is_over")
 
     def __init__(self, settings: Settings, stream: int) -> None:
         name = "stdout" if stream == 1 else "stderr"
@@ -109,6 +109,8 @@ class Tap:
             for sink in (getattr(settings, name + "_raw_tee"), getattr(settings, name + "_tee"))
         )
         self._callback: Callable[[str], object] | None = getattr(settings, "on_" + name)
+        #: Is asked before each line whether it and all that follows is to be dropped.
+        self.is_over: Callable[[], bool] = lambda: False
         decoder, lone_cr, _ = settings.text_of(stream)
         wants_lines = self._tee is not None or self._callback is not None
         self._lines = Lines(decoder or default_decoder, lone_cr) if wants_lines else None
@@ -129,7 +131,10 @@ class Tap:
                 tee.end()
 
     def _say(self, lines: list[Any]) -> None:
+        is_over = self.is_over
         for line in lines:
+            if is_over():
+                return
             if self._callback is not None:
                 try:
                     self._callback(line)

@@ -4,11 +4,12 @@ import asyncio
 import io
 import sys
 import threading
+import time
 
 import pytest
 from programs import POSIX, cat, py, sh, true
 
-from processkit import Command, ProcessGroup, Unsupported, wait_until
+from processkit import CancellationToken, Cancelled, Command, ProcessGroup, Unsupported, wait_until
 
 BOTH = "import os; os.write(1, b'a\\r\\nb\\x1b[1m\\n'); os.write(2, b'e\\n'); os.write(1, 'é'.encode()[:1]); os.write(1, 'é'.encode()[1:])"
 
@@ -266,3 +267,101 @@ def test_members_of_a_group_have_taps(call):
 
 def test_a_command_shows_no_sink_of_its_own():
     assert "Writer" not in repr(Command("x").stdout_tee(Writer(lambda _: None)))
+
+
+# Who is slow, or leaves.
+
+ENDLESS = "import os\nwhile True: os.write(1, b'y\\n' * 4096)"
+
+
+def slowly(_line):
+    threading.Event().wait(0.002)
+
+
+def in_time(started, most):
+    """Nobody waited for all that there was to be delivered, which would have taken far longer."""
+    return time.monotonic() - started < most
+
+
+def test_a_slow_callback_does_not_keep_a_deadline_from_ending_the_tree(call):
+    started = time.monotonic()
+    assert call(py(ENDLESS).on_stdout_line(slowly).timeout(1), "output").timed_out
+    assert in_time(started, 20)
+
+
+def test_a_slow_callback_does_not_keep_a_token_from_ending_the_tree(call):
+    token = CancellationToken()
+    timer = threading.Timer(0.5, token.cancel)
+    timer.start()
+    started = time.monotonic()
+    with pytest.raises(Cancelled):
+        call(py(ENDLESS).on_stdout_line(slowly).cancel_on(token), "output")
+    assert in_time(started, 20)
+    timer.join()
+
+
+def test_a_cancelled_task_does_not_wait_for_a_slow_callback():
+    async def main():
+        await asyncio.wait_for(py(ENDLESS).on_stdout_line(slowly).aoutput(), 0.5)
+
+    started = time.monotonic()
+    with pytest.raises(asyncio.TimeoutError):
+        asyncio.run(main())
+    assert in_time(started, 20)
+
+
+def test_who_leaves_a_handle_does_not_wait_for_a_slow_callback():
+    entered, go_on = threading.Event(), threading.Event()
+
+    def wait(_line):
+        entered.set()
+        go_on.wait()
+
+    async def main():
+        command = py("import time\nprint('a'); print('b', flush=True); time.sleep(1000)").on_stdout_line(wait)
+        async with await command.astart() as process:
+            async for _ in process.stdout_lines():
+                break
+            await asyncio.get_running_loop().run_in_executor(None, entered.wait)
+        return True
+
+    assert asyncio.run(main())
+    go_on.set()
+
+
+def test_what_ends_a_run_while_its_callback_is_still_busy_is_no_error():
+    entered, go_on = threading.Event(), threading.Event()
+
+    def wait(_line):
+        entered.set()
+        go_on.wait(60)
+
+    async def main(end):
+        entered.clear()
+        go_on.clear()
+        token = CancellationToken()
+        async with await py("print('a')").on_stdout_line(wait).cancel_on(token).astart() as process:
+            async for _ in process.stdout_lines():
+                break
+            await asyncio.get_running_loop().run_in_executor(None, entered.wait)
+            for _ in iter(lambda: process.poll() is None, False):
+                await asyncio.sleep(0.01)
+            if end == "cancel":
+                token.cancel()
+            elif end == "kill":
+                process.kill()
+            else:
+                await process.ashutdown(0)
+            go_on.set()
+
+    for end in ("cancel", "kill", "shutdown"):
+        asyncio.run(main(end))
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt()], ids=repr)
+def test_a_callback_that_leaves_the_interpreter_ends_the_run(call, error):
+    def leave(_line):
+        raise error
+
+    with pytest.raises(type(error)):
+        call(py("import time\nprint('a', flush=True); time.sleep(1000)").on_stdout_line(leave), "output")

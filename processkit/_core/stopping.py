@@ -96,6 +96,11 @@ class Stopping:
         """Whether only the tree's emptiness is waited for."""
         return self._exited and (self.state != RUNNING or not self._open)
 
+    @property
+    def has_exited(self) -> bool:
+        """Whether the direct child has ended."""
+        return self._exited
+
     def exited(self, now: float) -> None:
         """The direct child has ended."""
         self._exited = True

@@ -27,7 +27,9 @@ class Driver:
         self.over = False
         # `lasting`: the run may go on elsewhere.
         self._waiter = LoopWaiter(loop, run.child, run.feed, self._report, lasting)
-        if run.taps is not None and not isinstance(loop, OwnLoop):
+        if run.taps is not None and isinstance(loop, OwnLoop):
+            run.taps.bring_back()
+        elif run.taps is not None:
             run.taps.offload(self._delivered)
         if run.token is not None:
             run.wake = self._wake
@@ -91,5 +93,5 @@ class Driver:
             self._timer = None
         self._waiter.close()
         if self.run.taps is not None:
-            self.run.taps.bring_back()
+            self.run.taps.leave_loop()
         self.run.detach()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from .._core.stopping import DONE, KILL, LOOK, REST, RUNNING, SIGNAL, Stopping
+from .._core.stopping import DONE, KILL, KILLED, LOOK, REST, RUNNING, SIGNAL, Stopping
 from .._os import ENDED, STDERR, STDOUT, TREE
 
 TYPE_CHECKING = False
@@ -118,6 +118,10 @@ class Run:
 
     def relieve(self) -> None:
         """Read the streams again whose sinks were full and have room now."""
+        taps = self.taps
+        if taps is not None and taps.error is not None and self.failure is None:
+            self.failure = taps.error
+            self.stop(None)
         for stream in [*self._paused]:
             if not self._is_full(stream):
                 self._paused.discard(stream)
@@ -169,6 +173,8 @@ class Run:
             wake = self.sampler.next if wake is None else min(wake, self.sampler.next)
         if self._idle_deadline is not None:
             wake = self._idle_deadline if wake is None else min(wake, self._idle_deadline)
+        if self.taps is not None and self.taps.until is not None and self.taps.busy:
+            wake = self.taps.until if wake is None else min(wake, self.taps.until)
         return None if wake is None else max(0.0, wake - time.monotonic())
 
     def report(self, what: int, data: bytes) -> None:
@@ -205,9 +211,26 @@ class Run:
 
     def stop(self, grace: float | None) -> None:
         """End the tree, at once or with a grace."""
+        now = time.monotonic()
+        if self.taps is not None:
+            self.taps.hurry(now + (grace or 0.0))
         if self.stopping.state != DONE:
-            self.stopping.stop(time.monotonic(), grace)
+            self.stopping.stop(now, grace)
             self.act()
+
+    def pulse(self) -> None:
+        """Called between two lines of a slow tap: do to the tree what the clock or the token wants done, and nothing else yet."""
+        stopping, now = self.stopping, time.monotonic()
+        if self.taps is None or stopping.has_exited or stopping.state == DONE:
+            return
+        if self.token is not None and not self.cancelled and self.token.is_cancelled():
+            self.cancelled = True
+            stopping.stop(now, None)
+        elif stopping.wake is not None and now >= stopping.wake:
+            stopping.tick(now)
+        act_on_tree(self.child, stopping, self.soft_signal)
+        if stopping.state == KILLED:
+            self.taps.hurry(now)
 
     def interrupt(self) -> None:
         """The token was cancelled. From any thread."""
@@ -235,6 +258,8 @@ class Run:
             elif action == KILL:
                 if self.stopping.found_left:
                     self.leaked = len(self.child.tree.members())
+                elif self.taps is not None:
+                    self.taps.hurry(time.monotonic())
                 self.child.tree.kill()
             elif action == REST:
                 self._read_rest()

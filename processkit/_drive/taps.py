@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 
 TYPE_CHECKING = False
@@ -10,26 +11,52 @@ if TYPE_CHECKING:
     from typing import Callable, Protocol
 
     class Tap(Protocol):
+        #: Is asked before each line whether it and all that follows is to be dropped.
+        is_over: Callable[[], bool]
+
         def feed(self, data: bytes) -> None: ...
         def close(self) -> None: ...
 
 
 #: So much may wait for a slow writer before the child waits for it too.
 MOST_WAITING = 1 << 20
+#: Seconds that slow writers and callbacks get for what was read of a run that has been ended.
+TAIL = 0.5
 
 
 class Taps:
-    """The taps of one run. Where it is `offloaded` it owns a thread, from the first bytes to `bring_back`."""
+    """The taps of one run. Where it is `offloaded` it owns a thread, from the first bytes to `bring_back` or `end`."""
 
-    __slots__ = ("_changed", "_queue", "_taps", "_tell", "_thread", "_waiting")
+    __slots__ = (
+        "_changed",
+        "_delivering",
+        "_ended",
+        "_pulse",
+        "_queue",
+        "_taps",
+        "_tell",
+        "_thread",
+        "_waiting",
+        "error",
+        "until",
+    )
 
-    def __init__(self, taps: dict[int, Tap]) -> None:
+    def __init__(self, taps: dict[int, Tap], pulse: Callable[[], None]) -> None:
         self._taps = taps
+        # Is called between two lines by whoever delivers on the thread that also moves the run on.
+        self._pulse = pulse
         self._tell: Callable[[], None] | None = None
         self._thread: threading.Thread | None = None
         self._changed = threading.Condition()
         self._queue: deque[tuple[int, bytes] | None] = deque()
         self._waiting = 0
+        self._delivering = self._ended = False
+        #: What a callback raised on our thread that is no Exception: it ends the run.
+        self.error: BaseException | None = None
+        #: What is not delivered by then never is; None: there is time.
+        self.until: float | None = None
+        for tap in taps.values():
+            tap.is_over = self._is_over
 
     @property
     def full(self) -> bool:
@@ -38,19 +65,32 @@ class Taps:
 
     @property
     def busy(self) -> bool:
-        """Whether something has not been delivered yet."""
-        return bool(self._queue)
+        """Whether something has not been delivered yet, and may still be."""
+        return (self._delivering or bool(self._queue)) and not self._is_late()
 
     @property
     def is_led_here(self) -> bool:
         """Whether the calling thread is ours: a callback calls."""
         return self._thread is threading.current_thread()
 
+    def _is_late(self) -> bool:
+        return self.until is not None and time.monotonic() >= self.until
+
+    def _is_over(self) -> bool:
+        if self._thread is None:
+            self._pulse()
+        return self._ended or self._is_late()
+
+    def hurry(self, now: float) -> None:
+        """The run has been ended: nobody waits much longer for who is slow."""
+        if self.until is None:
+            self.until = now + TAIL
+
     def put(self, stream: int, data: bytes) -> None:
         """The next bytes of a stream; b"": its end."""
         if stream not in self._taps:
             return
-        if self._tell is None:
+        if self._tell is None and self._thread is None:
             self._deliver(stream, data)
             return
         if self._thread is None:
@@ -78,31 +118,48 @@ class Taps:
         """Never block whoever calls `put`; `tell` is called, on our thread, when there is room again, and when all is delivered."""
         self._tell = tell
 
+    def leave_loop(self) -> None:
+        """There is nobody to be told; another loop, or a thread, may come."""
+        self._tell = None
+
     def bring_back(self) -> None:
         """Deliver what waits, on our thread, and end it; from then on as before `offload`."""
-        thread, self._thread, self._tell = self._thread, None, None
+        self._tell = None
+        self._stop(wait=True)
+
+    def end(self) -> None:
+        """Nobody waits for what has not been delivered, which is dropped. The thread ends, at the latest when a callback returns."""
+        self._ended = True
+        self._tell = None
+        self._stop(wait=not self._delivering and not self._queue)
+
+    def _stop(self, wait: bool) -> None:
+        thread, self._thread = self._thread, None
         if thread is not None:
             with self._changed:
                 self._queue.append(None)
                 self._changed.notify()
-            thread.join()
-            self._queue.clear()
+            if wait and thread is not threading.current_thread():
+                thread.join()
 
     def _work(self) -> None:
         while True:
             with self._changed:
                 while not self._queue:
                     self._changed.wait()
-                item = self._queue[0]
+                item = self._queue.popleft()
+                self._delivering = item is not None
             if item is None:
                 return
             try:
-                self._deliver(*item)
-            finally:
-                with self._changed:
-                    was_full = self.full
-                    self._queue.popleft()
-                    self._waiting -= len(item[1])
-                    tell = self._tell if not self._queue or (was_full and not self.full) else None
+                if not self._ended and self.error is None and not self._is_late():
+                    self._deliver(*item)
+            except BaseException as error:  # SystemExit, say, which would end this thread alone
+                self.error = error
+            with self._changed:
+                was_full = self.full
+                self._delivering = False
+                self._waiting -= len(item[1])
+                tell = self._tell if not self._queue or (was_full and not self.full) or self.error is not None else None
             if tell is not None:
                 tell()
