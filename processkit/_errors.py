@@ -55,11 +55,17 @@ class Signalled(ProcessError):
     __module__ = __package__
 
 
+def _with_errno(error: Any) -> tuple[Any, ...]:
+    """How an OSError whose errno was set later is pickled: it is neither in its arguments nor in its dictionary."""
+    return type(error), error.args, {**vars(error), "errno": error.errno}
+
+
 class ProcessNotFound(ProcessError, FileNotFoundError):
     """There is no such program; `searched` lists the directories that were searched, None for a path."""
 
     __module__ = __package__
     searched: str | None = None
+    __reduce__ = _with_errno
 
 
 class PermissionDenied(ProcessError, PermissionError):
@@ -67,6 +73,7 @@ class PermissionDenied(ProcessError, PermissionError):
 
     __module__ = __package__
     program: str | None = None
+    __reduce__ = _with_errno
 
 
 class ResourceLimit(ProcessError):

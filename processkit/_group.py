@@ -287,7 +287,7 @@ class ProcessGroup:
         number = validate.signal_number(name)
         tree = self._open().tree
         if number == SIGKILL:
-            tree.kill()
+            self._container.slay()  # which lets a suspended group go
             return
         try:
             tree.send(number)
@@ -447,13 +447,14 @@ class _Stop:
         escalated = not self._drained and self._escalate
         if escalated:
             self.container.slay()
+        elif self._drained:
+            self.container.thaw()  # nobody is suspended any more, and who comes next is not to be
         after = len(self.container.tree.members())
         elapsed = time.monotonic() - self._started
+        asked = bool(self._sent) or not self._before
+        delivery = "sent" if asked else "unsupported"
         log(
-            listener(self._logger), DEBUG, "graceful shutdown", signal="term", grace_ms=int(self._grace * 1000), members_before=self._before,
+            listener(self._logger), DEBUG, "graceful shutdown", signal="term", delivery=delivery, grace_ms=int(self._grace * 1000), members_before=self._before,
             members_after=after, drained=self._drained, escalated=escalated, elapsed_ms=int(elapsed * 1000),
         )  # fmt: skip
-        asked = bool(self._sent) or not self._before
-        return ShutdownReport(
-            "sent" if asked else "unsupported", "term" if asked else None, self._before, after, self._drained, escalated, elapsed
-        )
+        return ShutdownReport(delivery, "term" if asked else None, self._before, after, self._drained, escalated, elapsed)

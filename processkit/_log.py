@@ -23,7 +23,10 @@ def listener(logger: Any) -> Any:
     global _own
     if logger is None and _own is None:
         logging = sys.modules.get("logging")
-        _own = None if logging is None else logging.getLogger(NAME)
+        if logging is not None:
+            _own = logging.getLogger(NAME)
+            # Or a program that has set up no logging would see our warnings on its stderr, because asyncio imports logging.
+            _own.addHandler(logging.NullHandler())
     return _own if logger is None else logger
 
 

@@ -48,6 +48,8 @@ class _Pen:
 
     def put(self, data: bytes) -> Callable[[], bool]:
         """Have it written; what is returned is true once it is. OSError when it is closed."""
+        if os.getpid() != self._owner:
+            raise failure(f"{self._program}: this stdin belongs to the process that this one was forked from", self._program)
         if self.closed:
             raise OSError(f"the stdin of {self._program} is closed")
         if self._feed.closed:

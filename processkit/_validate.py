@@ -220,8 +220,8 @@ def io_priority(class_name: object, level: object) -> tuple[str, int]:
 
 
 def success_codes(codes: Sequence[int]) -> tuple[int, ...]:
-    """The accepted exit codes."""
-    accepted = tuple(signed(code, "each of success_codes") for code in sequence(codes, "success_codes"))
+    """The accepted exit codes: a set, in order."""
+    accepted = tuple(sorted({signed(code, "each of success_codes") for code in sequence(codes, "success_codes")}))
     if not accepted:
         raise ValueError("success_codes must name at least one code")
     return accepted

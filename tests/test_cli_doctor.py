@@ -353,3 +353,22 @@ def test_a_thread_that_is_not_done_is_waited_for_at_the_exit():
     words = [sys.executable, "-c", script, "run", "--", true().program, *true().arguments]
     result = subprocess.run(words, capture_output=True, text=True, env=environment(), timeout=60, check=False)
     assert (result.returncode, result.stdout) == (0, "done\n")
+
+
+@pytest.mark.skipif(not POSIX, reason="there is one mechanism")
+def test_a_mechanism_that_there_is_not_is_told_without_a_traceback():
+    for words, status in ((["doctor"], 4), (["doctor", "--json"], 4), (["run", "--", "true"], 125)):
+        command = [sys.executable, "-m", "processkit", *words]
+        env = {**environment(), "PROCESSKIT_MECHANISM": "bogus"}
+        result = subprocess.run(command, capture_output=True, text=True, env=env, timeout=60, check=False)
+        assert result.returncode == status
+        assert "Traceback" not in result.stderr
+        assert "bogus" in result.stdout + result.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no device that is full")
+def test_figures_that_were_asked_for_and_cannot_be_told_are_missed():
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "processkit", "run", "--profile", "--", true().program, *true().arguments]
+        result = subprocess.run(command, stderr=full, env=environment(), timeout=60, check=False)
+    assert result.returncode == 119

@@ -585,3 +585,8 @@ def test_ctrl_c_interrupts_a_blocked_verb_and_kills_the_tree(in_child_env, tmp_p
         (tmp_path / "now").touch()
         assert outer.output().stdout == "interrupted"
     assert not alive(int((tmp_path / "pid").read_text()))
+
+
+def test_a_set_of_accepted_codes_has_no_order():
+    one, other = (sh("exit 3").success_codes(codes).output() for codes in ([0, 3], [3, 0, 3]))
+    assert one == other

@@ -75,13 +75,17 @@ def complain(text: str) -> None:
     tell(f"processkit: {text}\n")
 
 
-def tell(text: str) -> None:
-    """Text on stderr, if there is one: nobody may be reading it, and the status says it all the same."""
+def tell(text: str, is_wanted: bool = False) -> None:
+    """Text on stderr, if there is one: nobody may be reading it, and the status says it all the same. What was asked for,
+    and `is_wanted`, is missed: then the status of this process tells that it could not be delivered.
+    """
+    global _undelivered
     if sys.stderr is not None:
         try:
             sys.stderr.write(text)
-        except (OSError, ValueError):
+        except (OSError, ValueError) as error:
             silence("stderr")
+            _undelivered = _undelivered or (is_wanted and not reader_gone(error))
 
 
 def say(text: str) -> None:

@@ -51,7 +51,7 @@ def _probe() -> _Findings:
     except (ResourceLimit, Unsupported) as error:
         found.mechanism, found.why, found.verdict = "unavailable", str(error), "UNAVAILABLE"
         return found
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: PROCESSKIT_MECHANISM names none
         found.why = str(error)
         found.failed["containment mechanism"] = str(error)
         return found
@@ -72,7 +72,7 @@ def doctor(as_json: bool) -> int:
     found = _probe()
     try:
         host: HostContainment | None = host_containment()
-    except ProcessError:
+    except (ProcessError, ValueError):
         host = None
     if as_json:
         say(json.dumps(_object(found, host)))

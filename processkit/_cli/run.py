@@ -128,7 +128,7 @@ def _profiled(process: RunningProcess, path: str) -> Outcome:
     )
     line = json.dumps({name: getattr(profile, name) for name in figures}) + "\n"
     if path == "-":
-        tell(line)
+        tell(line, is_wanted=True)
         return profile.outcome
     try:
         with open(path, "w", encoding="utf-8") as file:

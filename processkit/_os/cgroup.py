@@ -406,7 +406,8 @@ class GroupContainer(Members):
     def thaw(self) -> None:
         """Let every member run again. Idempotent."""
         with self._spawning:
-            self._set_frozen(False)
+            if self._frozen:
+                self._set_frozen(False)
 
     def _set_frozen(self, on: bool) -> None:
         if not cgroupfs.freeze(self.tree.path, on):

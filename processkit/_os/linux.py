@@ -78,9 +78,9 @@ def _hold() -> None:
 def private_container() -> Container:
     """A container for one run."""
     reap_ended()
-    keep()
     if _home is None and _guardian is None:
         _hold()
+    keep()
     if _home is not None:
         return _home.private()
     from .procgroup import GroupsContainer
@@ -91,8 +91,8 @@ def private_container() -> Container:
 
 def group_container(survive_owner: bool) -> GroupContainer:
     """A container for a group; with `survive_owner` neither our end nor our guardian touches it."""
-    keep()
     _hold()
+    keep()
     if _home is not None:
         return _home.group(survive_owner)
     from .procgroup import GroupsContainer

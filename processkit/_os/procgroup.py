@@ -246,8 +246,9 @@ class GroupsContainer(Members):
     def thaw(self) -> None:
         """SIGCONT for everybody who is found. Idempotent."""
         with self._spawning:
-            self._frozen = False
-            self.tree.send(SIGCONT)
+            if self._frozen:
+                self._frozen = False
+                self.tree.send(SIGCONT)
 
     def adopt(self, pid: int) -> None:
         """Take in one process and what descends from it while it lives."""
