@@ -5,9 +5,9 @@ import subprocess
 import sys
 
 import pytest
-from programs import needs_fork, needs_signals, sleep, true
+from programs import needs_fork, needs_signals, sleep, true, wait_until
 
-from processkit import ProcessGroup
+from processkit import ProcessGroup, process_is_alive
 
 INTERRUPTED = """
 import os, random, signal, sys
@@ -185,3 +185,40 @@ def test_a_descriptor_that_was_closed_behind_our_back_is_not_given_to_a_child(in
         "assert Command('/bin/cat').run() == ''\nprint('done')"
     )
     assert told(script, in_child_env, str(secret)) == "done\n"
+
+
+ADOPTING = """
+import os, subprocess, sys, time
+from processkit import Command, ProcessGroup
+from processkit._os import linux
+
+group = ProcessGroup(shutdown_grace=0)
+stranger = subprocess.Popen(["/bin/sleep", "1000"], start_new_session=True, stdout=subprocess.DEVNULL)
+group.adopt_external(stranger.pid)
+group.start(Command("/bin/sh", ["-c", "setsid sleep 1000 & exec sleep 1000"]).stdout("null"))
+while len(group.members()) < 3:
+    time.sleep(0.01)
+print(*group.members(), flush=True)
+group.suspend()
+os.kill(os.getpid(), 9)
+"""
+
+
+@needs_signals
+@pytest.mark.parametrize("guardian", ["python", "sh"])
+def test_who_was_adopted_or_was_seen_outside_dies_with_the_owner(guardian, mechanism, in_child_env):
+    script = ADOPTING
+    if guardian == "sh":
+        script = script.replace(
+            "group = ", "from processkit._os import guardian\nguardian._python_command = lambda: None\ngroup = "
+        )
+    run = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**in_child_env, "PROCESSKIT_MECHANISM": mechanism},
+        stdout=subprocess.PIPE,
+        timeout=60,
+        check=False,
+    )
+    pids = [int(pid) for pid in run.stdout.split()]
+    assert len(pids) == 3
+    wait_until(lambda: not any(map(process_is_alive, pids)))

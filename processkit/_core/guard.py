@@ -4,6 +4,8 @@ Messages, each shorter than PIPE_BUF and so written whole (pipe(7)):
 
     group PGID START\\n   this process group dies with the owner; START identifies its leader (0: unknown)
     drop PGID\\n          it has ended or was let go
+    process PID START\\n  this process, which is in none of the groups, dies with the owner, and what descends from it
+    leave PID\\n         it has ended or was let go
     new xxxx             the same as `group`, written by the child itself before its program begins; xxxx is its pid as
                          the kernel stored it there, a native 32-bit int
 
@@ -43,16 +45,28 @@ def drop_message(pgid: int) -> bytes:
     return b"drop %d\n" % pgid
 
 
-class Guard:
-    """What the guardian knows: the groups, and where it is in its life."""
+def process_message(pid: int, start: int) -> bytes:
+    """Register a single process."""
+    return b"process %d %d\n" % (pid, start)
 
-    __slots__ = ("_pending", "eof", "groups", "state")
+
+def leave_message(pid: int) -> bytes:
+    """Take a single process back."""
+    return b"leave %d\n" % pid
+
+
+class Guard:
+    """What the guardian knows: the groups and processes, and where it is in its life."""
+
+    __slots__ = ("_pending", "eof", "groups", "processes", "state")
 
     def __init__(self) -> None:
         self.state = WATCHING
         self.eof = False
         #: Process group → start of its leader, 0 while unknown.
         self.groups: dict[int, int] = {}
+        #: Single process → its start.
+        self.processes: dict[int, int] = {}
         self._pending = b""
 
     def feed(self, data: bytes) -> None:
@@ -100,4 +114,8 @@ class Guard:
             self.groups[int(numbers[0])] = int(numbers[1])
         elif verb == b"drop":
             self.groups.pop(int(numbers[0]), None)
+        elif verb == b"process":
+            self.processes[int(numbers[0])] = int(numbers[1])
+        elif verb == b"leave":
+            self.processes.pop(int(numbers[0]), None)
         return True

@@ -15,7 +15,7 @@ from array import array
 from .._abi import linux
 from .._abi.foreign import buffer, c_string, string_array
 from .._abi.signals import SIGHUP, SIGINT, SIGKILL, SIGPIPE, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2
-from .._core.guard import drop_message, group_message
+from .._core.guard import drop_message, group_message, leave_message, process_message
 from .birth import become_ordinary
 from .descriptors import Descriptors, open_above, pipe_above
 from .launchers import architecture, launcher
@@ -39,9 +39,10 @@ import_module('pk._os.warden').main(sys.argv[2:])
 # The same protocol in sh, for programs that hold no Python to start: it lives by end-of-file alone and knows no
 # descendants outside the groups that it was told of.
 _SH = """trap '' INT TERM HUP QUIT; g=
-while read -r v p s; do case $v in group) g="$g $p:$s";; drop) n=; for x in $g; do [ "${x%%:*}" = "$p" ] || n="$n $x"; done; g=$n;; esac; done
+while read -r v p s; do case $v in group) g="$g $p:$s";; process) g="$g +$p:$s";; drop|leave) n=; [ "$v" = drop ] || p="+$p"; for x in $g; do [ "${x%%:*}" = "$p" ] || n="$n $x"; done; g=$n;; esac; done
 start() { [ -r "/proc/$1/stat" ] && { read -r l <"/proc/$1/stat"; l=${l##*) }; set -- $l; shift 19; echo "$1"; }; }
-for x in $g; do s=$(start "${x%%:*}"); [ -n "$s" ] && [ "${x#*:}" != 0 ] && [ "$s" != "${x#*:}" ] || kill -s KILL -- "-${x%%:*}" 2>/dev/null; done
+for x in $g; do k=${x%%:*}; s=$(start "${k#+}"); case $k in +*) [ "$s" != "${x#*:}" ] || kill -s KILL -- "${k#+}" 2>/dev/null; continue; esac
+[ -n "$s" ] && [ "${x#*:}" != 0 ] && [ "$s" != "${x#*:}" ] || kill -s KILL -- "-$k" 2>/dev/null; done
 [ -z "$1" ] || for i in 1 2 3 4 5 6 7 8 9 10; do [ -d "$1" ] || break; echo 1 >"$1/cgroup.kill" 2>/dev/null || for p in $(find "$1" -name cgroup.procs -exec cat {} +); do kill -s KILL "$p"; done
 find "$1" -depth -type d -exec rmdir {} + 2>/dev/null; [ -d "$1" ] || break; sleep 0.1 2>/dev/null || sleep 1; done
 """
@@ -98,11 +99,12 @@ def run_hook(arguments: list[str]) -> NoReturn:
 class Guardian:
     """The guardian of this process: started by the first `ensure`. Owns the pipe's write end until `end`."""
 
-    __slots__ = ("_deaf", "_groups", "_home", "_lock", "_pid", "_pidfd", "_pipe", "kind")
+    __slots__ = ("_deaf", "_groups", "_home", "_lock", "_pid", "_pidfd", "_pipe", "_processes", "kind")
 
     def __init__(self, home: str) -> None:
         self._home = home
         self._groups: dict[int, int | None] = {}
+        self._processes: dict[int, int] = {}
         self.kind = kind()
         self._pipe = self._pid = self._pidfd = -1
         self._deaf = select.poll()
@@ -129,6 +131,8 @@ class Guardian:
             self._start()
             for pgid, start in self._groups.items():
                 self._say(group_message(pgid, start))
+            for pid, begun in self._processes.items():
+                self._say(process_message(pid, begun))
 
     def announce(self, pgid: int, start: int | None) -> None:
         """This process group dies with us."""
@@ -146,9 +150,27 @@ class Guardian:
             except BrokenPipeError:
                 pass  # it was killed, and the next one is told only of what still lives
 
+    def announce_process(self, pid: int, start: int) -> None:
+        """This process, which is in no group of ours, dies with us."""
+        with self._lock:
+            if self._processes.get(pid) != start:
+                self._processes[pid] = start
+                self.ensure()
+                self._say(process_message(pid, start))
+
+    def leave_process(self, pid: int) -> None:
+        """This process has ended, or lives on without us."""
+        with self._lock:
+            if self._processes.pop(pid, None) is None or self._pipe < 0:
+                return
+            try:
+                self._say(leave_message(pid))
+            except BrokenPipeError:
+                pass  # as in `drop`
+
     def end_when_nothing_left(self) -> None:
-        """At exit: end it, unless groups are still alive, which it then kills."""
-        if self._groups:
+        """At exit: end it, unless somebody is still alive, whom it then kills."""
+        if self._groups or self._processes:
             self.forget()
         else:
             self.end()

@@ -38,10 +38,12 @@ if TYPE_CHECKING:
 class Groups:
     """Process groups and single adopted processes: a Tree."""
 
-    __slots__ = ("_guardian", "_let_go", "_lock", "_waiting", "adopted", "lent_terminal", "pgids")
+    __slots__ = ("_guarded", "_guardian", "_let_go", "_lock", "_waiting", "adopted", "lent_terminal", "pgids")
 
-    def __init__(self, guardian: Guardian) -> None:
+    def __init__(self, guardian: Guardian, guarded: bool = True) -> None:
         self._guardian = guardian
+        # The guardian hears of who is found outside the groups.
+        self._guarded = guarded
         # Reentrant: a signal handler may end the tree in the midst of it.
         self._lock = _thread.RLock()
         self.pgids: set[int] = set()
@@ -57,8 +59,23 @@ class Groups:
     def _scope(self) -> tuple[set[int], set[int]]:
         """Our groups, and those beside them that joined or were seen once and still live."""
         with self._lock:
-            self.adopted = {pid: start for pid, start in self.adopted.items() if is_same(pid, start)}
+            self._dismiss([pid for pid, start in self.adopted.items() if not is_same(pid, start)])
             return set(self.pgids), set(self.adopted)
+
+    def adopt(self, joined: dict[int, int]) -> None:
+        """Remember these, pid → start time, who are in none of our groups."""
+        with self._lock:
+            fresh = {pid: start for pid, start in joined.items() if self.adopted.get(pid) != start}
+            self.adopted.update(fresh)
+        if self._guarded:
+            for pid, start in fresh.items():
+                self._guardian.announce_process(pid, start)
+
+    def _dismiss(self, pids: list[int]) -> None:
+        for pid in pids:
+            del self.adopted[pid]
+            if self._guarded:
+                self._guardian.leave_process(pid)
 
     def _reach(self) -> dict[int, Stat]:
         """Everybody who can be found; who left our groups is remembered, for the parent that leads there may die."""
@@ -66,8 +83,9 @@ class Groups:
         if not groups and not roots:
             return {}
         found = proctree.reachable(groups, roots)
-        with self._lock:
-            self.adopted.update({pid: stat.start for pid, stat in found.items() if stat.pgrp not in groups})
+        outside = {pid: stat.start for pid, stat in found.items() if stat.pgrp not in groups}
+        if outside:
+            self.adopt(outside)
         return found
 
     def members(self) -> list[int]:
@@ -152,13 +170,18 @@ class Groups:
             finally:
                 reap(pid)
 
+    def dismiss_dead(self) -> None:
+        """Forget who was adopted and has ended."""
+        if self.adopted:
+            self._scope()
+
     def let_go(self) -> None:
         """Forget all groups alive: neither we nor the guardian touch them again."""
         self._let_go = True
         with self._lock:
             pgids, self.pgids = self.pgids, set()
             waiting, self._waiting = self._waiting, set()
-            self.adopted.clear()
+            self._dismiss([*self.adopted])
         for pgid in pgids:
             self._guardian.drop(pgid)
         for pid in waiting:
@@ -171,8 +194,13 @@ class OneGroup(Groups):
     __slots__ = ("_whole",)
 
     def __init__(self, guardian: Guardian, whole: Groups) -> None:
-        super().__init__(guardian)
+        super().__init__(guardian, guarded=False)  # the group tells it
         self._whole = whole
+
+    def adopt(self, joined: dict[int, int]) -> None:
+        """Ours, and the group's."""
+        super().adopt(joined)
+        self._whole.adopt(joined)
 
     def born(self, pid: int) -> None:
         """Ours, and the group's."""
@@ -219,7 +247,7 @@ class GroupsContainer(Members):
         super().__init__(outlives)
         self._guardian = guardian
         self._private = private
-        self.tree = Groups(guardian)
+        self.tree = Groups(guardian, guarded=not outlives)
 
     def spawn(self, plan: Plan) -> LinuxChild:
         """Start a child inside; on an exception nothing of it is alive."""
@@ -255,7 +283,7 @@ class GroupsContainer(Members):
         start = start_time(pid)
         if start is None:
             raise ProcessLookupError(3, "adopt: no such process")
-        self.tree.adopted[pid] = start
+        self.tree.adopt({pid: start})
 
     def usage(self) -> Usage:
         """Sums over the living: the dead took their share with them."""
@@ -290,3 +318,4 @@ class GroupsContainer(Members):
             proctree.wait_gone(self.tree)
         reap_ended()
         self.tree.prune()
+        self.tree.dismiss_dead()

@@ -85,10 +85,11 @@ def sweep(guard: Guard, home: str) -> None:
     deadline = time.monotonic() + LATE_REGISTRATIONS
     while guard.state != FINISHED:
         groups = {pgid for pgid, start in guard.groups.items() if _still_theirs(pgid, start)}
-        proctree.kill_all(groups, set())
+        roots = {pid for pid, start in guard.processes.items() if is_same(pid, start)}
+        proctree.kill_all(groups, roots)
         if home:
             cgroupfs.destroy(home)
-        if not proctree.reachable(groups, set()) and not (home and os.path.isdir(home)):
+        if not proctree.reachable(groups, roots) and not (home and os.path.isdir(home)):
             guard.nobody_left()
         if guard.state == FINISHED:
             return
