@@ -25,6 +25,8 @@ DEFAULT_INTERVAL = 0.05
 #: However short the whole wait is, its first attempt has this long, or one interval.
 FIRST_WINDOW = 0.05
 MOST_STATUS_LINE = 65536
+#: Of the loop, in which an item that is there comes all the way from a pipe.
+TURNS = 20
 
 
 def _number(value: object, name: str) -> float:
@@ -81,6 +83,8 @@ async def _within(awaitable: Awaitable[T], seconds: float, discard: Callable[[T]
     theirs = asyncio.isfuture(awaitable)
     future: asyncio.Future[T] = asyncio.ensure_future(awaitable)
     try:
+        for _ in range(0 if seconds > 0 else TURNS):  # what is there already is found also by who does not wait
+            await asyncio.sleep(0)
         await asyncio.wait({future}, timeout=seconds)
         if not future.done() and not theirs:
             future.cancel()

@@ -50,9 +50,9 @@ class RunningProcess(Handle):
         return (self._settings.program, *self._settings.args)
 
     @property
-    def owns_group(self) -> bool:
-        """Whether it has a tree to itself."""
-        return self._owns
+    def owns_group(self) -> bool | None:
+        """Whether it has a tree to itself; None once the handle is spent."""
+        return None if self._spent else self._owns
 
     @property
     def elapsed_seconds(self) -> float | None:
@@ -90,7 +90,7 @@ class RunningProcess(Handle):
         return self._seen(STDERR, "bytes_seen")
 
     def _seen(self, stream: int, what: str) -> int | None:
-        if self._closed:
+        if self._closed:  # while a verb waits on one thread, another one may look
             return None
         return 0 if self._run is None else int(getattr(self._run.sinks[stream], what))
 

@@ -5,13 +5,14 @@ import codecs
 import logging
 import os
 import pickle
+import select
 import subprocess
 import sys
 
 import pytest
 from programs import POSIX, cat, needs_fork, needs_signals, py, sh, sleep
 
-from processkit import Command, PermissionDenied, ProcessError, ProcessGroup, ProcessNotFound
+from processkit import Command, PermissionDenied, ProcessError, ProcessGroup, ProcessNotFound, wait_for_line
 
 # Encodings.
 
@@ -182,3 +183,14 @@ def test_what_is_awaited_of_a_chain_is_about_all_of_it():
                 await chain.await_for_port("127.0.0.1", 1, timeout=60)
 
     asyncio.run(main())
+
+
+@needs_signals
+def test_a_line_that_is_there_is_found_by_who_does_not_wait():
+    async def main():
+        async with await py("print('ready', flush=True); import time; time.sleep(1000)").astart() as process:
+            while not select.select([process._child.stream(1)], [], [], 1)[0]:
+                pass
+            return await wait_for_line(process.stdout_lines(), "ready", timeout=0)
+
+    assert asyncio.run(main()) == "ready"

@@ -72,7 +72,8 @@ _undelivered = False
 
 def complain(text: str) -> None:
     """One line on stderr, if there is one."""
-    tell(f"processkit: {text}\n")
+    shown = text.replace("\r", "\\r").replace("\n", "\\n")
+    tell(f"processkit: {shown}\n")
 
 
 def tell(text: str, is_wanted: bool = False) -> None:

@@ -58,11 +58,13 @@ class LinuxChild:
         self._lock = _thread.RLock()
         self._status: int | None = None
         self._start: int | None = None
-        # Handed over last: until here a failure leaves both to whoever holds `launched`.
+        owner = os.getpid()
+        # Handed over last, and by nothing that a signal handler could come between: until here a failure leaves both to whoever
+        # holds `launched`.
         self.ended = launched.pidfd if launched.pidfd >= 0 else _watch(launched.pid)
         streams.ours = []
         launched.pid = launched.pidfd = -1
-        self._owner = os.getpid()
+        self._owner = owner
 
     def __del__(self) -> None:
         # 1. It has been born. 2. A signal handler raises before its handle is there. 3. Nobody else can end it.

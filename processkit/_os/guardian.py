@@ -214,8 +214,10 @@ class Guardian:
             script.registration = born
             self._compile(script, read, owned.own(open_above(os.devnull, os.O_RDWR)))
             launched = Launched()
-            launcher().launch(script, launched)
-            launched.discard()
+            try:
+                launcher().launch(script, launched)
+            finally:
+                launched.discard()  # the one between us and the orphan
             self._pid = born[1]
             self._pidfd = open_pidfd(architecture(), self._pid) if self._pid > 0 else -1
             os.set_blocking(write, False)

@@ -85,7 +85,8 @@ def _works(candidate: Launcher) -> bool:
         if error.call != "execve" and error.errno not in REFUSALS:
             raise
         return error.call == "execve" and error.errno == ENOENT
-    launched.discard()
+    finally:
+        launched.discard()
     return False
 
 

@@ -77,13 +77,14 @@ class Launched:
         """Reap a child that has ended and close its pidfd."""
         pid, self.pid = self.pid, -1
         pidfd, self.pidfd = self.pidfd, -1
-        if pidfd >= 0:
-            os.close(pidfd)
-        if pid > 0:
-            try:
+        try:
+            if pid > 0:
                 os.waitpid(pid, 0)
-            except ChildProcessError:
-                pass
+        except ChildProcessError:
+            pass
+        finally:
+            if pidfd >= 0:
+                os.close(pidfd)
 
 
 class Architecture:
