@@ -9,8 +9,6 @@ Names are imported when they are first used, so that `import processkit` costs n
 
 from __future__ import annotations
 
-from ._version import __version__ as __version__
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._batch import aoutput_all as aoutput_all
@@ -87,6 +85,7 @@ if TYPE_CHECKING:
     from ._types import SignalName as SignalName
     from ._types import StreamingRunner as StreamingRunner
     from ._types import StrPath as StrPath
+    from ._version import __version__ as __version__
     from ._waiting import await_all as await_all
     from ._waiting import await_any as await_any
     from ._waiting import wait_all as wait_all
@@ -118,11 +117,12 @@ _HOMES = {
     "_streams": "JsonLines LifecycleEvent LifecycleEvents OutputEvent OutputEvents StderrLines StdoutLines",
     "_types": "Args IoPriorityClass LineTerminatorName Priority ProcessRunner ReadableBuffer RetryIf RlimitResourceName "
     "SignalName StrPath StreamingRunner",
+    "_version": "__version__",
     "_waiting": "await_all await_any wait_all wait_any",
 }
 _home_of = {name: module for module, names in _HOMES.items() for name in names.split()}
 
-__all__ = [*sorted([*_home_of, "__version__"])]  # noqa: PLE0604
+__all__ = [*sorted(_home_of)]  # noqa: PLE0604
 
 
 def __getattr__(name: str) -> object:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from . import _launch
 from . import _validate as validate
-from ._core.encodings import decoder_factory
 from ._settings import INHERIT, NULL, PIPE, Redirect, Settings
 from ._verbs import exit_code_of, json_of, probe_of, text_of
 
@@ -188,15 +187,21 @@ class Command:
 
         Instead of a label: what `codecs.getincrementaldecoder` returns, or any callable like it.
         """
+        from ._core.encodings import decoder_factory
+
         decoder = decoder_factory(label)
         return self._with(stdout_decoder=decoder, stderr_decoder=decoder)
 
     def stdout_encoding(self, label: str | DecoderFactory) -> Command:
         """The encoding of stdout."""
+        from ._core.encodings import decoder_factory
+
         return self._with(stdout_decoder=decoder_factory(label, "stdout_encoding"))
 
     def stderr_encoding(self, label: str | DecoderFactory) -> Command:
         """The encoding of stderr."""
+        from ._core.encodings import decoder_factory
+
         return self._with(stderr_decoder=decoder_factory(label, "stderr_encoding"))
 
     def line_terminator(self, mode: LineTerminatorName) -> Command:

@@ -7,11 +7,10 @@ import os
 import time
 
 from . import _validate as validate
-from ._core.unraisable import warn_left_open
-from ._drive.tender import review
+from ._drive import on_group_end
 from ._errors import ProcessError, ResourceLimit, failure, unsupported
 from ._launch import plan_unattended, start_in, taken
-from ._log import DEBUG, listener, log
+from ._log import DEBUG, listener, log, warn_left_open
 from ._os import group_container, identify
 from ._planning import make_plan
 from ._values import Value, store
@@ -382,7 +381,8 @@ class ProcessGroup:
                 return
             self._closed = True
         self._container.close(leave=self._survive_owner or not self._escalate)
-        review()
+        for review in on_group_end:
+            review()
 
     def __enter__(self) -> ProcessGroup:
         return self

@@ -7,14 +7,12 @@ import os
 import time
 
 from ._core.capture import BytesCapture, TextCapture
-from ._core.encodings import default_decoder
 from ._core.stopping import DRAIN, RUNNING, Stopping
-from ._core.unraisable import warn_left_open
 from ._drive.blocking import drive
 from ._drive.run import Run, act_on_tree
 from ._errors import cancelled, failure
-from ._log import DEBUG, WARNING, listener, log
-from ._os import STDERR, STDIN, STDOUT, Feed, write_ready
+from ._log import DEBUG, WARNING, listener, log, warn_left_open
+from ._os import STDERR, STDIN, STDOUT, write_ready
 from ._os.port import PIPE
 from ._result import BytesResult, Outcome, ProcessResult, outcome_of
 from ._settings import Settings
@@ -25,6 +23,7 @@ if TYPE_CHECKING:
 
     from ._core.capture import Capture
     from ._drive.session import Session
+    from ._os.feed import Feed
     from ._os.port import Child, Container, Plan
 
 SIGTERM = 15
@@ -138,9 +137,10 @@ class Handle:
         cap = self._settings.cap if capped else None
         if clean or cap is not None:
             from ._core.caps import WHOLE, CappedText
+            from ._core.encodings import default_decoder
 
             return CappedText(decoder or default_decoder, lone_cr, cap or WHOLE, clean)
-        return TextCapture(decoder or default_decoder, lone_cr)
+        return TextCapture(decoder, lone_cr)
 
     def _make_run(self, sinks: dict[int, Capture], feed: Feed | None) -> Run:
         token = None if self._ended_before else self._settings.token
@@ -257,6 +257,8 @@ class Handle:
         if self._feed is None and self._plan.stdin == PIPE:
             keep = self._settings.keep_stdin_open or self._settings.stdin_source is not None
             data = self._settings.stdin_data if self._plan.content is None else self._plan.content
+            from ._os.feed import Feed
+
             self._feed = Feed(self._child, data or b"", keep)
         if self._feed is not None and self._spent and not self._stdin_taken:
             self._feed.finish()

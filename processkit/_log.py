@@ -49,3 +49,12 @@ def enable_logging() -> bool:
 
     logging.getLogger(NAME)
     return True
+
+
+def warn_left_open(text: str, source: object) -> None:
+    """A ResourceWarning of a finalizer; none while the interpreter takes itself apart, which cannot import any more."""
+    try:
+        import warnings
+    except ImportError:
+        return
+    warnings.warn(text, ResourceWarning, source=source, stacklevel=3)

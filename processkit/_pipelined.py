@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ._core.capture import Capture
     from ._drive.run import Run
     from ._drive.session import Session
-    from ._os import Feed
+    from ._os.feed import Feed
 
 
 class RunningPipeline(RunningProcess):

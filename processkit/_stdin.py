@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ._drive.run import Run
     from ._drive.session import Session
     from ._handle import Handle
-    from ._os import Feed
+    from ._os.feed import Feed
     from ._types import ReadableBuffer
 
 _CONTROLS = {

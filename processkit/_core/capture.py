@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import io
 
-from .encodings import default_decoder
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Protocol
@@ -128,14 +126,23 @@ class Held:
         return sink
 
 
+def _made(make: DecoderFactory | None) -> Decoder:
+    if make is None:
+        from .encodings import default_decoder
+
+        return default_decoder("replace")
+    return make("replace")
+
+
 class TextCapture:
     """Decodes incrementally and folds line ends; `value` is the text of api.md §3.5."""
 
     flooded = full = truncated = too_large = False
     __slots__ = ("_any", "_decoder", "_held", "_lines", "_lone_cr", "_make_decoder", "_pieces", "_size", "_text", "bytes_seen")
 
-    def __init__(self, decoder: DecoderFactory, lone_cr: bool = False) -> None:
+    def __init__(self, decoder: DecoderFactory | None = None, lone_cr: bool = False) -> None:
         self.bytes_seen = 0
+        # None: of the default encoding.
         self._make_decoder = decoder
         self._decoder: Decoder | None = None
         self._lone_cr = lone_cr
@@ -156,7 +163,7 @@ class TextCapture:
         """Take in the next bytes."""
         self.bytes_seen += len(data)
         if self._decoder is None:
-            self._decoder = self._make_decoder("replace")
+            self._decoder = _made(self._make_decoder)
         self._take(self._decoder.decode(data))
 
     def close(self) -> None:
@@ -211,7 +218,7 @@ def whole_text(data: bytes, decoder: DecoderFactory | None, lone_cr: bool) -> st
     """The text of all that a stream said."""
     if not data:
         return ""
-    capture = TextCapture(decoder or default_decoder, lone_cr)
+    capture = TextCapture(decoder, lone_cr)
     capture.feed(data)
     capture.close()
     return capture.value()

@@ -1,4 +1,4 @@
-"""Errors that nobody is there to handle, and what finalizers have to say."""
+"""Errors that nobody is there to handle."""
 
 from __future__ import annotations
 
@@ -18,12 +18,3 @@ class _Ignored:
 def ignore(error: BaseException) -> None:
     """Report through sys.unraisablehook an error that nobody is there to handle."""
     _Ignored(error)
-
-
-def warn_left_open(text: str, source: object) -> None:
-    """A ResourceWarning of a finalizer; none while the interpreter takes itself apart, which cannot import any more."""
-    try:
-        import warnings
-    except ImportError:
-        return
-    warnings.warn(text, ResourceWarning, source=source, stacklevel=3)

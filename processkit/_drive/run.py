@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from typing import Callable, Protocol
 
     from .._core.capture import Capture
-    from .._os import Feed
+    from .._os.feed import Feed
     from .._os.port import Child
     from .taps import Taps
 

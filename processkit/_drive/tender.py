@@ -10,6 +10,7 @@ import time
 
 from .._core.unraisable import ignore
 from .._os import after_fork_in_child
+from . import on_group_end
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -123,3 +124,6 @@ def _forget() -> None:
     _wake = None
     _lock = _thread.RLock()
     _tended.clear()
+
+
+on_group_end.append(review)

@@ -5,23 +5,24 @@ from __future__ import annotations
 import sys
 
 from .errors import NotExecutable, NotFound
-from .feed import Feed
 from .forking import after_fork_in_child
 
 if sys.platform == "linux":
     from .descriptors import in_foreground
     from .environ import environment
     from .guardian import announce_hook, guardian_invocation, run_hook
-    from .identity import cpu_seconds, identify, peak_memory
     from .linux import (
+        cpu_seconds,
         dies_with_owner,
         group_container,
         guardian_kind,
+        identify,
         launcher_name,
         leash_container,
         leash_strength,
         mechanism,
         named_pipe_exists,
+        peak_memory,
         private_container,
         refused,
         soft_stop_scope,
@@ -99,7 +100,6 @@ __all__ = [
     "STDIN",
     "STDOUT",
     "TREE",
-    "Feed",
     "LoopEnds",
     "LoopWaiter",
     "NotExecutable",

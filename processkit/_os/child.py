@@ -68,7 +68,8 @@ class LinuxChild:
 
     def __del__(self) -> None:
         # 1. It has been born. 2. A signal handler raises before its handle is there. 3. Nobody else can end it.
-        if os.getpid() != getattr(self, "_owner", 0):
+        owner = getattr(self, "_owner", 0)
+        if not owner or owner != os.getpid():
             return
         if self._reaped:
             self._close_all()
@@ -158,12 +159,13 @@ class LinuxChild:
                 self._close_all()
 
     def _close_all(self) -> None:
-        self._kept += [*self._streams, self.ended]
+        kept = self._kept = [*self._kept, *self._streams, self.ended]
         self._streams, self.ended = [-1, -1, -1], -1
-        while self._kept:
-            descriptor = self._kept.pop()
+        while kept:
+            descriptor = kept.pop()
             if descriptor >= 0:
                 os.close(descriptor)
+        self._owner = 0
 
     def stream(self, number: int) -> int:
         """Our end of stream 0, 1 or 2; -1 where it is no pipe, or closed."""

@@ -83,21 +83,23 @@ def is_filled(number: int) -> bool:
     return number in _filled
 
 
-_null, _null_device = -1, 0
+_null = -1
 
 
 def null_device() -> int:
     """A descriptor of the null device, opened once and kept for the life of the process."""
-    global _null, _null_device
-    # Who makes himself a daemon closes what he does not know, and the number may be somebody else's by now.
-    try:
-        if _null >= 0 and os.fstat(_null).st_rdev == _null_device:
-            return _null
-    except OSError:
-        pass
-    _null = open_above(os.devnull, os.O_RDWR)
-    _null_device = os.fstat(_null).st_rdev
+    global _null
+    if _null < 0:
+        _null = open_above(os.devnull, os.O_RDWR)
     return _null
+
+
+def forget_null() -> None:
+    """In a forked child: who makes himself a daemon closes what he does not know, and the number may be somebody else's soon."""
+    global _null
+    kept, _null = _null, -1
+    if kept >= 0:
+        os.close(kept)
 
 
 def in_foreground() -> bool:

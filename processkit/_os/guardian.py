@@ -15,7 +15,6 @@ from array import array
 from .._abi import linux
 from .._abi.foreign import buffer, c_string, string_array
 from .._abi.signals import SIGHUP, SIGINT, SIGKILL, SIGPIPE, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2
-from .._core.guard import drop_message, group_message, leave_message, process_message
 from .birth import become_ordinary
 from .descriptors import Descriptors, open_above, pipe_above
 from .launchers import architecture, launcher
@@ -129,6 +128,10 @@ class Guardian:
                 return
             self.forget()
             self._start()
+            if not self._groups and not self._processes:
+                return
+            from .._core.guard import group_message, process_message
+
             for pgid, start in self._groups.items():
                 self._say(group_message(pgid, start))
             for pid, begun in self._processes.items():
@@ -136,6 +139,8 @@ class Guardian:
 
     def announce(self, pgid: int, start: int | None) -> None:
         """This process group dies with us."""
+        from .._core.guard import group_message
+
         with self._lock:
             self._groups[pgid] = start
             self._say(group_message(pgid, start))
@@ -145,6 +150,8 @@ class Guardian:
         with self._lock:
             if self._groups.pop(pgid, self) is self or self._pipe < 0:
                 return
+            from .._core.guard import drop_message
+
             try:
                 self._say(drop_message(pgid))
             except BrokenPipeError:
@@ -152,6 +159,8 @@ class Guardian:
 
     def announce_process(self, pid: int, start: int) -> None:
         """This process, which is in no group of ours, dies with us."""
+        from .._core.guard import process_message
+
         with self._lock:
             if self._processes.get(pid) != start:
                 self._processes[pid] = start
@@ -163,6 +172,8 @@ class Guardian:
         with self._lock:
             if self._processes.pop(pid, None) is None or self._pipe < 0:
                 return
+            from .._core.guard import leave_message
+
             try:
                 self._say(leave_message(pid))
             except BrokenPipeError:

@@ -7,7 +7,7 @@ import atexit
 import os
 import sys
 
-from .descriptors import fill_standard
+from .descriptors import fill_standard, forget_null
 from .forking import after_fork_in_child
 from .guardian import Guardian, kind
 from .home import why_unusable
@@ -23,6 +23,7 @@ if sys.platform != "linux":
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .cgroup import Home
+    from .identity import Identity
     from .port import Container, GroupContainer, Plan
 
 _lock = _thread.RLock()
@@ -133,6 +134,27 @@ def refused(plan: Plan) -> str | None:  # noqa: ARG001
     return None
 
 
+def cpu_seconds(pid: int) -> float | None:
+    """CPU time that this one process has used."""
+    from . import identity
+
+    return identity.cpu_seconds(pid)
+
+
+def peak_memory(pid: int) -> int | None:
+    """The most bytes that this one process has had resident."""
+    from . import identity
+
+    return identity.peak_memory(pid)
+
+
+def identify(pid: int) -> Identity | None:
+    """Who this process is."""
+    from . import identity
+
+    return identity.identify(pid)
+
+
 def named_pipe_exists(name: str) -> bool:
     """NotImplementedError: only Windows has such pipes."""
     raise NotImplementedError(f"there are no named pipes of Windows here: {name}")
@@ -165,6 +187,7 @@ def _forget() -> None:
     global _home, _guardian, _lock
     _lock = _thread.RLock()
     forget_reserve()
+    forget_null()
     launchers_after_fork()
     home, _home = _home, None
     guardian, _guardian = _guardian, None

@@ -74,7 +74,7 @@ class Streams:
             os.close(self.theirs.pop())
 
     def __del__(self) -> None:
-        if getattr(self, "theirs", None) is not None:
+        if self.ours or self.theirs:
             self.close()
 
     def close(self) -> None:

@@ -14,7 +14,6 @@ import time
 from errno import EIO, EPIPE
 
 from .descriptors import never_waits, pipe_above
-from .feed import Feed
 from .forking import after_fork_in_child
 
 if sys.platform != "linux":
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
     from typing import Callable
 
+    from .feed import Feed
     from .port import Child
 
 STDIN, STDOUT, STDERR, ENDED, TREE, WAKE = 0, 1, 2, 3, 4, 5
