@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from ._os.port import Child, Container, Plan
 
 SIGTERM = 15
+# pipe(7): what a pipe takes without a reader, on every system that has one.
+PIPE_HOLDS = 65536
 # How often a tree that was asked or killed, and that nobody waits for, is looked at.
 LOOK_AGAIN = 0.05
 #: What has been made of the output so far: nothing, lines of stdout, a probe that keeps them, events of both streams.
@@ -413,8 +415,9 @@ class Handle:
         silent = settings.pty is not None and settings.stdin_source is None and not settings.keep_stdin_open
         if settings.stdin_data is not None or silent:
             feed = self._feeding()
-            if feed is not None and self._child.stream(STDIN) >= 0:
-                write_ready(self._child, feed)  # all of it: what a pipe does not hold came as a file
+            # What a pipe does not hold came as a file, unless it is to be kept open: then that is for who waits for the process.
+            if feed is not None and self._child.stream(STDIN) >= 0 and len(settings.stdin_data or b"") <= PIPE_HOLDS:
+                write_ready(self._child, feed)
         wake = self._stopping.wake
         if wake is not None:
             from ._drive.tender import tend

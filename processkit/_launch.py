@@ -6,6 +6,7 @@ import time
 
 from ._core.capture import whole_text
 from ._errors import cancelled, failure, unsupported
+from ._handle import PIPE_HOLDS
 from ._log import DEBUG, listens
 from ._os import leash_container, private_container
 from ._os.port import PIPE, Data, Plan
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 
-# pipe(7): what a pipe takes without a reader, on every system that has one.
-PIPE_HOLDS = 65536
 SHORT_TIMEOUT = 0.05
 
 
