@@ -26,7 +26,7 @@ DEFAULT_INTERVAL = 0.05
 FIRST_WINDOW = 0.05
 MOST_STATUS_LINE = 65536
 #: Of the loop, in which an item that is there comes all the way from a pipe.
-TURNS = 20
+TURNS = 10
 
 
 def _number(value: object, name: str) -> float:

@@ -188,7 +188,7 @@ def test_what_is_awaited_of_a_chain_is_about_all_of_it():
 @needs_signals
 def test_a_line_that_is_there_is_found_by_who_does_not_wait():
     async def main():
-        async with await py("print('ready', flush=True); import time; time.sleep(1000)").astart() as process:
+        async with await py("import os, time; os.write(1, b'ready\\n'); time.sleep(1000)").astart() as process:
             while not select.select([process._child.stream(1)], [], [], 1)[0]:
                 pass
             return await wait_for_line(process.stdout_lines(), "ready", timeout=0)
