@@ -13,6 +13,7 @@ from ._launch import plan_unattended, start_in, taken
 from ._log import DEBUG, listener, log, warn_left_open
 from ._os import group_container, identify
 from ._planning import make_plan
+from ._running import RunningProcess
 from ._values import Value, store
 from ._verbs import exit_code_of, probe_of, require_loop, text_of
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from ._inspect import MemberInfo
     from ._os.port import GroupContainer, Plan
     from ._result import BytesResult, ProcessResult
-    from ._running import RunningProcess
     from ._settings import Settings
 
 DEFAULT_GRACE = 2.0
@@ -205,8 +205,7 @@ class ProcessGroup:
         return self._captured(command)
 
     def _captured(self, command: Command) -> ProcessResult:
-        process = self._start(command)
-        return taken(process, process._capture)
+        return taken(lambda: self._start(command), RunningProcess._capture)
 
     async def aoutput(self, command: Command, /) -> ProcessResult:
         """Async twin of `output`."""
@@ -216,8 +215,7 @@ class ProcessGroup:
     def output_bytes(self, command: Command, /) -> BytesResult:
         """Run a member; the exact bytes of its stdout."""
         self._require_piped(command)
-        process = self._start(command)
-        return taken(process, process.output_bytes)
+        return taken(lambda: self._start(command), RunningProcess.output_bytes)
 
     async def aoutput_bytes(self, command: Command, /) -> BytesResult:
         """Async twin of `output_bytes`."""

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ._os.port import Child, Container
     from ._result import BytesResult
 
+    P = TypeVar("P", bound=RunningProcess)
     T = TypeVar("T")
 
 
@@ -93,12 +94,15 @@ def give_up(container: Container, child: Child | None, owns: bool) -> None:
             container.close()
 
 
-def taken(process: RunningProcess, take: Callable[[], T]) -> T:
+def taken(start: Callable[[], P], take: Callable[[P], T]) -> T:
     """What `take` makes of a process that nobody else has; whatever is raised on the way, the process is over then."""
+    process: P | None = None
     try:
-        return take()
+        process = start()
+        return take(process)
     except BaseException:
-        process._close()
+        if process is not None:
+            process._close()
         raise
 
 
@@ -172,8 +176,7 @@ def one_shot_bytes(settings: Settings) -> BytesResult:
     """Start, wait, capture bytes."""
     _require_piped(settings)
     plan = make_plan(settings, may_linger(settings))
-    process = start_in(own_container(settings, plan), settings, plan, owns=True)
-    return taken(process, process.output_bytes)
+    return taken(lambda: start_in(own_container(settings, plan), settings, plan, owns=True), RunningProcess.output_bytes)
 
 
 async def astart_private(settings: Settings, plan: Plan | None = None) -> RunningProcess:

@@ -108,8 +108,7 @@ class Pipeline:
     def output_bytes(self) -> BytesResult:
         """Run the chain; the exact bytes of the last stage's stdout."""
         self._require_piped()
-        process = self._start(self._plans())
-        return taken(process, process.output_bytes)
+        return taken(lambda: self._start(self._plans()), RunningPipeline.output_bytes)
 
     async def aoutput_bytes(self) -> BytesResult:
         """Async twin of `output_bytes`."""
@@ -185,11 +184,16 @@ class Pipeline:
 
     def _captured(self) -> ProcessResult:
         plans = self._plans()
-        process = self._start(plans)
         # Some milliseconds for the end of a short chain, which then needs no session, unless a deadline is near.
-        if all(may_linger(settings) for settings, _ in plans) and (self._timeout is None or self._timeout >= SHORT_TIMEOUT):
-            process._child.linger(LINGER)
-        return taken(process, process._capture)
+        lingers = all(may_linger(settings) for settings, _ in plans) and (self._timeout is None or self._timeout >= SHORT_TIMEOUT)
+
+        def take(process: RunningPipeline) -> ProcessResult:
+            """Its text."""
+            if lingers:
+                process._child.linger(LINGER)
+            return process._capture()
+
+        return taken(lambda: self._start(plans), take)
 
     def _start(self, plans: list[tuple[Settings, Plan]]) -> RunningPipeline:
         started = time.monotonic()

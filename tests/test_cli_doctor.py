@@ -338,23 +338,6 @@ def test_functions_registered_for_the_exit_still_run():
     assert (result.returncode, result.stdout) == (0, "at exit\n")
 
 
-def test_a_profiler_sees_the_command_line_to_its_end():
-    words = [sys.executable, "-m", "cProfile", "-m", "processkit", "run", "--", true().program, *true().arguments]
-    result = subprocess.run(words, capture_output=True, text=True, env=environment(), timeout=60, check=False)
-    assert "function calls" in result.stdout
-    assert result.returncode == 0
-
-
-def test_a_thread_that_is_not_done_is_waited_for_at_the_exit():
-    script = (
-        "import threading, time\nfrom processkit._cli import main_and_exit\n"
-        "threading.Thread(target=lambda: (time.sleep(0.3), print('done'))).start(); main_and_exit()"
-    )
-    words = [sys.executable, "-c", script, "run", "--", true().program, *true().arguments]
-    result = subprocess.run(words, capture_output=True, text=True, env=environment(), timeout=60, check=False)
-    assert (result.returncode, result.stdout) == (0, "done\n")
-
-
 @pytest.mark.skipif(not POSIX, reason="there is one mechanism")
 def test_a_mechanism_that_there_is_not_is_told_without_a_traceback():
     for words, status in ((["doctor"], 4), (["doctor", "--json"], 4), (["run", "--", "true"], 125)):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import sys
 
 TYPE_CHECKING = False
@@ -12,8 +11,6 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 USAGE, DELIVERY_FAILED, INTERNAL, INTERRUPTED = 2, 119, 125, 130
-#: Of sys.monitoring: PEP 669.
-MONITORING_TOOLS = 6
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -31,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def main_and_exit() -> NoReturn:
-    """Run the command line of this process and end the process with the status. What was registered for its exit runs."""
+    """Run the command line of this process and end it by SystemExit with the status."""
     # This process does one thing and ends: whatever a collection could free goes with it.
     gc.disable()
     try:
@@ -42,29 +39,8 @@ def main_and_exit() -> NoReturn:
     except SystemExit as leaving:
         status = _status_of(leaving)
     status = _flushed(status)
-    if not _is_watched():
-        import atexit
-
-        # The interpreter would now take itself apart object by object, which is a twentieth of what a run may cost.
-        try:
-            atexit._run_exitfuncs()
-        finally:
-            os._exit(_flushed(status))
     gc.freeze()
     raise SystemExit(status)
-
-
-def _is_watched() -> bool:
-    """Whether somebody wants to see the interpreter's own end: a profiler, a tracer, `python -i`, a thread that is to be joined."""
-    if sys.flags.interactive or sys.flags.inspect or sys.getprofile() is not None or sys.gettrace() is not None:
-        return True
-    monitoring = getattr(sys, "monitoring", None)  # which profilers of 3.12 and newer use
-    if monitoring is not None and any(monitoring.get_tool(tool) is not None for tool in range(MONITORING_TOOLS)):
-        return True
-    threading = sys.modules.get("threading")
-    if threading is None:
-        return False
-    return any(not thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread())
 
 
 _undelivered = False

@@ -9,8 +9,8 @@ import time
 
 from .._abi.signals import SIGKILL
 from .._core.proctext import cgroup2_mounts, flat_keyed, locate_cgroup, unified_cgroup
+from .descriptors import NONE_LEFT, opened
 from .procfs import read_stat
-from .reserve import NONE_LEFT, opened
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")

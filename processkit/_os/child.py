@@ -9,7 +9,7 @@ import sys
 
 from .._abi.signals import SIGKILL
 from .descriptors import pipe_above
-from .launching import Launched, peek
+from .launching import STATUS_UNKNOWN, Launched, peek
 from .procfs import start_time
 from .waiting import any_ended, read_all
 
@@ -43,32 +43,45 @@ class LinuxChild:
         "tree",
     )
 
-    def __init__(self, launched: Launched, streams: Streams, tree: Tree) -> None:
+    def __init__(self, tree: Tree) -> None:
+        self.tree = tree
         self._reaped = False
         #: Somebody has it who will reap it.
         self.claimed = False
-        self.pid = launched.pid
-        self.tree = tree
+        # The process whose child it is, once it has been born.
+        self._owner = 0
+        self.pid = -1
         #: What poll(2) said of stdout and stderr after its end, if a spawn that lingered saw that.
-        self.events_at_end = launched.events
-        self._streams = streams.ours
+        self.events_at_end: tuple[int, int] | None = None
+        self._streams = [-1, -1, -1]
         # Our side of a terminal of whose streams nobody wants to hear any more.
         self._kept: list[int] = []
-        self._end_of_input = streams.end_of_input
+        self._end_of_input = b""
         self._lock = _thread.RLock()
         self._status: int | None = None
         self._start: int | None = None
+        self.ended = -1
+
+    def take(self, launched: Launched, streams: Streams) -> None:
+        """Be that one: what both have is handed over, all of it or, on an exception, nothing that is not `born`."""
         owner = os.getpid()
-        # Handed over last, and by nothing that a signal handler could come between: until here a failure leaves both to whoever
-        # holds `launched`.
+        self.pid = launched.pid
+        self.events_at_end = launched.events
+        self._end_of_input = streams.end_of_input
         self.ended = launched.pidfd if launched.pidfd >= 0 else _watch(launched.pid)
-        streams.ours = []
-        launched.pid = launched.pidfd = -1
+        # 1. From here on it is ours to end. 2. What is handed over is nobody else's.
         self._owner = owner
+        self._streams, streams.ours = streams.ours, []
+        launched.pid = launched.pidfd = -1
+
+    @property
+    def born(self) -> bool:
+        """Whether it is ours to end, and not that of whoever holds what was launched."""
+        return self._owner != 0
 
     def __del__(self) -> None:
         # 1. It has been born. 2. A signal handler raises before its handle is there. 3. Nobody else can end it.
-        owner = getattr(self, "_owner", 0)
+        owner = self._owner
         if not owner or owner != os.getpid():
             return
         if self._reaped:
@@ -78,7 +91,7 @@ class LinuxChild:
 
     def end(self) -> None:
         """Kill its tree, wait and reap, unless it has been reaped."""
-        if self.status() is None:  # or its tree may be another one's already
+        if not self._reaped and self.status() is None:  # or its tree may be another one's already
             self.tree.kill()
             self.send(SIGKILL)
             self.wait_killed()
@@ -155,6 +168,12 @@ class LinuxChild:
                     status = self.tree.release(self.pid)
                     if self._status is None:
                         self._status = status
+            except BaseException:
+                left = peek(self.pid)  # it was raised before the wait(2), or behind it
+                self._reaped = left == STATUS_UNKNOWN
+                if self._status is None:
+                    self._status = left
+                raise
             finally:
                 self._close_all()
 

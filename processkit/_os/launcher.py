@@ -136,14 +136,13 @@ class NativeLauncher:
         try:
             self._run(base + 8 * _RECORDS)
         finally:
-            # Read here, so that what a signal handler of ours raises right after the call loses no child.
-            pid = memory[_CLONE + _RESULT]
-            if pid != NOT_RUN:
-                if pid > 0:
-                    launched.pid = pid
-                    pidfd = memory[_WATCHED] & 0xFFFFFFFF
-                    launched.pidfd = -1 if pidfd == 0xFFFFFFFF else pidfd
-                launched.closing.clear()
+            # Here, so that what a signal handler of ours raises right after the call, or in here, loses no child.
+            try:
+                _note(memory, launched)
+            except BaseException:
+                _note(memory, launched)
+                raise
+        pid = memory[_CLONE + _RESULT]
         if launched.pid < 0:
             if pid == NOT_RUN:
                 raise LaunchError.of("rt_sigprocmask", -memory[_RECORDS + _RESULT])
@@ -187,6 +186,17 @@ class NativeLauncher:
         for signal in resettable_signals():
             words += _record(number, signal, nothing, 0, linux.KERNEL_SIGSET_BYTES, lowest=-EINVAL, highest=0)
         return words
+
+
+def _note(memory: array[int], launched: Launched) -> None:
+    """Take over what the run has made, and what it has closed."""
+    pid = memory[_CLONE + _RESULT]
+    if pid != NOT_RUN:
+        if pid > 0:
+            launched.pid = pid
+            pidfd = memory[_WATCHED] & 0xFFFFFFFF
+            launched.pidfd = -1 if pidfd == 0xFFFFFFFF else pidfd
+        launched.closing.clear()
 
 
 def _stopped_at(script: Script, memory: array[int], failed: int) -> LaunchError:

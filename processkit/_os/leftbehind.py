@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _lock = _thread.RLock()
 _children: list[Child] = []
 _hooked = False
+CLOSED = "the group is already closed"
 
 
 def leave_behind(child: Child) -> None:
@@ -71,26 +72,32 @@ class Members:
 
     def _bear(self, spawn: Callable[[], C]) -> C:
         """What `spawn` makes, or Refused where there may be no other child."""
-        with self._spawning:
-            if self._sealed:
-                raise Refused("the group is already closed")
-            if self._frozen:
-                # A vfork-like clone returns when the child execs, and a child born frozen never does.
-                raise Refused("the group is suspended")
-            reap_ended()
-            self._births += 1
-            try:
-                child = spawn()
-            except Exception as error:
-                if self._sealed:
-                    raise Refused("the group is already closed") from error
-                raise
-            finally:
-                self._births -= 1
-            if self._closed:  # by a signal handler, which did not know of the child
-                child.end()
-                raise Refused("the group is already closed")
+        child: C | None = None
+        try:
+            with self._spawning:
+                self._check_open()
+                reap_ended()
+                self._births += 1
+                try:
+                    child = spawn()
+                finally:
+                    self._births -= 1
+                if self._closed:  # by a signal handler, which did not know of the child
+                    raise Refused(CLOSED)
             return child
+        except BaseException as error:
+            if child is not None:
+                child.end()
+            if self._sealed and isinstance(error, OSError):
+                raise Refused(CLOSED) from error
+            raise
+
+    def _check_open(self) -> None:
+        if self._sealed:
+            raise Refused(CLOSED)
+        if self._frozen:
+            # A vfork-like clone returns when the child execs, and a child born frozen never does.
+            raise Refused("the group is suspended")
 
     def _check_no_birth(self) -> None:
         if self._births:

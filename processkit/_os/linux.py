@@ -7,15 +7,13 @@ import atexit
 import os
 import sys
 
-from .descriptors import fill_standard, forget_null
+from .descriptors import fill_standard, forget_null, forget_reserve, keep_reserve
 from .forking import after_fork_in_child
 from .guardian import Guardian, kind
 from .home import why_unusable
 from .launchers import after_fork as launchers_after_fork
 from .launchers import predicted_name
 from .leftbehind import reap_ended
-from .reserve import forget as forget_reserve
-from .reserve import keep
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
@@ -81,7 +79,7 @@ def private_container() -> Container:
     reap_ended()
     if _home is None and _guardian is None:
         _hold()
-    keep()
+    keep_reserve()
     if _home is not None:
         return _home.private()
     from .procgroup import GroupsContainer
@@ -93,7 +91,7 @@ def private_container() -> Container:
 def group_container(survive_owner: bool) -> GroupContainer:
     """A container for a group; with `survive_owner` neither our end nor our guardian touches it."""
     _hold()
-    keep()
+    keep_reserve()
     if _home is not None:
         return _home.group(survive_owner)
     from .procgroup import GroupsContainer

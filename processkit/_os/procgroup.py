@@ -16,14 +16,13 @@ from array import array
 from .._abi.signals import SIGCONT, SIGSTOP
 from . import proctree
 from .birth import Placement
-from .descriptors import take_terminal_back
+from .descriptors import NONE_LEFT, take_terminal_back
 from .guardian import Guardian
 from .identity import peak_memory
 from .launching import STATUS_UNKNOWN, peek, reap
 from .leftbehind import Members, reap_ended
 from .port import Plan, Usage
 from .procfs import is_same, read_stat, start_time
-from .reserve import NONE_LEFT
 from .spawning import spawn_child
 
 if sys.platform != "linux":
@@ -223,16 +222,16 @@ def _spawn_in(guardian: Guardian, tree: Groups, plan: Plan, guarded: bool) -> Li
     placement.registration = array("i", [int.from_bytes(b"new ", sys.byteorder), 0])
     placement.take_terminal = tree.lent_terminal = plan.terminal
     placement.linger = plan.linger and placement.register_fd >= 0
-    child = spawn_child(plan, placement, tree)
-    if guarded:
-        try:
+    child: LinuxChild | None = None
+    try:
+        child = spawn_child(plan, placement, tree)
+        if guarded:
             guardian.announce(child.pid, child.start())
-        except BaseException:
-            tree.kill()
-            child.wait_killed()
-            child.reap()
-            raise
-    return child
+        return child
+    except BaseException:
+        if child is not None:
+            child.end()
+        raise
 
 
 class GroupsContainer(Members):

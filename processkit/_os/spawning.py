@@ -28,16 +28,24 @@ def spawn_child(
 ) -> LinuxChild:
     """A child of `plan` inside `tree`, cloned by `launch` or on this thread, or an exception and nothing of it."""
     sys.audit("subprocess.Popen", plan.path, plan.argv, plan.cwd, plan.env.entries)
+    child = LinuxChild(tree)
     streams = Streams(plan)
     launched = Launched(streams.theirs, (streams.ours[1], streams.ours[2]) if placement.linger else None)
     try:
-        (launch or launcher().launch)(script_for(plan, streams.child, placement), launched)
-        tree.born(launched.pid)
-        if streams.theirs:
-            streams.close_theirs()
-        return LinuxChild(launched, streams, tree)
+        try:
+            (launch or launcher().launch)(script_for(plan, streams.child, placement), launched)
+            tree.born(launched.pid)
+            if streams.theirs:
+                streams.close_theirs()
+            child.take(launched, streams)
+        finally:
+            if streams.ours or streams.theirs:
+                streams.close()
+        return child
     except BaseException:
-        if launched.pid > 0:
+        if child.born:
+            child.end()
+        elif launched.pid > 0:
             pid = launched.pid
             tree.born(pid)
             # The tree first: a leader that dies before its tree is listed takes the way to its descendants with it.
@@ -46,8 +54,6 @@ def spawn_child(
             launched.wait()
             tree.release(pid)
         raise
-    finally:
-        streams.close()
 
 
 def spawn_orphan(plan: Plan, placement: Placement) -> int:
