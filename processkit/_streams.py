@@ -149,8 +149,8 @@ class _Stream:
         self._session = handle._bind(self._how, self._sinks(settings), None if self._how == LINES else LONG_DRAIN, self._listens)
         self._run = self._session.runs[0]
         # Nobody lets the child wait: it is read on while nobody iterates.
-        if (cap is not None or overflow != BLOCK) and not self._session.join_loop():
-            self._pump()
+        if cap is not None or overflow != BLOCK:
+            self._read_by_itself()
 
     def _sinks(self, settings: Settings) -> dict[int, Capture]:
         return {
@@ -222,8 +222,13 @@ class _Stream:
         except NotHere as error:
             raise failure(str(error), self._program) from error
 
-    def _pump(self) -> None:
-        """Have a thread read on while nobody iterates; it ends with the stream."""
+    def _read_by_itself(self) -> None:
+        """Have the event loop that runs here, or else a thread, read on while nobody iterates; it ends with the stream."""
+        try:
+            if self._session.join_loop():
+                return
+        except NotHere as error:
+            raise failure(str(error), self._program) from error
         import threading
 
         session, channel = self._session, self._channel
