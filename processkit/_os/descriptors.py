@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from errno import EMFILE, ENFILE
 
 from .errors import LaunchError
 
@@ -163,6 +162,7 @@ class Descriptors:
 
 # In reserve, so that a tree can be found and killed also when all others are in use.
 
+ENFILE, EMFILE = 23, 24
 NONE_LEFT = (EMFILE, ENFILE)
 
 #: Who signals a process holds its pidfd while he looks whether it is the one that is meant.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from errno import EISDIR
 
 from .descriptors import above_standard, never_waits, null_device, open_above, pipe_above
 from .errors import StreamError
@@ -15,6 +14,7 @@ if sys.platform != "linux":
     raise ImportError("this room is for Linux")
 
 KEEP = -1
+EISDIR = 21
 
 
 class Streams:
