@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 #: Seconds between two looks at a connection that is on its way.
 STEP = 0.01
-MOST_STATUS_LINE = 65536
 
 
 def not_ready(process: RunningProcess, what: str, timeout: float, place: dict[str, Any]) -> NotReady | None:
@@ -201,7 +200,7 @@ def socket_accepts(path: str) -> Attempt:
 
 def http_answers(host: str, port: int, path: str, expected: Any) -> Attempt:
     """Whether GET `path` is answered with an accepted status. ValueError for a request that could not be written."""
-    from ._readiness import accept, http_request
+    from ._readiness import MOST_STATUS_LINE, accept, http_request
 
     address, request = http_request(host, port, path)
 

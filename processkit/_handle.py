@@ -217,7 +217,11 @@ class Handle:
             from ._drive.tender import untend
 
             untend(self)
+        self._spend_rest()
         return run
+
+    def _spend_rest(self) -> None:
+        """A verb has begun to wait: nothing else is to be told of it."""
 
     def _take_over(self, run: Run, sinks: dict[int, Capture], keep: bool, before: Callable[[Run], None] | None) -> None:
         """Have a run that a stream began go on for the verb that spends the handle."""

@@ -215,24 +215,17 @@ class Pipeline:
                     close_end(ends.pop(0))
                 if index < len(plans) - 1:
                     close_end(ends.pop())
-        except BaseException:
-            while ends:
-                close_end(ends.pop())
-            if container is not None:
-                container.close()
-            for owner, child, _, _ in spawned:
-                owner.close()
-                child.end()
-            raise
-        # The handles last: no stage waits for what is made for another.
-        before: list[RunningProcess] = []
-        try:
-            before += [RunningProcess(*one, True, started) for one in spawned[:-1]]
+            # The handles last: no stage waits for what is made for another.
+            before = [RunningProcess(*one, True, started) for one in spawned[:-1]]
             last = RunningPipeline(*spawned[-1], True, started)
             last._join(before, self._timeout, started)
         except BaseException:
+            while ends:
+                close_end(ends.pop())
             for owner, child, _, _ in spawned:
                 give_up(owner, child, True)
+            if container is not None:
+                container.close()  # the one whose child was not to be
             raise
         return last
 

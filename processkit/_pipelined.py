@@ -105,19 +105,11 @@ class RunningPipeline(RunningProcess):
         assert self._session is not None
         return self._session
 
-    def _begin(
-        self,
-        sinks: dict[int, Capture],
-        in_loop: bool = False,
-        keep: bool = False,
-        before: Callable[[Run], None] | None = None,
-    ) -> Run:
-        run = super()._begin(sinks, in_loop, keep, before)
+    def _spend_rest(self) -> None:
         for stage in self._before:
             stage._spent = True
         assert self._session is not None
         self._session.do(self._close_inputs)
-        return run
 
     def _close_inputs(self) -> None:
         for stage in self._before:

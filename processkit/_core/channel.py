@@ -197,7 +197,9 @@ class CappedChannel(Channel):
     def put(self, lines: list[str], size: int, make: Maker | None = None) -> None:  # noqa: ARG002
         """Take in the lines that one read brought."""
         with self._lock:
-            kept = self._kept.setdefault(make, Kept(self._cap))
+            kept = self._kept.get(make)
+            if kept is None:
+                kept = self._kept[make] = Kept(self._cap)
             before = len(kept.lines)
             for numbered, line in zip(zip(self._number, lines if make is None else make(iter(lines))), lines):
                 kept.put(numbered, line)

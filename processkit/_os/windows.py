@@ -72,8 +72,8 @@ def refused(plan: Plan) -> str | None:
         "umask": wanted.umask is not None,
         "rlimit": bool(wanted.rlimits),
         "io_priority": wanted.io_priority is not None,
-        "pty": plan.pty is not None and not has_consoles(),
-        "pty behind a pipe": plan.pty is not None and isinstance(plan.stdin, Handed),
+        # Who has a console reads it: a pipe cannot stand beside it.
+        "pty": plan.pty is not None and (not has_consoles() or isinstance(plan.stdin, Handed)),
     }
     return next((name for name, is_asked in asked.items() if is_asked), None)
 
