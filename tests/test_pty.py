@@ -176,3 +176,9 @@ def test_a_long_flow_through_a_terminal_is_complete(call):
 def test_a_last_stage_with_a_terminal_reads_the_stage_before_it(call):
     chain = sh("echo one; echo two") | py("import os, sys\nprint(sys.stdin.read().split(), os.isatty(0), os.isatty(1))").pty()
     assert call(chain.timeout(60), "run") == "['one', 'two'] False True"
+
+
+def test_a_last_stage_with_a_terminal_that_ends_at_once_is_captured_like_any_other(call):
+    chain = sh("echo one") | Command("/bin/cat").pty()
+    for _ in range(20):
+        assert call(chain.timeout(60), "run") == "one"

@@ -94,10 +94,10 @@ def read_now(descriptor: int) -> bytes | None:
 
 
 def read_all(descriptor: int) -> bytes:
-    """To the end of a pipe that nobody writes to any more."""
+    """To the end of a pipe, or a terminal, that nobody writes to any more."""
     parts: list[bytes] = []
     while True:
-        part = os.read(descriptor, READ_SIZE)
+        part = read_from(descriptor, READ_SIZE)
         if not part:
             return b"".join(parts)
         parts.append(part)
