@@ -381,3 +381,82 @@ def test_foreign_calls_raise_under_their_own_name():
         linux.mprotect(1, 1, 0)
     assert failed.value.errno == 22
     assert string_array([b"a", b"b"])[:] == [b"a", b"b", None]
+
+
+def launch_into(launcher, script, directory, name):
+    """What a launch of `script` whose stdout is a new file wrote, lingering as a short-lived child's launch does."""
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    file = os.open(directory / name, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC)
+    closing = [os.dup(file)]
+    closed = closing[0]
+    launched = Launched(closing, (-1, -1), [null, file, null])
+    try:
+        launcher.launch(script, launched)
+        os.waitpid(launched.pid, 0)
+        if launched.pidfd >= 0:
+            os.close(launched.pidfd)
+        if not launched.closing:
+            with pytest.raises(OSError, match="Bad file descriptor"):
+                os.fstat(closed)
+        else:
+            os.close(closed)
+    finally:
+        os.close(null)
+        os.close(file)
+    return (directory / name).read_text()
+
+
+def test_a_script_is_launched_again_into_other_streams_and_into_the_same(launcher, tmp_path):
+    script = script_for(plan_for("/bin/echo", "here"), (3, 4, 5))
+    held = []
+    try:
+        for number in range(6):
+            assert launch_into(launcher, script, tmp_path, str(number)) == "here\n"
+            if number % 2:
+                held.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+    finally:
+        for descriptor in held:
+            os.close(descriptor)
+
+
+def test_a_script_that_was_kept_is_not_taken_for_a_launch_of_another_kind(launcher, tmp_path):
+    read, write = pipe_above()
+    script = script_for(plan_for("/bin/echo", "here"), (write, write, write))
+    try:
+        assert launch(launcher, script)[0] == 0
+        assert launch_into(launcher, script, tmp_path, "file") == "here\n"
+        assert launch(launcher, script)[0] == 0
+        assert os.read(read, 100) == b"here\nhere\n"
+    finally:
+        os.close(read)
+        os.close(write)
+
+
+def test_threads_that_launch_one_command_at_once_each_have_the_child_of_their_own():
+    command = processkit.Command("/bin/sh", ["-c", "echo $$"])
+    wrong = []
+
+    def run():
+        for _ in range(40):
+            result = command.output()
+            if result.stdout != str(result.pid):
+                wrong.append(result)
+
+    threads = [threading.Thread(target=run) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_what_is_kept_of_a_launch_is_not_used_after_one_that_failed(tmp_path):
+    program = tmp_path / "program"
+    command = processkit.Command(str(program))
+    for _ in range(3):
+        program.write_text("#!/bin/sh\necho there\n")
+        program.chmod(0o755)
+        assert [command.output().stdout for _ in range(3)] == ["there"] * 3
+        program.unlink()
+        with pytest.raises(processkit.ProcessNotFound):
+            command.output()

@@ -66,7 +66,7 @@ class Placement:
 
 
 def script_for(plan: Plan, streams: list[int], placement: Placement) -> Script:
-    """The script of this birth: an earlier one with other descriptors, where it would say the same."""
+    """The script of this birth, or an earlier one that says the same of other descriptors: those of this one are the launch's to put in."""
     if (
         plan.attributes is not PLAIN
         or plan.pty is not None
@@ -78,16 +78,15 @@ def script_for(plan: Plan, streams: list[int], placement: Placement) -> Script:
     # The plans of two runs of one command may be two, but they have one list of arguments.
     known = _known.get(id(plan.argv))
     rest = placement.own_group, os.getpid()
-    descriptors = [*streams, placement.cgroup_fd]
     if known is not None and known[1] == rest and _says_the_same(known[0], plan):
-        if descriptors == known[3]:
-            return known[2]
-        if [source == KEEP for source in streams] == [index < 0 for index in known[2].sources]:
-            return known[2].with_descriptors(streams, placement.cgroup_fd)
+        script = known[2]
+        if [source == KEEP for source in streams] == [index < 0 for index in script.sources]:
+            return script
     if len(_known) >= MOST_KNOWN:
         _known.clear()
-    _known[id(plan.argv)] = known = plan, rest, compile_script(plan, streams, placement), descriptors
-    return known[2]
+    script = compile_script(plan, streams, placement)
+    _known[id(plan.argv)] = plan, rest, script
+    return script
 
 
 def _says_the_same(one: Plan, other: Plan) -> bool:
@@ -96,7 +95,7 @@ def _says_the_same(one: Plan, other: Plan) -> bool:
 
 
 # Programs are often run again and again.
-_known: dict[int, tuple[Plan, tuple[bool, int], Script, list[int]]] = {}
+_known: dict[int, tuple[Plan, tuple[bool, int], Script]] = {}
 MOST_KNOWN = 8
 
 

@@ -51,6 +51,8 @@ class ForkLauncher:
 
     def launch(self, script: Script, launched: Launched) -> None:
         """Store the child's pid and pidfd in `launched`; on LaunchError nothing of it is alive and both are -1."""
+        if launched.streams is not None:
+            script = script.with_streams(launched.streams)
         report, reports = _report_pipe()
         try:
             calls = self._handler_resets() + _calls(script, reports)

@@ -105,36 +105,10 @@ class NativeLauncher:
 
         `launched.closing` is closed and emptied, unless not even the clone was tried.
         """
-        memory = array("q", self._head)
-        if script.orphan:
-            memory.extend(memory[_CLONE:])  # the child clones once more and leaves; what goes on is nobody's child but init's
-        if not self._use_clone3:
-            memory.extend(self._handler_resets())
-        memory.extend(script.words)
-        failed = len(memory)
-        memory.extend(self._tail)
-        restore = len(memory) - _SIZE
-        for descriptor in launched.closing:
-            memory.extend(self._closing)
-            memory[-_SIZE + 1] = descriptor
-        if launched.linger is not None:
-            memory.extend(self._lingering)
-            for index, descriptor in enumerate(launched.linger, _PIPES):
-                memory[index] = POLLIN << 32 | descriptor & 0xFFFFFFFF
-        memory[-_SIZE + _LOWEST] = ANY  # the last one goes nowhere
-        base = memory.buffer_info()[0]
-        memory[_RECORDS + 3] = memory[restore + 2] = base + 8 * _OLD_MASK
-        if launched.linger is not None:
-            memory[1 - 2 * _SIZE], memory[3 - 2 * _SIZE] = base + 8 * _WATCHED, base + 8 * _PATIENCE
-            memory[1 - _SIZE], memory[3 - _SIZE] = base + 8 * _PIPES, base + 8 * _NO_PATIENCE
-        self._fill_clone(script, memory, base)
-        memory[_CLONE + _OTHERWISE] = base + 8 * restore
-        first = _CLONE + _SIZE * (2 if script.orphan else 1)
-        memory[first + _OTHERWISE : failed : _SIZE] = array("q", [base + 8 * failed]) * ((failed - first) // _SIZE)
-        if script.orphan:
-            memory[first - _SIZE + _OTHERWISE] = base + 8 * (restore - _SIZE)
+        page = _kept_page(self, script, launched) or self._assembled(script, launched)
+        memory, failed = page.memory, page.failed
         try:
-            self._run(base + 8 * _RECORDS)
+            self._run(memory.buffer_info()[0] + 8 * _RECORDS)
         finally:
             # Here, so that what a signal handler of ours raises right after the call, or in here, loses no child.
             try:
@@ -152,6 +126,36 @@ class NativeLauncher:
             raise _stopped_at(script, memory, failed)
         if launched.linger is not None and memory[_RESULT - 2 * _SIZE] == 1:
             launched.events = memory[_PIPES] >> 48, memory[_PIPES + 1] >> 48
+        if self._use_clone3 and not script.kept:  # else the words depend on what is ignored at this moment
+            script.kept.append(page)
+
+    def _assembled(self, script: Script, launched: Launched) -> _Page:
+        """All the words of this launch."""
+        memory = array("q", self._head)
+        if script.orphan:
+            memory.extend(memory[_CLONE:])  # the child clones once more and leaves; what goes on is nobody's child but init's
+        if not self._use_clone3:
+            memory.extend(self._handler_resets())
+        memory.extend(script.words)
+        failed = len(memory)
+        memory.extend(self._tail)
+        restore = len(memory) - _SIZE
+        memory.extend(self._closing * len(launched.closing))
+        if launched.linger is not None:
+            memory.extend(self._lingering)
+        memory[-_SIZE + _LOWEST] = ANY  # the last one goes nowhere
+        base = memory.buffer_info()[0]
+        memory[_RECORDS + 3] = memory[restore + 2] = base + 8 * _OLD_MASK
+        if launched.linger is not None:
+            memory[1 - 2 * _SIZE], memory[3 - 2 * _SIZE] = base + 8 * _WATCHED, base + 8 * _PATIENCE
+            memory[1 - _SIZE], memory[3 - _SIZE] = base + 8 * _PIPES, base + 8 * _NO_PATIENCE
+        self._fill_clone(script, memory, base)
+        memory[_CLONE + _OTHERWISE] = base + 8 * restore
+        first = _CLONE + _SIZE * (2 if script.orphan else 1)
+        memory[first + _OTHERWISE : failed : _SIZE] = array("q", [base + 8 * failed]) * ((failed - first) // _SIZE)
+        if script.orphan:
+            memory[first - _SIZE + _OTHERWISE] = base + 8 * (restore - _SIZE)
+        return _Page(self, script, launched, memory, failed)
 
     def _fill_clone(self, script: Script, memory: array[int], base: int) -> None:
         """What the clone is told, and the second one of an orphan. Only the child gets 0 and walks on."""
@@ -186,6 +190,68 @@ class NativeLauncher:
         for signal in resettable_signals():
             words += _record(number, signal, nothing, 0, linux.KERNEL_SIGSET_BYTES, lowest=-EINVAL, highest=0)
         return words
+
+
+class _Page:
+    """One launch in memory. The next launch of the same script differs in its descriptors at most, so its page is kept for it."""
+
+    __slots__ = (
+        "_cgroup", "_closing", "_closing_at", "_in_cgroup", "_launcher", "_linger", "_pristine", "_sources", "_streams", "failed", "memory",
+    )  # fmt: skip
+
+    def __init__(self, launcher: NativeLauncher, script: Script, launched: Launched, memory: array[int], failed: int) -> None:
+        self._launcher = launcher
+        #: What runs, and the index of the record that a child goes to when a call of it failed.
+        self.memory, self.failed = memory, failed
+        self._pristine = memory[:]
+        start = failed - len(script.words)
+        self._sources = [start + index if index >= 0 else -1 for index in script.sources]
+        self._in_cgroup = script.into_cgroup >= 0
+        self._closing_at = len(memory) - _SIZE * (len(launched.closing) + 2 * (launched.linger is not None)) + 1
+        self._fill(launched)
+
+    def serve(self, launcher: NativeLauncher, launched: Launched) -> bool:
+        """Be that launch, not run yet, if it is one of the same records."""
+        if (
+            launched.streams != self._streams
+            or launched.cgroup != self._cgroup
+            or launched.closing != self._closing
+            or launched.linger != self._linger
+        ):
+            shape = len(launched.closing), launched.linger is None, launched.streams is None
+            if shape != (len(self._closing), self._linger is None, self._streams is None):
+                return False
+            self._fill(launched)
+        else:
+            self.memory[:] = self._pristine
+        return launcher is self._launcher
+
+    def _fill(self, launched: Launched) -> None:
+        """Put the descriptors of this launch in."""
+        words = self._pristine
+        self._streams, self._cgroup = launched.streams, launched.cgroup
+        self._closing, self._linger = launched.closing[:], launched.linger
+        if self._streams is not None:
+            for index, descriptor in zip(self._sources, self._streams):
+                if index >= 0:
+                    words[index] = descriptor
+            if self._in_cgroup:
+                words[_CLONE_ARGS + _CGROUP] = self._cgroup
+        for index, descriptor in enumerate(self._closing):
+            words[self._closing_at + index * _SIZE] = descriptor
+        if self._linger is not None:
+            out, err = self._linger
+            words[_PIPES], words[_PIPES + 1] = POLLIN << 32 | out & 0xFFFFFFFF, POLLIN << 32 | err & 0xFFFFFFFF
+        self.memory[:] = words
+
+
+def _kept_page(launcher: NativeLauncher, script: Script, launched: Launched) -> _Page | None:
+    """What was kept of a launch of this script, as good as new; nobody else has it then."""
+    try:
+        page: _Page = script.kept.pop()
+    except IndexError:
+        return None
+    return page if page.serve(launcher, launched) else None
 
 
 def _note(memory: array[int], launched: Launched) -> None:

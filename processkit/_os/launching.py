@@ -50,9 +50,18 @@ def reap(pid: int) -> int:
 class Launched:
     """One launch: what is to be done beside it, and where it stores what it made, so that an exception at any moment finds it."""
 
-    __slots__ = ("closing", "events", "linger", "pid", "pidfd")
+    __slots__ = ("cgroup", "closing", "events", "linger", "pid", "pidfd", "streams")
 
-    def __init__(self, closing: list[int] | None = None, linger: tuple[int, int] | None = None) -> None:
+    def __init__(
+        self,
+        closing: list[int] | None = None,
+        linger: tuple[int, int] | None = None,
+        streams: list[int] | None = None,
+        cgroup: int = -1,
+    ) -> None:
+        #: What becomes the child's standard streams, and the cgroup it is born in, instead of what its script says: script.py.
+        self.streams = streams
+        self.cgroup = cgroup
         #: Descriptors of ours that only the child needs: the launch may close and remove them.
         self.closing: list[int] = [] if closing is None else closing
         #: The launch may wait some milliseconds for the end of a child that lives no longer, and then poll these two.

@@ -23,7 +23,7 @@ _PADDING = tuple((0,) * (6 - count) for count in range(7))
 class Script:
     """The calls in their order, and the memory they point into, which lives as long as the script."""
 
-    __slots__ = ("close_from", "into_cgroup", "memory", "names", "numbers", "orphan", "registration", "sources", "words")
+    __slots__ = ("close_from", "into_cgroup", "kept", "memory", "names", "numbers", "orphan", "registration", "sources", "words")
 
     def __init__(self, numbers: dict[str, int]) -> None:
         self.numbers = numbers
@@ -39,8 +39,11 @@ class Script:
         self.orphan = False
         #: Index of the record that closes every descriptor but the standard three, for runners that need one more.
         self.close_from = -1
-        #: Where in `words` the descriptors are that become the standard streams; -1: a stream is not set.
+        #: Where in `words` the descriptors are that become the standard streams; -1: a stream is not set. A launch of its own
+        #: streams and its own cgroup puts those there, so that one script does for many.
         self.sources = [-1, -1, -1]
+        #: What a launcher keeps of a launch of this script, for the next one.
+        self.kept: list[Any] = []
 
     def call(self, name: str, *arguments: int, low: int = 0, high: int = ANY) -> None:
         """Append a call that must return `low`..`high`, or the child ends unexecuted and reports it."""
@@ -52,12 +55,11 @@ class Script:
         self.names += more.names
         self.words.extend(more.words)
 
-    def with_descriptors(self, streams: list[int], cgroup: int) -> Script:
-        """The same with other streams, in another cgroup. It shares everything else with this one, and neither changes any more."""
+    def with_streams(self, streams: list[int]) -> Script:
+        """The same with other streams. It shares everything else with this one, and neither changes any more."""
         copy = Script.__new__(Script)
-        copy.numbers, copy.names, copy.memory = self.numbers, self.names, self.memory
-        copy.registration, copy.orphan, copy.close_from, copy.sources = None, False, self.close_from, self.sources
-        copy.into_cgroup = cgroup
+        for name in self.__slots__:
+            setattr(copy, name, getattr(self, name))
         copy.words = words = self.words[:]
         for index, descriptor in zip(self.sources, streams):
             if index >= 0:

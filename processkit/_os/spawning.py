@@ -30,7 +30,8 @@ def spawn_child(
     sys.audit("subprocess.Popen", plan.path, plan.argv, plan.cwd, plan.env.entries)
     child = LinuxChild(tree)
     streams = Streams(plan)
-    launched = Launched(streams.theirs, (streams.ours[1], streams.ours[2]) if placement.linger else None)
+    linger = (streams.ours[1], streams.ours[2]) if placement.linger else None
+    launched = Launched(streams.theirs, linger, streams.child, placement.cgroup_fd)
     try:
         try:
             (launch or launcher().launch)(script_for(plan, streams.child, placement), launched)
