@@ -16,7 +16,7 @@ import time
 
 import pytest
 
-from processkit._os import spawning
+from processkit._os import child
 from processkit._os.home import usable_base, why_unusable
 from processkit._os.procfs import pid_namespace, read_stat, start_time
 
@@ -205,7 +205,7 @@ class signals_as_from_a_terminal:
 @contextlib.contextmanager
 def interrupted_starts(monkeypatch, when_it_runs):
     """Every start is interrupted when the child's program runs already and `when_it_runs` has returned."""
-    real = spawning.launcher()
+    real = child.launcher()
 
     class Interrupted:
         name = real.name
@@ -216,7 +216,7 @@ def interrupted_starts(monkeypatch, when_it_runs):
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(spawning, "launcher", Interrupted)
+        patch.setattr(child, "launcher", Interrupted)
         yield
 
 

@@ -117,7 +117,7 @@ def test_a_spawn_that_is_interrupted_after_the_birth_leaves_nothing_alive(contai
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("processkit._os.spawning.LinuxChild", interrupted)
+        patch.setattr("processkit._os.child.LinuxChild", interrupted)
         with pytest.raises(KeyboardInterrupt):
             container.spawn(plan_for(SLEEP))
     assert container.tree.empty()

@@ -5,19 +5,18 @@ import sys
 import threading
 
 import pytest
+from programs import alive, wait_until
 
 import processkit
 from processkit._abi import linux, machine_code
-from processkit._abi.foreign import c_string, string_array
-from processkit._os import birth, forklauncher, launchers, launching
+from processkit._os import birth, forklauncher, launching
 from processkit._os.descriptors import pipe_above
 from processkit._os.environ import environment
 from processkit._os.forklauncher import ForkLauncher
-from processkit._os.launching import Launched, LaunchError
+from processkit._os.launching import Launched, LaunchError, Script
 from processkit._os.port import Attributes, Plan
-from processkit._os.script import Script
 
-MACHINE = launchers.architecture()
+MACHINE = launching.architecture()
 
 
 def native(use_clone3):
@@ -29,9 +28,9 @@ def native(use_clone3):
 def offered():
     """Every launcher that works on this machine."""
     found = [ForkLauncher(MACHINE)]
-    if MACHINE.name in machine_code.CODE and launchers.launcher().name != "fork":
+    if MACHINE.name in machine_code.CODE and launching.launcher().name != "fork":
         found.append(native(False))
-        if launchers.launcher().name == "clone3":
+        if launching.launcher().name == "clone3":
             found.append(native(True))
     return found
 
@@ -147,7 +146,7 @@ def test_each_call_of_a_script_that_fails_is_an_error_under_its_own_name(launche
 def test_bad_numbers_in_a_script_end_the_child_before_its_program(launcher, name, arguments, errno, tmp_path):
     marker = tmp_path / "began"
     script = Script(MACHINE.numbers)
-    words = [script.keep(c_string(os.fsencode(word))) if isinstance(word, str) else word for word in arguments]
+    words = [script.text(os.fsencode(word)) if isinstance(word, str) else word for word in arguments]
     script.call(name, *words)
     program = script_for(plan_for("/bin/sh", "-c", f"echo x > {marker}"))
     script.extend(program)
@@ -160,7 +159,7 @@ def test_bad_numbers_in_a_script_end_the_child_before_its_program(launcher, name
 
 
 def test_a_failing_clone_is_an_error_under_the_launchers_name_with_the_mask_restored():
-    if launchers.launcher().name != "clone3":
+    if launching.launcher().name != "clone3":
         pytest.skip("clone3 is not in use here")
     script = script_for(plan_for("/bin/true"))
     script.into_cgroup = 9999
@@ -304,7 +303,7 @@ def test_the_affinity_mask_is_whole_words_of_this_machine():
 
 
 def test_the_self_test_takes_the_next_launcher_when_one_does_not_deliver(monkeypatch):
-    if launchers.launcher().name == "fork":
+    if launching.launcher().name == "fork":
         pytest.skip("machine code is not in use here")
     from processkit._os.launcher import NativeLauncher
 
@@ -316,16 +315,58 @@ def test_the_self_test_takes_the_next_launcher_when_one_does_not_deliver(monkeyp
         whole(self, script, launched)
 
     monkeypatch.setattr(NativeLauncher, "launch", refusing)
-    assert launchers._choose().name == "clone"
+    assert launching._choose().name == "clone"
     # An emulator that turns vfork into fork: the child's report never reaches our memory.
     monkeypatch.setattr(NativeLauncher, "launch", lambda self, script, launched: None)
-    assert launchers._choose().name == "fork"
-    monkeypatch.setattr("processkit._os.launcher._map_code", lambda code: (_ for _ in ()).throw(PermissionError(13, "mprotect")))
-    assert launchers._choose().name == "fork"
+    assert launching._choose().name == "fork"
+    monkeypatch.setattr(NativeLauncher, "launch", whole)
+    monkeypatch.setattr("processkit._os.launcher._page", [])
+    monkeypatch.setattr(linux, "mprotect", lambda *_: (_ for _ in ()).throw(PermissionError(13, "mprotect")))
+    assert launching._choose().name == "fork"
+    monkeypatch.setattr(launching, "_chosen", None)
+    assert launching.predicted_name() == "fork"
+
+
+@pytest.mark.parametrize("why", ["clone3", "copied", "pages"])
+def test_where_the_first_launch_does_not_prove_the_launcher_the_guardian_is_started_by_one_that_does(monkeypatch, why):
+    if launching.launcher().name != "clone3":
+        pytest.skip("clone3 is not in use here")
+    from processkit._os.guardian import Guardian
+    from processkit._os.launcher import NativeLauncher
+
+    whole = NativeLauncher.launch
+
+    def refusing(self, script, launched):
+        if why == "clone3" and self.name == "clone3":
+            raise LaunchError.of("clone3", launching.ENOSYS)
+        whole(self, script, launched)
+        if why == "copied" and script.registration is not None:
+            # An emulator that turns vfork into fork: what the child and the kernel write there never reaches our memory.
+            copied.append(script.registration[1])
+            script.registration[1] = -1
+
+    copied = []
+    monkeypatch.setattr(NativeLauncher, "launch", refusing)
+    monkeypatch.setattr(launching, "_chosen", None)
+    if why == "copied":
+        monkeypatch.setattr(launching, "_works", lambda _: False)
+    elif why == "pages":
+        monkeypatch.setattr("processkit._os.launcher._page", [])
+        monkeypatch.setattr(linux, "mprotect", lambda *_: (_ for _ in ()).throw(PermissionError(13, "mprotect")))
+    guardian = Guardian("")
+    guardian.ensure()
+    try:
+        assert launching.launcher().name == {"clone3": "clone"}.get(why, "fork")
+        assert alive(guardian._pid)
+        # The one of the launch that proved nothing finds end-of-file at once.
+        assert len(copied) == (why == "copied")
+        wait_until(lambda: not any(alive(pid) for pid in copied))
+    finally:
+        guardian.end()
 
 
 def test_what_may_pass_does_not_decide_the_launcher_for_good(monkeypatch):
-    if launchers.launcher().name == "fork":
+    if launching.launcher().name == "fork":
         pytest.skip("machine code is not in use here")
     from processkit._os.launcher import NativeLauncher
 
@@ -334,12 +375,12 @@ def test_what_may_pass_does_not_decide_the_launcher_for_good(monkeypatch):
 
     monkeypatch.setattr(NativeLauncher, "launch", full)
     with pytest.raises(LaunchError):
-        launchers._choose()
+        launching._choose()
 
 
 def test_a_kernel_without_pidfd_is_served_by_a_waiting_thread(monkeypatch):
     monkeypatch.setattr(forklauncher, "open_pidfd", lambda architecture, pid: -1)
-    monkeypatch.setattr(launchers, "_chosen", ForkLauncher(MACHINE))
+    monkeypatch.setattr(launching, "_chosen", ForkLauncher(MACHINE))
     assert processkit.Command("/bin/sh", ["-c", "echo x; exit 3"]).output().code == 3
     assert processkit.Command("/bin/sleep", ["60"]).timeout(0.05).output().timed_out
 
@@ -380,7 +421,15 @@ def test_foreign_calls_raise_under_their_own_name():
     with pytest.raises(OSError, match="mprotect: ") as failed:
         linux.mprotect(1, 1, 0)
     assert failed.value.errno == 22
-    assert string_array([b"a", b"b"])[:] == [b"a", b"b", None]
+
+
+def test_strings_for_the_kernel_end_with_a_nul_each_and_their_list_with_a_null():
+    import ctypes
+
+    for strings in ([], [b"a"], [b"", b"bc", b""], [b"x" * 5000] * 50):
+        kept = launching.Strings(strings)
+        found = (ctypes.c_char_p * (len(strings) + 1)).from_address(kept.address)
+        assert found[:] == [*strings, None]
 
 
 def launch_into(launcher, script, directory, name):

@@ -148,24 +148,14 @@ def function_at(address: int) -> Callable[[int], int]:
     return ctypes.CFUNCTYPE(ctypes.c_long, ctypes.c_void_p)(address)
 
 
-def buffer_address(memory: Any) -> int:
-    """Where a writable buffer (an mmap, say) lies; it cannot be closed or resized any more."""
-    return ctypes.addressof(ctypes.c_char.from_buffer(memory))
+def store_at(address: int, data: bytes) -> None:
+    """Copy `data` to memory of ours."""
+    ctypes.memmove(address, data, len(data))
 
 
 def address(data: Any) -> int:
     """Where a ctypes object lies; valid while the object lives."""
     return ctypes.addressof(data)
-
-
-def buffer(data: bytes) -> Any:
-    """A mutable copy of `data`, without a terminator added."""
-    return (ctypes.c_char * len(data)).from_buffer_copy(data)
-
-
-def c_string(data: bytes) -> Any:
-    """A NUL-terminated copy of `data`."""
-    return ctypes.create_string_buffer(data)
 
 
 def reference(data: Any) -> Any:
@@ -201,8 +191,3 @@ def wide_text(text: str) -> Any:
 def array_of(kind: Any, values: list[int]) -> Any:
     """A C array of `values`."""
     return (kind * len(values))(*values)
-
-
-def string_array(strings: list[bytes]) -> Any:
-    """A NULL-terminated `char *[]` that keeps its strings alive."""
-    return (ctypes.c_char_p * (len(strings) + 1))(*strings, None)

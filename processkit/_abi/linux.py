@@ -18,7 +18,10 @@ libc = Library(None, globals())
 
 # <sys/mman.h>
 PROT_READ = 0x1
+PROT_WRITE = 0x2
 PROT_EXEC = 0x4
+MAP_PRIVATE = 0x02
+MAP_ANONYMOUS = 0x20
 
 
 @libc.prototype(fails=minus_one)

@@ -1,4 +1,4 @@
-"""The only rooms that know which system this is. It is chosen here, once; port.py is what every system offers."""
+"""The only rooms that know which system this is. It is chosen here, once, and for loops in loops.py; port.py is what every system offers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if sys.platform == "linux":
     )
     from .lookup import find_program
     from .stdio import close_end, pipe_between
-    from .waiting import ENDED, STDERR, STDIN, STDOUT, TREE, LoopEnds, LoopWaiter, Sleeper, Waiter, any_ended, write_ready
+    from .waiting import ENDED, STDERR, STDIN, STDOUT, TREE, Waiter, write_ready
 elif sys.platform == "win32":
     from .jobobject import leash_container
     from .windows import (
@@ -53,7 +53,6 @@ elif sys.platform == "win32":
     from .winenviron import environment
     from .winidentity import cpu_seconds, identify, peak_memory
     from .winlookup import find_program
-    from .winloops import LoopEnds, LoopWaiter, Sleeper, any_ended
     from .winstdio import close_end, pipe_between
     from .winwaiting import ENDED, STDERR, STDIN, STDOUT, TREE, Waiter, write_ready
 else:
@@ -63,12 +62,8 @@ else:
         STDIN,
         STDOUT,
         TREE,
-        LoopEnds,
-        LoopWaiter,
-        Sleeper,
         Waiter,
         announce_hook,
-        any_ended,
         close_end,
         cpu_seconds,
         dies_with_owner,
@@ -100,15 +95,11 @@ __all__ = [
     "STDIN",
     "STDOUT",
     "TREE",
-    "LoopEnds",
-    "LoopWaiter",
     "NotExecutable",
     "NotFound",
-    "Sleeper",
     "Waiter",
     "after_fork_in_child",
     "announce_hook",
-    "any_ended",
     "close_end",
     "cpu_seconds",
     "dies_with_owner",

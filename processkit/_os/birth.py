@@ -5,23 +5,17 @@ from __future__ import annotations
 import os
 import struct
 import sys
+from array import array
 
 from .._abi import linux
-from .._abi.foreign import address, buffer, c_string, string_array
 from .._abi.signals import SIGKILL, SIGPIPE, SIGXFSZ
 from .descriptors import is_filled
-from .launchers import architecture
-from .launching import EBADF, raw_syscall
+from .launching import EBADF, Script, Strings, architecture, raw_syscall
 from .port import PLAIN, Plan
-from .script import Script
 from .stdio import KEEP
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from array import array
 
 _IO_CLASSES = {"real_time": linux.IOPRIO_CLASS_RT, "best_effort": linux.IOPRIO_CLASS_BE, "idle": linux.IOPRIO_CLASS_IDLE}
 _RLIMITS = {
@@ -34,8 +28,8 @@ _RLIMITS = {
 }
 LAST_DESCRIPTOR = 0xFFFFFFFF
 # SIG_DFL without flags, and a signal set without signals.
-_NOTHING = buffer(bytes(linux.KERNEL_SIGACTION_BYTES))
-_NOTHING_AT = address(_NOTHING)
+_NOTHING = array("b", bytes(linux.KERNEL_SIGACTION_BYTES))
+_NOTHING_AT = _NOTHING.buffer_info()[0]
 
 
 class Placement:
@@ -112,7 +106,7 @@ def compile_script(plan: Plan, streams: list[int], placement: Placement) -> Scri
         # Its terminal becomes that of its session, which it leads. TIOCSCTTY(2const)
         script.call("ioctl", 1, termios.TIOCSCTTY, 0)
     if plan.cwd is not None:
-        script.call("chdir", script.keep(c_string(os.fsencode(plan.cwd))))
+        script.call("chdir", script.text(os.fsencode(plan.cwd)))
     if plan.attributes is not PLAIN:
         _drop_privileges(script, plan)
     if placement.owner_bound:
@@ -123,16 +117,16 @@ def compile_script(plan: Plan, streams: list[int], placement: Placement) -> Scri
         script.call("getppid", low=os.getpid(), high=os.getpid())
     script.orphan = placement.orphan
     become_ordinary(script)
-    arguments = script.keep(string_array([os.fsencode(word) for word in plan.argv]))
-    environment = script.keep(plan.env.block)
-    script.call("execve", script.keep(c_string(os.fsencode(plan.path))), arguments, environment)
+    arguments = script.strings(Strings([os.fsencode(word) for word in plan.argv]))
+    environment = script.strings(plan.env.block)
+    script.call("execve", script.text(os.fsencode(plan.path)), arguments, environment)
     return script
 
 
 def _join(script: Script, plan: Plan, placement: Placement) -> None:
     script.into_cgroup = placement.cgroup_fd
     if placement.procs_fd >= 0:
-        script.call("write", placement.procs_fd, script.keep(c_string(b"0")), 1, low=1)
+        script.call("write", placement.procs_fd, script.text(b"0"), 1, low=1)
     if plan.attributes.new_session or plan.pty is not None or placement.orphan:
         script.call("setsid")
     elif placement.own_group:
@@ -153,7 +147,7 @@ def _join(script: Script, plan: Plan, placement: Placement) -> None:
 def _set_attributes(script: Script, plan: Plan) -> None:
     attributes = plan.attributes
     if attributes.affinity is not None:
-        mask = script.keep(buffer(_cpu_mask(attributes.affinity)))
+        mask = script.keep(array("b", _cpu_mask(attributes.affinity)))
         script.call("sched_setaffinity", 0, len(script.memory[-1]), mask)
     if attributes.io_priority is not None:
         name, level = attributes.io_priority
@@ -197,7 +191,7 @@ def _drop_privileges(script: Script, plan: Plan) -> None:
     wide = "32" if "setresuid32" in script.numbers else ""
     if attributes.groups is not None:
         groups = attributes.groups
-        listed = script.keep(buffer(struct.pack(f"={len(groups)}I", *groups) or b"\0"))
+        listed = script.keep(array("I", groups or (0,)))
         script.call("setgroups" + wide, len(groups), listed)
     if attributes.gid is not None:
         script.call("setresgid" + wide, attributes.gid, attributes.gid, attributes.gid)

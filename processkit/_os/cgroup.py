@@ -15,13 +15,13 @@ import sys
 from .._core.proctext import flat_keyed
 from . import cgroupfs
 from .birth import Placement
+from .child import spawn_child
+from .errors import LaunchError
 from .guardian import Guardian
 from .home import home_name, make_home, make_left
-from .launchers import architecture, launcher
-from .launching import E2BIG, EINVAL, ESRCH, LaunchError, raw_syscall, reap
+from .launching import E2BIG, EINVAL, ESRCH, architecture, launcher, raw_syscall, reap
 from .leftbehind import Members, leave_behind, reap_ended
 from .port import Usage
-from .spawning import spawn_child
 from .waiting import any_ended
 
 if sys.platform != "linux":

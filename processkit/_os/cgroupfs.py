@@ -28,10 +28,8 @@ MOST_PASSES = 200
 def own_cgroup() -> str | None:
     """The directory of the cgroup v2 that this process is in; None where no cgroup2 mount shows it."""
     try:
-        with open("/proc/self/cgroup", "rb") as text:
-            path = unified_cgroup(text.read())
-        with open("/proc/self/mountinfo", "rb") as text:
-            mounts = cgroup2_mounts(text.read())
+        path = unified_cgroup(_content(os.open("/proc/self/cgroup", os.O_RDONLY | os.O_CLOEXEC)))
+        mounts = cgroup2_mounts(_content(os.open("/proc/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)))
     except OSError:
         return None
     found = None if path is None else locate_cgroup(path, mounts)
@@ -58,7 +56,11 @@ def write_file(directory: str, name: str, text: bytes) -> None:
 
 def read_file(directory: str, name: str) -> bytes:
     """The whole content of one file of a cgroup."""
-    descriptor = open_file(directory, name, os.O_RDONLY)
+    return _content(open_file(directory, name, os.O_RDONLY))
+
+
+def _content(descriptor: int) -> bytes:
+    """All that is to be read; closes it."""
     try:
         parts: list[bytes] = []
         while True:
@@ -81,6 +83,8 @@ def restore_modes(directory: str, name: str | None = None) -> None:
 
 
 def _below(directory: str) -> list[str]:
+    if os.stat(directory).st_nlink == 2:
+        return []  # kernfs counts a directory's own two links and one for each below it
     return [entry.name for entry in os.scandir(directory) if entry.is_dir(follow_symlinks=False)]
 
 

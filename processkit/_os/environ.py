@@ -5,11 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from .._abi.foreign import string_array
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
+from .launching import Strings
 
 
 class Environment:
@@ -19,7 +15,7 @@ class Environment:
 
     def __init__(self, variables: dict[bytes, bytes]) -> None:
         self.entries = [b"%s=%s" % item for item in variables.items()]
-        self.block: Any = string_array(self.entries)
+        self.block = Strings(self.entries)
         path = variables.get(b"PATH")
         self.path = None if path is None else os.fsdecode(path)
 

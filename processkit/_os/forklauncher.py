@@ -11,10 +11,11 @@ import os
 import signal
 import struct
 import sys
+from array import array
 
 from .._abi import linux
-from .._abi.foreign import address, buffer
 from .._abi.machine_code import HIGHEST, LOWEST, WORDS
+from .errors import LaunchError
 from .forking import forking_ourselves
 from .launching import (
     CHILD_FAILED,
@@ -23,12 +24,11 @@ from .launching import (
     ESRCH,
     Architecture,
     Launched,
-    LaunchError,
+    Script,
     open_pidfd,
     raw_syscall,
     resettable_signals,
 )
-from .script import Script
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
@@ -47,7 +47,7 @@ class ForkLauncher:
 
     def __init__(self, architecture: Architecture) -> None:
         self._architecture = architecture
-        self._nothing = buffer(bytes(linux.KERNEL_SIGACTION_BYTES))
+        self._nothing = array("b", bytes(linux.KERNEL_SIGACTION_BYTES))
 
     def launch(self, script: Script, launched: Launched) -> None:
         """Store the child's pid and pidfd in `launched`; on LaunchError nothing of it is alive and both are -1."""
@@ -85,7 +85,7 @@ class ForkLauncher:
             launched.pidfd = open_pidfd(self._architecture, launched.pid)
 
     def _handler_resets(self) -> list[_Call]:
-        action = address(self._nothing)
+        action = self._nothing.buffer_info()[0]
         size = linux.KERNEL_SIGSET_BYTES
         return [_Call("rt_sigaction", [number, action, 0, size], -EINVAL, 0) for number in resettable_signals()]
 

@@ -13,14 +13,11 @@ import sys
 from array import array
 
 from .._abi import linux
-from .._abi.foreign import buffer, c_string, string_array
 from .._abi.signals import SIGHUP, SIGINT, SIGKILL, SIGPIPE, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2
 from .birth import become_ordinary
 from .descriptors import Descriptors, open_above, pipe_above
-from .launchers import architecture, launcher
-from .launching import Launched, open_pidfd
+from .launching import Launched, Script, Strings, architecture, launch_first_orphan, launcher, open_pidfd
 from .procfs import start_time
-from .script import Script
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
@@ -48,7 +45,7 @@ find "$1" -depth -type d -exec rmdir {} + 2>/dev/null; [ -d "$1" ] || break; sle
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import NoReturn
+    from typing import Callable, NoReturn
 
 _hook_announced = False
 #: First argument of a frozen program that is to be its own guardian.
@@ -215,6 +212,11 @@ class Guardian:
             raise OSError("write: the guardian's pipe took half a message")
 
     def _start(self) -> None:
+        if not self._start_by(launch_first_orphan):
+            launcher()
+            self._start_by(launch_first_orphan)
+
+    def _start_by(self, launch: Callable[[Script, Launched], bool]) -> bool:
         with Descriptors() as owned:
             read, write = pipe_above()
             owned.own(read)
@@ -226,7 +228,8 @@ class Guardian:
             self._compile(script, read, owned.own(open_above(os.devnull, os.O_RDWR)))
             launched = Launched()
             try:
-                launcher().launch(script, launched)
+                if not launch(script, launched):
+                    return False  # one that lives all the same finds end-of-file, and nobody to end
             finally:
                 launched.discard()  # the one between us and the orphan
             self._pid = born[1]
@@ -235,22 +238,23 @@ class Guardian:
             self._pipe = owned.release(write)
             self._deaf = select.poll()
             self._deaf.register(write, 0)
+            return True
 
     def _compile(self, script: Script, pipe: int, null: int) -> None:
         words = self._command()
         script.call("setsid")
         for source, target in ((pipe, 0), (null, 1), (null, 2)):
             script.call("dup3", source, target, 0)
-        script.call("chdir", script.keep(c_string(b"/")))
+        script.call("chdir", script.text(b"/"))
         become_ordinary(script)
         # Ctrl+C, a hang-up or a shutdown of the owner is not ours; what is ignored stays so across execve(2).
-        ignore = script.keep(buffer(linux.SIG_IGN.to_bytes(8, sys.byteorder) + bytes(linux.KERNEL_SIGACTION_BYTES - 8)))
+        ignore = script.keep(array("b", linux.SIG_IGN.to_bytes(8, sys.byteorder) + bytes(linux.KERNEL_SIGACTION_BYTES - 8)))
         for signal in (SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGTSTP, SIGPIPE):
             script.call("rt_sigaction", signal, ignore, 0, linux.KERNEL_SIGSET_BYTES)
         # Nothing of the owner's environment: it may hold secrets, and the guardian outlives it. But the dynamic linker.
         environment = [os.fsencode(f"{name}={os.environ[name]}") for name in ("LD_LIBRARY_PATH",) if name in os.environ]
-        arguments = script.keep(string_array([os.fsencode(word) for word in words]))
-        script.call("execve", script.keep(c_string(os.fsencode(words[0]))), arguments, script.keep(string_array(environment)))
+        arguments = script.strings(Strings([os.fsencode(word) for word in words]))
+        script.call("execve", script.text(os.fsencode(words[0])), arguments, script.strings(Strings(environment)))
 
     def _command(self) -> list[str]:
         python = _python_command()

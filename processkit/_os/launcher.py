@@ -6,15 +6,15 @@ caller's signal mask is what it was, and no signal handler of ours runs in the c
 
 from __future__ import annotations
 
-import mmap
+import os
 import sys
 from array import array
 
 from .._abi import linux, machine_code
-from .._abi.foreign import buffer_address, function_at
+from .._abi.foreign import function_at, store_at
 from .._abi.signals import SIGCHLD
-from .launching import CHILD_FAILED, EINVAL, ESRCH, Architecture, Launched, LaunchError, resettable_signals
-from .script import ANY, NOT_RUN, Script
+from .errors import LaunchError
+from .launching import ANY, CHILD_FAILED, EINVAL, ESRCH, NOT_RUN, Architecture, Launched, Script, raw_syscall, resettable_signals
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
@@ -43,44 +43,60 @@ def _record(number: int, *arguments: int, lowest: int = -ANY, highest: int = ANY
     return array("q", (number, *arguments, *(0,) * (6 - len(arguments)), NOT_RUN, lowest, highest, 0))
 
 
-def _map_code(code: bytes) -> tuple[mmap.mmap, int]:
-    """A page that holds `code`, readable and executable, and its address; OSError where such pages are refused.
+def _map_code(machine: Architecture, code: bytes) -> tuple[int, int]:
+    """A page that holds `code`, readable and executable: its address and size. OSError where such pages are refused.
 
-    Never writable and executable at once: SELinux's execmem and PaX's MPROTECT forbid that, and rightly.
+    Never writable and executable at once: SELinux's execmem and PaX's MPROTECT forbid that, and rightly. By the system call, for the
+    import of the `mmap` module costs more than all that a launcher does besides.
     """
-    page = mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS, prot=mmap.PROT_READ | mmap.PROT_WRITE)
-    page.write(code)
-    start = buffer_address(page)
-    linux.mprotect(start, mmap.PAGESIZE, linux.PROT_READ | linux.PROT_EXEC)
-    return page, start
+    size = os.sysconf("SC_PAGESIZE")
+    access, flags = linux.PROT_READ | linux.PROT_WRITE, linux.MAP_PRIVATE | linux.MAP_ANONYMOUS
+    start = raw_syscall(machine, "mmap", 0, size, access, flags, -1, 0)
+    try:
+        store_at(start, code)
+        linux.mprotect(start, size, linux.PROT_READ | linux.PROT_EXEC)
+    except BaseException:
+        raw_syscall(machine, "munmap", start, size)
+        raise
+    return start, size
 
 
-def code_pages_allowed() -> bool:
+def code_pages_allowed(machine: Architecture) -> bool:
     """Whether this process may make a page of code; the page is given back."""
     try:
-        _map_code(b"")
+        page = _map_code(machine, b"")
     except OSError:
         return False
+    raw_syscall(machine, "munmap", *page)
     return True
 
 
+# The page with the code, mapped once for the life of this process.
+_page: list[int] = []
+
+
+def _code(machine: Architecture) -> int:
+    if not _page:
+        _page.append(_map_code(machine, machine_code.CODE[machine.name])[0])
+    return _page[0]
+
+
 class NativeLauncher:
-    """One page of machine code for the life of the process, and the way it clones.
+    """The machine code, and the way it clones.
 
     What runs is one array: a few words that the kernel reads and writes (`_OLD_MASK` to `_CLONE_ARGS`), then the records: block
     all signals, clone; of the child, its script and its two ends; of the parent, its mask, its closing, its lingering.
     """
 
     __slots__ = (
-        "_architecture", "_closing", "_flags", "_full_mask", "_head", "_lingering", "_page", "_run", "_tail", "_use_clone3", "name",
+        "_architecture", "_closing", "_flags", "_full_mask", "_head", "_lingering", "_run", "_tail", "_use_clone3", "name",
     )  # fmt: skip
 
     def __init__(self, architecture: Architecture, use_clone3: bool) -> None:
         self.name = "clone3" if use_clone3 else "clone"
         self._architecture = architecture
         self._use_clone3 = use_clone3
-        self._page, start = _map_code(machine_code.CODE[architecture.name])
-        self._run = function_at(start)
+        self._run = function_at(_code(architecture))
         self._flags = linux.CLONE_VM | linux.CLONE_VFORK | (linux.CLONE_CLEAR_SIGHAND if use_clone3 else 0)
         self._full_mask = array("Q", [0xFFFFFFFFFFFFFFFF])
         numbers = architecture.numbers

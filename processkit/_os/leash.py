@@ -11,12 +11,10 @@ import sys
 from collections import deque
 
 from .birth import Placement
-from .child import LinuxChild
+from .child import LinuxChild, spawn_child
+from .errors import LaunchError
 from .forking import after_fork_in_child
-from .launchers import launcher
-from .launching import EAGAIN, Launched, LaunchError, reap
-from .script import Script
-from .spawning import spawn_child
+from .launching import EAGAIN, Launched, Script, launcher, reap
 from .waiting import any_ended
 
 if sys.platform != "linux":

@@ -11,8 +11,8 @@ from .descriptors import fill_standard, forget_null, forget_reserve, keep_reserv
 from .forking import after_fork_in_child
 from .guardian import Guardian, kind
 from .home import why_unusable
-from .launchers import after_fork as launchers_after_fork
-from .launchers import predicted_name
+from .launching import after_fork as launching_after_fork
+from .launching import predicted_name
 from .leftbehind import reap_ended
 
 if sys.platform != "linux":
@@ -118,7 +118,7 @@ def spawn_detached(plan: Plan) -> int:
     from array import array
 
     from .birth import Placement
-    from .spawning import spawn_orphan
+    from .child import spawn_orphan
 
     fill_standard()
     placement = Placement()
@@ -186,7 +186,7 @@ def _forget() -> None:
     _lock = _thread.RLock()
     forget_reserve()
     forget_null()
-    launchers_after_fork()
+    launching_after_fork()
     home, _home = _home, None
     guardian, _guardian = _guardian, None
     if home is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 
-from . import Sleeper
+from .loops import Sleeper
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

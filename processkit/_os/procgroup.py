@@ -16,6 +16,7 @@ from array import array
 from .._abi.signals import SIGCONT, SIGSTOP
 from . import proctree
 from .birth import Placement
+from .child import spawn_child
 from .descriptors import NONE_LEFT, take_terminal_back
 from .guardian import Guardian
 from .identity import peak_memory
@@ -23,7 +24,6 @@ from .launching import STATUS_UNKNOWN, peek, reap
 from .leftbehind import Members, reap_ended
 from .port import Plan, Usage
 from .procfs import is_same, read_stat, start_time
-from .spawning import spawn_child
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
