@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import struct
 import sys
 from array import array
 
@@ -16,6 +15,10 @@ from .stdio import KEEP
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _IO_CLASSES = {"real_time": linux.IOPRIO_CLASS_RT, "best_effort": linux.IOPRIO_CLASS_BE, "idle": linux.IOPRIO_CLASS_IDLE}
 _RLIMITS = {
@@ -147,8 +150,7 @@ def _join(script: Script, plan: Plan, placement: Placement) -> None:
 def _set_attributes(script: Script, plan: Plan) -> None:
     attributes = plan.attributes
     if attributes.affinity is not None:
-        mask = script.keep(array("b", _cpu_mask(attributes.affinity)))
-        script.call("sched_setaffinity", 0, len(script.memory[-1]), mask)
+        run_on(script, attributes.affinity)
     if attributes.io_priority is not None:
         name, level = attributes.io_priority
         value = _IO_CLASSES[name] << linux.IOPRIO_CLASS_SHIFT | level
@@ -165,11 +167,12 @@ def _set_attributes(script: Script, plan: Plan) -> None:
         script.call("umask", attributes.umask)
 
 
-def _cpu_mask(cpus: tuple[int, ...]) -> bytes:
-    """sched_setaffinity(2): one bit a processor, in whole longs of this machine's byte order."""
+def run_on(script: Script, cpus: Iterable[int], low: int = 0) -> None:
+    """Go on on one of these processors: one bit each, in whole longs of this machine's byte order. sched_setaffinity(2)"""
     bits = sum(1 << cpu for cpu in cpus)
-    words = max(cpus) // 64 + 1
-    return struct.pack(f"={words}Q", *(bits >> 64 * word & 0xFFFFFFFFFFFFFFFF for word in range(words)))
+    words = (bits.bit_length() + 63) // 64
+    mask = array("Q", (bits >> 64 * word & 0xFFFFFFFFFFFFFFFF for word in range(words)))
+    script.call("sched_setaffinity", 0, 8 * words, script.keep(mask), low=low)
 
 
 def _set_streams(script: Script, streams: list[int]) -> None:
