@@ -40,12 +40,23 @@ class NonZeroExit(ProcessError):
     """The process ended with a code outside its success codes."""
 
     __module__ = __package__
+    code: int
+    program: str
+    stdout: str
+    stderr: str
+    stdout_bytes: bytes | None
+    diagnostic: str | None
 
 
 class Timeout(ProcessError, TimeoutError):
     """The run's own deadline passed and its tree was ended."""
 
     __module__ = __package__
+    program: str
+    stdout: str
+    stderr: str
+    stdout_bytes: bytes | None
+    diagnostic: str | None
     timeout_seconds: float | None = None
 
 
@@ -53,6 +64,12 @@ class Signalled(ProcessError):
     """A signal ended the process; `signal` is None where nobody knows which."""
 
     __module__ = __package__
+    signal: int | None
+    program: str
+    stdout: str
+    stderr: str
+    stdout_bytes: bytes | None
+    diagnostic: str | None
 
 
 def _with_errno(error: Any) -> tuple[Any, ...]:
@@ -64,6 +81,7 @@ class ProcessNotFound(ProcessError, FileNotFoundError):
     """There is no such program; `searched` lists the directories that were searched, None for a path."""
 
     __module__ = __package__
+    program: str
     searched: str | None = None
     __reduce__ = _with_errno
 
@@ -93,24 +111,33 @@ class OutputTooLarge(ProcessError):
     """The output passed its cap."""
 
     __module__ = __package__
+    program: str
+    max_lines: int | None
+    max_bytes: int | None
+    total_lines: int
+    total_bytes: int
 
 
 class Cancelled(ProcessError):
     """The run's cancellation token was cancelled; its tree was ended."""
 
     __module__ = __package__
+    program: str
 
 
 class IdleTimeout(ProcessError):
     """No watched output line came for `idle_timeout_seconds`."""
 
     __module__ = __package__
+    idle_timeout_seconds: float
 
 
 class InvalidJson(ProcessError):
     """The output is not valid JSON."""
 
     __module__ = __package__
+    program: str
+    stdout: str | None
 
 
 class WaitTimeout(ProcessError, TimeoutError):

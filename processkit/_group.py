@@ -9,24 +9,27 @@ import time
 from . import _validate as validate
 from ._drive import on_group_end
 from ._errors import ProcessError, ResourceLimit, failure, unsupported
-from ._launch import plan_unattended, start_in, taken
+from ._launch import capture_in, may_linger, plan_unattended, start_in, taken
 from ._log import DEBUG, listener, log, warn_left_open
 from ._os import group_container, identify
+from ._os.errors import Refused
 from ._planning import make_plan
-from ._running import RunningProcess
 from ._values import Value, store
 from ._verbs import exit_code_of, probe_of, require_loop, text_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
-    from typing import Any, Callable
+    from typing import Any, Callable, TypeVar
 
     from ._command import Command
     from ._inspect import MemberInfo
     from ._os.port import GroupContainer, Plan
     from ._result import BytesResult, ProcessResult
+    from ._running import RunningProcess
     from ._settings import Settings
+
+    T = TypeVar("T")
 
 DEFAULT_GRACE = 2.0
 SIGTERM, SIGKILL = 15, 9
@@ -175,6 +178,10 @@ class ProcessGroup:
         return process
 
     def _start(self, command: Command, plan: Callable[[Settings], Plan] = make_plan) -> RunningProcess:
+        return self._inside(command, lambda container, settings: start_in(container, settings, plan(settings), owns=False))
+
+    def _inside(self, command: Command, act: Callable[[GroupContainer, Settings], T]) -> T:
+        """What `act` makes of the command in our container."""
         settings = command._settings
         if settings.leash:
             raise unsupported("leash", "a leashed child belongs to no group")
@@ -182,9 +189,10 @@ class ProcessGroup:
             settings = settings.replace(logger=self._logger)
         container = self._open()
         try:
-            return start_in(container, settings, plan(settings), owns=False)
-        except ProcessError:
-            self._open()
+            return act(container, settings)
+        except ProcessError as error:
+            if isinstance(error.__cause__, Refused):
+                self._open()  # closed meanwhile
             raise
 
     async def astart(self, command: Command, /) -> RunningProcess:
@@ -205,7 +213,10 @@ class ProcessGroup:
         return self._captured(command)
 
     def _captured(self, command: Command) -> ProcessResult:
-        return taken(lambda: self._start(command), RunningProcess._capture)
+        def capture(container: GroupContainer, settings: Settings) -> ProcessResult:
+            return capture_in(container, settings, make_plan(settings, may_linger(settings)), owns=False)
+
+        return self._inside(command, capture)
 
     async def aoutput(self, command: Command, /) -> ProcessResult:
         """Async twin of `output`."""
@@ -215,7 +226,7 @@ class ProcessGroup:
     def output_bytes(self, command: Command, /) -> BytesResult:
         """Run a member; the exact bytes of its stdout."""
         self._require_piped(command)
-        return taken(lambda: self._start(command), RunningProcess.output_bytes)
+        return taken(lambda: self._start(command), lambda process: process.output_bytes())
 
     async def aoutput_bytes(self, command: Command, /) -> BytesResult:
         """Async twin of `output_bytes`."""

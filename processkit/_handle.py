@@ -13,7 +13,7 @@ from ._drive.run import Run, act_on_tree
 from ._errors import cancelled, failure
 from ._log import DEBUG, WARNING, listener, log, warn_left_open
 from ._os import STDERR, STDIN, STDOUT, write_ready
-from ._os.port import PIPE
+from ._os.port import PIPE, PIPE_HOLDS
 from ._result import BytesResult, Outcome, ProcessResult, outcome_of
 from ._settings import Settings
 
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from ._os.port import Child, Container, Plan
 
 SIGTERM = 15
-# pipe(7): what a pipe takes without a reader, on every system that has one.
-PIPE_HOLDS = 65536
 # How often a tree that was asked or killed, and that nobody waits for, is looked at.
 LOOK_AGAIN = 0.05
 #: What has been made of the output so far: nothing, lines of stdout, a probe that keeps them, events of both streams.

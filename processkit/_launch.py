@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import time
 
-from ._core.capture import whole_text
 from ._errors import cancelled, failure, unsupported
-from ._handle import PIPE_HOLDS
 from ._log import DEBUG, listens
 from ._os import leash_container, private_container
-from ._os.port import PIPE, Data, Plan
+from ._os.port import PIPE, PIPE_HOLDS, Data, Plan
 from ._planning import make_plan, translated
 from ._result import ProcessResult, outcome_of
-from ._running import RunningProcess
 from ._settings import Settings
 from ._verbs import require_loop
 
@@ -20,8 +17,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable, TypeVar
 
+    from ._core.encodings import DecoderFactory
     from ._os.port import Child, Container
     from ._result import BytesResult
+    from ._running import RunningProcess
 
     P = TypeVar("P", bound=RunningProcess)
     T = TypeVar("T")
@@ -78,10 +77,17 @@ def start_in(container: Container, settings: Settings, plan: Plan, owns: bool) -
     child: Child | None = None
     try:
         child = spawn_in(container, plan, owns)
-        return RunningProcess(container, child, settings, plan, owns, started)
+        return _handle_of(child, container, settings, plan, owns, started)
     except BaseException:
         give_up(container, child, owns)
         raise
+
+
+def _handle_of(child: Child, container: Container, settings: Settings, plan: Plan, owns: bool, started: float) -> RunningProcess:
+    # Imported while the first child runs that does not end at once.
+    from ._running import RunningProcess
+
+    return RunningProcess(container, child, settings, plan, owns, started)
 
 
 def give_up(container: Container, child: Child | None, owns: bool) -> None:
@@ -106,34 +112,38 @@ def taken(start: Callable[[], P], take: Callable[[P], T]) -> T:
         raise
 
 
-def capture_in(container: Container, settings: Settings, plan: Plan) -> ProcessResult:
-    """Run `plan` in a container of its own and capture its text."""
+def capture_in(container: Container, settings: Settings, plan: Plan, owns: bool) -> ProcessResult:
+    """Run `plan` inside and capture its text."""
     started = time.monotonic()
     child: Child | None = None
     try:
-        child = spawn_in(container, plan, owns=True)
+        child = spawn_in(container, plan, owns)
         if child.events_at_end is not None and settings.keeps_all and not listens(settings.logger, DEBUG):
-            result = _taken_at_once(container, child, settings, plan, started)
+            result = _taken_at_once(container, child, settings, plan, owns, started)
             if result is not None:
                 return result
-        return RunningProcess(container, child, settings, plan, True, started)._capture()
+        return _handle_of(child, container, settings, plan, owns, started)._capture()
     except BaseException:
-        give_up(container, child, True)
+        give_up(container, child, owns)
         raise
 
 
-def _taken_at_once(container: Container, child: Child, settings: Settings, plan: Plan, started: float) -> ProcessResult | None:
+def _taken_at_once(
+    container: Container, child: Child, settings: Settings, plan: Plan, owns: bool, started: float
+) -> ProcessResult | None:
     """The result of a child that the spawn saw end, when nothing of it is left to wait for: no run machine is needed then."""
     try:
         left = child.left_at_end()
         if left is None:
             return None
         # Before the reap: a process group needs its leader's number until all of it is dead.
-        container.close()
+        if owns:
+            container.close()
         child.reap()
     except BaseException as error:
         # Not its tree: once the container is closed, that may be another run's.
-        container.close()
+        if owns:
+            container.close()
         child.reap()
         if isinstance(error, OSError):
             raise failure(f"{plan.program}: waiting for it failed: {error}", plan.program) from error
@@ -142,8 +152,8 @@ def _taken_at_once(container: Container, child: Child, settings: Settings, plan:
         raise cancelled(plan.program)
     return ProcessResult(
         plan.program,
-        whole_text(left[0], settings.stdout_decoder, settings.stdout_cr),
-        whole_text(left[1], settings.stderr_decoder, settings.stderr_cr),
+        _text(left[0], settings.stdout_decoder, settings.stdout_cr),
+        _text(left[1], settings.stderr_decoder, settings.stderr_cr),
         outcome_of(child.status(), False),
         settings.timeout,
         settings.success_codes,
@@ -154,6 +164,14 @@ def _taken_at_once(container: Container, child: Child, settings: Settings, plan:
         container.mechanism,
         0,
     )
+
+
+def _text(data: bytes, decoder: DecoderFactory | None, lone_cr: bool) -> str:
+    if not data:
+        return ""
+    from ._core.capture import whole_text
+
+    return whole_text(data, decoder, lone_cr)
 
 
 def start(settings: Settings) -> RunningProcess:
@@ -169,14 +187,16 @@ def one_shot(settings: Settings, need_stdout: bool) -> ProcessResult:
     if need_stdout:
         _require_piped(settings)
     plan = make_plan(settings, may_linger(settings))
-    return capture_in(own_container(settings, plan), settings, plan)
+    return capture_in(own_container(settings, plan), settings, plan, owns=True)
 
 
 def one_shot_bytes(settings: Settings) -> BytesResult:
     """Start, wait, capture bytes."""
     _require_piped(settings)
     plan = make_plan(settings, may_linger(settings))
-    return taken(lambda: start_in(own_container(settings, plan), settings, plan, owns=True), RunningProcess.output_bytes)
+    return taken(
+        lambda: start_in(own_container(settings, plan), settings, plan, owns=True), lambda process: process.output_bytes()
+    )
 
 
 async def astart_private(settings: Settings, plan: Plan | None = None) -> RunningProcess:

@@ -33,7 +33,7 @@ def _handles(handles: Sequence[RunningProcess]) -> tuple[RunningProcess, ...]:
 
 def _first(handles: Sequence[RunningProcess], deadline: float | None) -> tuple[int, Outcome] | None:
     """The first that has ended, or None at the deadline."""
-    from ._os.loops import any_ended
+    from ._os import any_ended
 
     while True:
         found = _ended(handles)

@@ -298,8 +298,11 @@ def test_attributes_reach_the_program(launcher):
 
 
 def test_the_affinity_mask_is_whole_words_of_this_machine():
-    assert birth._cpu_mask((0, 3)) == struct.pack("=Q", 0b1001)
-    assert birth._cpu_mask((64,)) == struct.pack("=QQ", 0, 1)
+    for cpus, expected in (((0, 3), struct.pack("=Q", 0b1001)), ((70,), struct.pack("=QQ", 0, 1 << 6))):
+        script = Script(MACHINE.numbers)
+        birth.run_on(script, cpus)
+        assert script.memory[0].tobytes() == expected
+        assert list(script.words[1:4]) == [0, len(expected), script.memory[0].buffer_info()[0]]
 
 
 def test_the_self_test_takes_the_next_launcher_when_one_does_not_deliver(monkeypatch):

@@ -103,6 +103,26 @@ def test_an_error_keeps_its_errno_when_it_is_pickled():
         )
 
 
+@pytest.mark.parametrize(
+    ("code", "change", "verb", "fields"),
+    [
+        ("print('out'); raise SystemExit(3)", None, "run", "code"),
+        ("import os; os.kill(os.getpid(), 9)", None, "run", "signal"),
+        ("import time; time.sleep(60)", lambda command: command.timeout(0.05), "run", "timeout_seconds"),
+        ("print('x' * 99)", lambda command: command.output_limit(max_bytes=9, on_overflow="error"), "output", "total_bytes"),
+        ("print('no json')", None, "run_json", ""),
+    ],
+)
+def test_a_type_checker_knows_what_an_error_carries(call, code, change, verb, fields):
+    command = py(code) if change is None else change(py(code))
+    if fields == "signal" and not POSIX:
+        pytest.skip("nothing ends by a signal here")
+    with pytest.raises(ProcessError) as caught:
+        call(command, verb)
+    declared = {name for base in type(caught.value).__mro__ for name in base.__dict__.get("__annotations__", ())}
+    assert set(fields.split()) <= set(vars(caught.value)) <= declared
+
+
 # Input.
 
 

@@ -11,6 +11,8 @@ from .. import (
     ProcessGroup,
     ProcessNotFound,
     ResourceLimit,
+    Signalled,
+    Timeout,
     Unsupported,
 )
 from . import INTERNAL, complain, tell
@@ -82,13 +84,8 @@ def _run(options: Options, command: Command) -> int:
         complain(f"could not initialize containment in this environment: {error}")
         return INTERNAL
     try:
-        with group, group.start(command) as process:
-            if any(getattr(options, name) for name in _STREAMING):
-                from .streaming import follow
-
-                outcome = follow(process)
-            else:
-                outcome = process.outcome() if options.profile is None else _profiled(process, options.profile)
+        with group:
+            outcome = _outcome(group, command, options)
     except IdleTimeout as error:
         complain(f"{error}")
         return IDLE
@@ -105,6 +102,24 @@ def _run(options: Options, command: Command) -> int:
         complain(f"{error}")
         return INTERNAL
     return _status(outcome, options, command.program)
+
+
+def _outcome(group: ProcessGroup, command: Command, options: Options) -> Outcome:
+    """How the command ended."""
+    if any(getattr(options, name) for name in _STREAMING):
+        from .streaming import follow
+
+        with group.start(command) as process:
+            return follow(process)
+    if options.profile is not None:
+        with group.start(command) as process:
+            return _profiled(process, options.profile)
+    try:
+        return Outcome(group.exit_code(command), None, False)
+    except Timeout:
+        return Outcome(None, None, True)
+    except Signalled as error:
+        return Outcome(None, error.signal, False)
 
 
 class _NotWritable(Exception):

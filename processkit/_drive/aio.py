@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from .._os.loops import LoopEnds
+from .._os import LoopEnds
 from .driver import Driver
 from .run import Run
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .._os.loops import LoopWaiter
+from .._os import LoopWaiter
 from .._os.ownloop import OwnLoop
 
 TYPE_CHECKING = False

@@ -16,13 +16,13 @@ from .._core.proctext import flat_keyed
 from . import cgroupfs
 from .birth import Placement
 from .child import spawn_child
+from .descriptors import any_ended
 from .errors import LaunchError
 from .guardian import Guardian
 from .home import home_name, make_home, make_left
 from .launching import E2BIG, EINVAL, ESRCH, architecture, launcher, raw_syscall, reap
 from .leftbehind import Members, leave_behind, reap_ended
 from .port import Usage
-from .waiting import any_ended
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")

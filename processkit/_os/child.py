@@ -9,11 +9,10 @@ import sys
 
 from .._abi.signals import SIGKILL
 from .birth import Placement, compile_script, script_for
-from .descriptors import pipe_above
+from .descriptors import any_ended, pipe_above, read_all
 from .launching import STATUS_UNKNOWN, Launched, launcher, peek
 from .procfs import start_time
 from .stdio import Streams
-from .waiting import any_ended, read_all
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import select
 import sys
+import time
 
 from .errors import LaunchError
 
@@ -158,6 +160,47 @@ class Descriptors:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+# What a pipe holds unless told otherwise: pipe(7).
+READ_SIZE = 1 << 16
+# 1. CPython looks for signals for the last time. 2. One comes; its C handler only sets a flag. 3. poll(2) blocks, and nothing
+# interrupts it any more; nor does a signal that the kernel gave to another thread: signal(7). So no wait of a user's thread
+# is longer than this many seconds, after which the Python handler runs.
+SLICE = 1.0
+EIO = 5
+
+
+def read_from(descriptor: int, size: int) -> bytes:
+    """What is there; the end of a terminal, which is an error (EIO, pty(7)), is b"" like that of a pipe."""
+    try:
+        return os.read(descriptor, size)
+    except OSError as error:
+        if error.errno != EIO:
+            raise
+        return b""
+
+
+def read_all(descriptor: int) -> bytes:
+    """To the end of a pipe, or a terminal, that nobody writes to any more."""
+    parts: list[bytes] = []
+    while True:
+        part = read_from(descriptor, READ_SIZE)
+        if not part:
+            return b"".join(parts)
+        parts.append(part)
+
+
+def any_ended(descriptors: list[int], seconds: float | None) -> None:
+    """Block until one of the children whose `ended` these are has ended, for at most `seconds`."""
+    deadline = None if seconds is None else time.monotonic() + seconds
+    poller = select.poll()
+    for descriptor in descriptors:
+        poller.register(descriptor, select.POLLIN)
+    while True:
+        left = SLICE if deadline is None else min(SLICE, max(0.0, deadline - time.monotonic()))
+        if poller.poll(-int(-left * 1000 // 1)) or (deadline is not None and time.monotonic() >= deadline):
+            return
 
 
 # In reserve, so that a tree can be found and killed also when all others are in use.

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from .identity import Identity
     from .port import Child, Container, GroupContainer, Plan
 
-STDIN, STDOUT, STDERR, ENDED, TREE = 0, 1, 2, 3, 4
-
 
 def _refuse() -> NoReturn:
     raise NotImplementedError("this system has no containment in this version of processkit")

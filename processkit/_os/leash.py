@@ -12,10 +12,10 @@ from collections import deque
 
 from .birth import Placement
 from .child import LinuxChild, spawn_child
+from .descriptors import any_ended
 from .errors import LaunchError
 from .forking import after_fork_in_child
 from .launching import EAGAIN, Launched, Script, launcher, reap
-from .waiting import any_ended
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")

@@ -6,9 +6,10 @@ import os
 import select
 import sys
 
-from .descriptors import never_waits, pipe_above
+from .descriptors import SLICE, never_waits, pipe_above
 from .forking import after_fork_in_child
-from .waiting import ENDED, SLICE, STDERR, STDIN, STDOUT, TREE, Bell, read_now, read_ready, write_ready
+from .port import ENDED, STDERR, STDIN, STDOUT, TREE
+from .waiting import Bell, read_now, read_ready, write_ready
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 
-from .loops import Sleeper
+from . import Sleeper
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from typing import Any, Protocol
 
 PIPE, NULL, INHERIT = "pipe", "null", "inherit"
+#: What a waiter reports of: a stream, the end of the process, news of its tree.
+STDIN, STDOUT, STDERR, ENDED, TREE = 0, 1, 2, 3, 4
+#: What a pipe takes without a reader, on every system that has one. pipe(7)
+PIPE_HOLDS = 65536
 
 
 class File:

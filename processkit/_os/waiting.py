@@ -10,9 +10,9 @@ import _thread
 import os
 import select
 import sys
-import time
 
-from .descriptors import never_waits, pipe_above
+from .descriptors import EIO, READ_SIZE, SLICE, never_waits, pipe_above, read_from
+from .port import ENDED, STDERR, STDIN, STDOUT, TREE
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
@@ -24,18 +24,12 @@ if TYPE_CHECKING:
     from .feed import Feed
     from .port import Child
 
-STDIN, STDOUT, STDERR, ENDED, TREE, WAKE = 0, 1, 2, 3, 4, 5
-# What a pipe holds unless told otherwise: pipe(7).
-READ_SIZE = 1 << 16
-# 1. CPython looks for signals for the last time. 2. One comes; its C handler only sets a flag. 3. poll(2) blocks, and nothing
-# interrupts it any more; nor does a signal that the kernel gave to another thread: signal(7). So no wait of a user's thread
-# is longer than this many seconds, after which the Python handler runs.
-SLICE = 1.0
+WAKE = 5
 # Twice as much, and every read takes fresh pages from the kernel, which costs more than it saves: measured with 400 000 lines.
 FLOOD_SIZE = 1 << 17
 MOST_WRITTEN = 1 << 20
 F_SETPIPE_SZ = 1031
-EIO, EPIPE = 5, 32
+EPIPE = 32
 
 
 def write_ready(child: Child, feed: Feed) -> None:
@@ -52,16 +46,6 @@ def write_ready(child: Child, feed: Feed) -> None:
             feed.end()
             return
         feed.gone(written)
-
-
-def read_from(descriptor: int, size: int) -> bytes:
-    """What is there; the end of a terminal, which is an error (EIO, pty(7)), is b"" like that of a pipe."""
-    try:
-        return os.read(descriptor, size)
-    except OSError as error:
-        if error.errno != EIO:
-            raise
-        return b""
 
 
 def read_ready(descriptor: int, flooding: set[int]) -> bytes:
@@ -89,16 +73,6 @@ def read_now(descriptor: int) -> bytes | None:
     poller = select.poll()
     poller.register(descriptor, select.POLLIN)
     return read_from(descriptor, READ_SIZE) if poller.poll(0) else None
-
-
-def read_all(descriptor: int) -> bytes:
-    """To the end of a pipe, or a terminal, that nobody writes to any more."""
-    parts: list[bytes] = []
-    while True:
-        part = read_from(descriptor, READ_SIZE)
-        if not part:
-            return b"".join(parts)
-        parts.append(part)
 
 
 class Bell:
@@ -231,15 +205,3 @@ class Waiter:
         """Nothing is left registered anywhere: poll(2) keeps no state. Idempotent."""
         if self._bell is not None:
             self._bell.close()
-
-
-def any_ended(descriptors: list[int], seconds: float | None) -> None:
-    """Block until one of the children whose `ended` these are has ended, for at most `seconds`."""
-    deadline = None if seconds is None else time.monotonic() + seconds
-    poller = select.poll()
-    for descriptor in descriptors:
-        poller.register(descriptor, select.POLLIN)
-    while True:
-        left = SLICE if deadline is None else min(SLICE, max(0.0, deadline - time.monotonic()))
-        if poller.poll(-int(-left * 1000 // 1)) or (deadline is not None and time.monotonic() >= deadline):
-            return

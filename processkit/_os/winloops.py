@@ -9,9 +9,10 @@ from collections import deque
 
 from .feed import Feed
 from .job import Job
+from .port import ENDED, STDERR, STDIN, STDOUT
 from .winhandles import MOST_WAITED, SLICE, is_signalled, wait_for
 from .winstdio import PIPE_SIZE
-from .winwaiting import ENDED, LOOK, STDERR, STDIN, STDOUT, Waiter, claim
+from .winwaiting import LOOK, Waiter, claim
 
 if sys.platform != "win32":
     raise ImportError("this room is for Windows")

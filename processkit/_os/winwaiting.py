@@ -14,6 +14,7 @@ from .._abi.foreign import address, bytes_at, last_error, memory, reference, win
 from .errors import NotHere
 from .feed import Feed
 from .job import JOB, Job
+from .port import ENDED, STDERR, STDIN, STDOUT, TREE
 from .winhandles import SLICE, wait_for
 from .winstdio import PIPE_SIZE
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
     Report = Callable[[int, bytes], None]
 
-STDIN, STDOUT, STDERR, ENDED, TREE = 0, 1, 2, 3, 4
 #: A message of a job may get lost ("not guaranteed": JOBOBJECT_ASSOCIATE_COMPLETION_PORT), so who waits looks for himself, too.
 LOOK = 1.0
 MOMENT = 0.001
