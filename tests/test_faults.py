@@ -145,6 +145,40 @@ def test_a_failing_call_of_the_wait_leaves_nothing_either(call, errno):
     assert report["after"]["mask"] == report["before"]["mask"]
 
 
+FIRST = """
+import json, os, processkit
+before = sorted(os.sched_getaffinity(0))
+try:
+    said = processkit.Command("/bin/echo", ["here"]).output().stdout
+except processkit.ProcessError as error:
+    said = str(error)
+print(json.dumps([said, before, sorted(os.sched_getaffinity(0))]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("call", "when"), [("getcpu", "1"), ("sched_getaffinity", "2"), ("sched_setaffinity", "1"), ("sched_setaffinity", "1+")]
+)
+def test_a_first_launch_does_without_a_choice_of_processors_where_that_is_refused(call, when):
+    said, before, after = first_run(f"{call}:error=EPERM:when={when}")
+    assert (said, after) == ("here", before)
+
+
+@pytest.mark.skipif((os.cpu_count() or 1) < 2, reason="there is one processor")
+def test_a_choice_of_processors_that_cannot_be_undone_is_an_error_of_that_call():
+    said, before, after = first_run("sched_setaffinity:error=EPERM:when=2")
+    assert "sched_setaffinity: " in said
+    assert set(after) < set(before)
+
+
+def first_run(injection):
+    name = injection.partition(":")[0]
+    traced = ["strace", "-f", "-o", "/dev/null", "-e", f"trace={name}", "-e", f"inject={injection}"]
+    environment = {**os.environ, "PYTHONPATH": ROOT}
+    ran = subprocess.run([*traced, sys.executable, "-c", FIRST], env=environment, capture_output=True, check=True, timeout=60)
+    return json.loads(ran.stdout)
+
+
 def _cgroups():
     from processkit._os import home
 

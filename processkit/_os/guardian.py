@@ -16,6 +16,7 @@ from .._abi import linux
 from .._abi.signals import SIGHUP, SIGINT, SIGKILL, SIGPIPE, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2
 from .birth import become_ordinary, run_on
 from .descriptors import Descriptors, open_above, pipe_above
+from .errors import LaunchError
 from .launching import ANY, Launched, Script, Strings, architecture, launch_first_orphan, launcher, open_pidfd, raw_syscall
 from .procfs import start_time
 
@@ -129,7 +130,10 @@ class _Apart:
         """Go where it may go again. Idempotent."""
         allowed, self._allowed = self._allowed, None
         if allowed is not None:
-            os.sched_setaffinity(0, allowed)
+            try:
+                os.sched_setaffinity(0, allowed)
+            except OSError as error:
+                raise LaunchError.of("sched_setaffinity", error.errno or 0) from error
 
 
 class Guardian:
