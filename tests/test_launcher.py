@@ -323,7 +323,7 @@ def test_the_self_test_takes_the_next_launcher_when_one_does_not_deliver(monkeyp
     monkeypatch.setattr(NativeLauncher, "launch", lambda self, script, launched: None)
     assert launching._choose().name == "fork"
     monkeypatch.setattr(NativeLauncher, "launch", whole)
-    monkeypatch.setattr("processkit._os.launcher._page", [])
+    monkeypatch.setattr("processkit._os.launcher._code_page", [])
     monkeypatch.setattr(linux, "mprotect", lambda *_: (_ for _ in ()).throw(PermissionError(13, "mprotect")))
     assert launching._choose().name == "fork"
     monkeypatch.setattr(launching, "_chosen", None)
@@ -354,7 +354,7 @@ def test_where_the_first_launch_does_not_prove_the_launcher_the_guardian_is_star
     if why == "copied":
         monkeypatch.setattr(launching, "_works", lambda _: False)
     elif why == "pages":
-        monkeypatch.setattr("processkit._os.launcher._page", [])
+        monkeypatch.setattr("processkit._os.launcher._code_page", [])
         monkeypatch.setattr(linux, "mprotect", lambda *_: (_ for _ in ()).throw(PermissionError(13, "mprotect")))
     guardian = Guardian("")
     guardian.ensure()

@@ -277,8 +277,10 @@ class Guardian:
                 if not launch(script, launched):
                     return False  # one that lives all the same finds end-of-file, and nobody to end
             finally:
-                apart.end()
-                launched.discard()  # the one between us and the orphan
+                try:
+                    apart.end()
+                finally:
+                    launched.discard()  # the one between us and the orphan
             self._pid = born[1]
             self._pidfd = open_pidfd(architecture(), self._pid) if self._pid > 0 else -1
             os.set_blocking(write, False)

@@ -72,13 +72,13 @@ def code_pages_allowed(machine: Architecture) -> bool:
 
 
 # The page with the code, mapped once for the life of this process.
-_page: list[int] = []
+_code_page: list[int] = []
 
 
 def _code(machine: Architecture) -> int:
-    if not _page:
-        _page.append(_map_code(machine, machine_code.CODE[machine.name])[0])
-    return _page[0]
+    if not _code_page:
+        _code_page.append(_map_code(machine, machine_code.CODE[machine.name])[0])
+    return _code_page[0]
 
 
 class NativeLauncher:
@@ -121,8 +121,8 @@ class NativeLauncher:
 
         `launched.closing` is closed and emptied, unless not even the clone was tried.
         """
-        page = _kept_page(self, script, launched) or self._assembled(script, launched)
-        memory, failed = page.memory, page.failed
+        sheet = _kept_sheet(self, script, launched) or self._assembled(script, launched)
+        memory, failed = sheet.memory, sheet.failed
         try:
             self._run(memory.buffer_info()[0] + 8 * _RECORDS)
         finally:
@@ -143,9 +143,9 @@ class NativeLauncher:
         if launched.linger is not None and memory[_RESULT - 2 * _SIZE] == 1:
             launched.events = memory[_PIPES] >> 48, memory[_PIPES + 1] >> 48
         if self._use_clone3 and not script.kept:  # else the words depend on what is ignored at this moment
-            script.kept.append(page)
+            script.kept.append(sheet)
 
-    def _assembled(self, script: Script, launched: Launched) -> _Page:
+    def _assembled(self, script: Script, launched: Launched) -> _Sheet:
         """All the words of this launch."""
         memory = array("q", self._head)
         if script.orphan:
@@ -171,7 +171,7 @@ class NativeLauncher:
         memory[first + _OTHERWISE : failed : _SIZE] = array("q", [base + 8 * failed]) * ((failed - first) // _SIZE)
         if script.orphan:
             memory[first - _SIZE + _OTHERWISE] = base + 8 * (restore - _SIZE)
-        return _Page(self, script, launched, memory, failed)
+        return _Sheet(self, script, launched, memory, failed)
 
     def _fill_clone(self, script: Script, memory: array[int], base: int) -> None:
         """What the clone is told, and the second one of an orphan. Only the child gets 0 and walks on."""
@@ -208,8 +208,8 @@ class NativeLauncher:
         return words
 
 
-class _Page:
-    """One launch in memory. The next launch of the same script differs in its descriptors at most, so its page is kept for it."""
+class _Sheet:
+    """One launch, written down. The next launch of the same script differs in its descriptors at most, so it is kept for that."""
 
     __slots__ = (
         "_cgroup", "_closing", "_closing_at", "_in_cgroup", "_launcher", "_linger", "_pristine", "_sources", "_streams", "failed", "memory",
@@ -261,13 +261,13 @@ class _Page:
         self.memory[:] = words
 
 
-def _kept_page(launcher: NativeLauncher, script: Script, launched: Launched) -> _Page | None:
+def _kept_sheet(launcher: NativeLauncher, script: Script, launched: Launched) -> _Sheet | None:
     """What was kept of a launch of this script, as good as new; nobody else has it then."""
     try:
-        page: _Page = script.kept.pop()
+        sheet: _Sheet = script.kept.pop()
     except IndexError:
         return None
-    return page if page.serve(launcher, launched) else None
+    return sheet if sheet.serve(launcher, launched) else None
 
 
 def _note(memory: array[int], launched: Launched) -> None:
