@@ -75,9 +75,11 @@ def script_for(plan: Plan, streams: list[int], placement: Placement) -> Script:
     # The plans of two runs of one command may be two, but they have one list of arguments.
     known = _known.get(id(plan.argv))
     rest = placement.own_group, os.getpid()
-    if known is not None and known[1] == rest and _says_the_same(known[0], plan):
+    if known is not None and known[1] == rest:
         script = known[2]
-        if [source == KEEP for source in streams] == [index < 0 for index in script.sources]:
+        if known[0] is plan or (
+            _says_the_same(known[0], plan) and [source == KEEP for source in streams] == [index < 0 for index in script.sources]
+        ):
             return script
     if len(_known) >= MOST_KNOWN:
         _known.clear()
@@ -88,7 +90,7 @@ def script_for(plan: Plan, streams: list[int], placement: Placement) -> Script:
 
 def _says_the_same(one: Plan, other: Plan) -> bool:
     """Whether two plans without attributes differ in nothing but their streams."""
-    return one is other or (one.argv is other.argv and one.env is other.env and one.path == other.path and one.cwd == other.cwd)
+    return one.argv is other.argv and one.env is other.env and one.path == other.path and one.cwd == other.cwd
 
 
 # Programs are often run again and again.
