@@ -8,8 +8,8 @@ import sys
 
 from .descriptors import SLICE, never_waits, pipe_above
 from .forking import after_fork_in_child
-from .port import ENDED, STDERR, STDIN, STDOUT, TREE
-from .waiting import Bell, read_now, read_ready, write_ready
+from .port import STDIN
+from .waiting import Bell, Watch
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
@@ -96,10 +96,10 @@ def _forget() -> None:
         _hubs.popitem()[1].forget()
 
 
-class LoopWaiter:
+class LoopWaiter(Watch):
     """Has a running event loop report what happens to one child."""
 
-    __slots__ = ("_child", "_feed", "_flooding", "_hub", "_report", "_what")
+    __slots__ = ("_hub", "_report")
 
     def __init__(
         self,
@@ -109,80 +109,33 @@ class LoopWaiter:
         report: Callable[[int, bytes], None],
         lasting: bool = False,  # noqa: ARG002
     ) -> None:
-        self._child = child
-        self._feed = feed
+        super().__init__(child, feed)
         self._report = report
-        self._flooding: set[int] = set()
-        self._what: dict[int, int] = {}
         self._hub: Hub | None = Hub.of(loop)
         try:
-            self._watch(child.stream(STDOUT), STDOUT)
-            self._watch(child.stream(STDERR), STDERR)
-            self._watch(child.ended, ENDED)
-            if feed is not None:
-                self.feed(feed)
+            self._watch_all()
         except BaseException:
             self.close()
             raise
 
     def _watch(self, descriptor: int, what: int, mask: int = select.EPOLLIN) -> None:
-        if descriptor >= 0 and self._hub is not None:
+        if self._hub is not None:
+            super()._watch(descriptor, what, mask)
+
+    def _register(self, descriptor: int, mask: int) -> None:
+        if self._hub is not None:
             self._hub.watch(descriptor, mask, self)
-            self._what[descriptor] = what
 
-    def watch_tree(self) -> bool:
-        """Report TREE when the tree may have become empty; False where nothing can tell."""
-        descriptor = self._child.tree.changed()
-        if descriptor >= 0 and descriptor not in self._what:
-            self._watch(descriptor, TREE)
-        return descriptor >= 0
-
-    def unwatch(self, descriptor: int) -> None:
-        """Stop watching a descriptor, before it is closed."""
-        if self._what.pop(descriptor, None) is not None and self._hub is not None:
+    def _unregister(self, descriptor: int) -> None:
+        if self._hub is not None:
             self._hub.unwatch(descriptor)
-
-    def pause(self, what: int) -> None:
-        """Leave a stream unread for now."""
-        self.unwatch(self._child.stream(what))
-
-    def resume(self, what: int) -> None:
-        """Read it again."""
-        self._watch(self._child.stream(what), what)
 
     def happened(self, descriptor: int, events: int) -> None:
         """Something happened to a descriptor. Called by the hub."""
         what = self._what[descriptor]
+        self._act(descriptor, what, events, self._report)
         if what == STDIN:
-            self._write(descriptor)
-        elif what == ENDED:
-            self.unwatch(descriptor)
-            self._report(ENDED, b"")
-        elif what == TREE:
-            self._report(TREE, b"")
-        else:
-            data = b"" if events == select.EPOLLHUP else read_ready(descriptor, self._flooding)
-            if not data:
-                self.unwatch(descriptor)
-            self._report(what, data)
-
-    def read_now(self, descriptor: int) -> bytes | None:
-        """What the pipe holds, b"" at its end, None when there is nothing at this moment."""
-        return read_now(descriptor)
-
-    def feed(self, feed: Feed) -> None:
-        """There is something to be written."""
-        self._feed = feed
-        descriptor = self._child.stream(STDIN)
-        if feed.pending and descriptor not in self._what:
-            self._watch(descriptor, STDIN, select.EPOLLOUT)
-
-    def _write(self, descriptor: int) -> None:
-        assert self._feed is not None
-        self.unwatch(descriptor)
-        write_ready(self._child, self._feed)
-        self.feed(self._feed)
-        self._report(STDIN, b"")
+            self._report(STDIN, b"")
 
     def close(self) -> None:
         """Stop watching all; before the descriptors are closed. Idempotent."""

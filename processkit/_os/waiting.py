@@ -68,13 +68,6 @@ def read_ready(descriptor: int, flooding: set[int]) -> bytes:
     return data
 
 
-def read_now(descriptor: int) -> bytes | None:
-    """What the pipe holds, b"" at its end, None when there is nothing at this moment."""
-    poller = select.poll()
-    poller.register(descriptor, select.POLLIN)
-    return read_from(descriptor, READ_SIZE) if poller.poll(0) else None
-
-
 class Bell:
     """A pipe by which any thread wakes the one that polls. It owns both ends until `close`."""
 
@@ -107,42 +100,50 @@ class Bell:
                 os.close(end)
 
 
-class Waiter:
-    """Blocks until something happens to one child."""
+class Watch:
+    """What is watched of one child and what becomes of its news, by poll(2) or by epoll(7), whose masks are the same."""
 
-    __slots__ = ("_bell", "_child", "_feed", "_flooding", "_poller", "_what")
+    __slots__ = ("_child", "_feed", "_flooding", "_what")
 
     def __init__(self, child: Child, feed: Feed | None) -> None:
         self._child = child
         self._feed = feed
-        self._bell: Bell | None = None
-        self._poller = select.poll()
         self._what: dict[int, int] = {}
         self._flooding: set[int] = set()
-        self._watch(child.ended, ENDED)
-        self._watch(child.stream(STDOUT), STDOUT)
-        self._watch(child.stream(STDERR), STDERR)
-        if feed is not None:
-            self.feed(feed)
+
+    def _register(self, descriptor: int, mask: int) -> None:
+        raise NotImplementedError
+
+    def _unregister(self, descriptor: int) -> None:
+        raise NotImplementedError
 
     def _watch(self, descriptor: int, what: int, mask: int = select.POLLIN) -> None:
         if descriptor >= 0:
+            self._register(descriptor, mask)
             self._what[descriptor] = what
-            self._poller.register(descriptor, mask)
+
+    def _watch_all(self) -> None:
+        """Its end, its output, and its input if there is something to be written."""
+        for what, descriptor in (
+            (STDOUT, self._child.stream(STDOUT)),
+            (STDERR, self._child.stream(STDERR)),
+            (ENDED, self._child.ended),
+        ):
+            self._watch(descriptor, what)
+        if self._feed is not None:
+            self.feed(self._feed)
 
     def watch_tree(self) -> bool:
         """Report TREE when the tree may have become empty; False where nothing can tell."""
         descriptor = self._child.tree.changed()
-        if descriptor < 0:
-            return False
-        if descriptor not in self._what:
+        if descriptor >= 0 and descriptor not in self._what:
             self._watch(descriptor, TREE)
-        return True
+        return descriptor >= 0
 
     def unwatch(self, descriptor: int) -> None:
         """Stop watching a descriptor, before it is closed."""
         if self._what.pop(descriptor, None) is not None:
-            self._poller.unregister(descriptor)
+            self._unregister(descriptor)
 
     def pause(self, what: int) -> None:
         """Leave a stream unread for now."""
@@ -151,6 +152,56 @@ class Waiter:
     def resume(self, what: int) -> None:
         """Read it again."""
         self._watch(self._child.stream(what), what)
+
+    def read_now(self, descriptor: int) -> bytes | None:
+        """What the pipe holds, b"" at its end, None when there is nothing at this moment."""
+        poller = select.poll()
+        poller.register(descriptor, select.POLLIN)
+        return read_from(descriptor, READ_SIZE) if poller.poll(0) else None
+
+    def feed(self, feed: Feed) -> None:
+        """There is something to be written."""
+        self._feed = feed
+        descriptor = self._child.stream(STDIN)
+        if feed.pending and descriptor not in self._what:
+            self._watch(descriptor, STDIN, select.POLLOUT)
+
+    def _act(self, descriptor: int, what: int, events: int, report: Callable[[int, bytes], None]) -> None:
+        """Do what is to be done about `events`, and report it."""
+        if what == STDIN:
+            assert self._feed is not None
+            self.unwatch(descriptor)
+            write_ready(self._child, self._feed)
+            self.feed(self._feed)
+        elif what == ENDED:
+            self.unwatch(descriptor)
+            report(ENDED, b"")
+        elif what == TREE:
+            report(TREE, b"")
+        else:
+            # A hang-up without input is the end of a pipe that is empty: poll(2).
+            data = b"" if events == select.POLLHUP else read_ready(descriptor, self._flooding)
+            if not data:
+                self.unwatch(descriptor)
+            report(what, data)
+
+
+class Waiter(Watch):
+    """Blocks until something happens to one child."""
+
+    __slots__ = ("_bell", "_poller")
+
+    def __init__(self, child: Child, feed: Feed | None) -> None:
+        super().__init__(child, feed)
+        self._bell: Bell | None = None
+        self._poller = select.poll()
+        self._watch_all()
+
+    def _register(self, descriptor: int, mask: int) -> None:
+        self._poller.register(descriptor, mask)
+
+    def _unregister(self, descriptor: int) -> None:
+        self._poller.unregister(descriptor)
 
     def waker(self) -> Callable[[], None]:
         """A function that has `wait` return soon, from any thread, also after `close`."""
@@ -164,42 +215,13 @@ class Waiter:
         """Block for at most `seconds`, and never for longer than a signal may be unheard; report what happened."""
         left = SLICE if seconds is None else min(seconds, SLICE)
         # poll(2) counts whole milliseconds: rounded up, or the last one would be spent spinning.
-        for descriptor, happened in self._poller.poll(max(0, -int(-left * 1000 // 1))):
+        for descriptor, events in self._poller.poll(max(0, -int(-left * 1000 // 1))):
             what = self._what.get(descriptor)
-            if what is None:
-                continue
-            if what == STDIN:
-                self._write(descriptor)
-            elif what == ENDED:
-                self.unwatch(descriptor)
-                report(ENDED, b"")
-            elif what == TREE:
-                report(TREE, b"")
-            elif what == WAKE and self._bell is not None:
+            if what == WAKE:
+                assert self._bell is not None
                 self._bell.silence()
-            else:
-                # A hang-up without input is the end of a pipe that is empty: poll(2).
-                data = b"" if happened == select.POLLHUP else read_ready(descriptor, self._flooding)
-                if not data:
-                    self.unwatch(descriptor)
-                report(what, data)
-
-    def read_now(self, descriptor: int) -> bytes | None:
-        """What the pipe holds, b"" at its end, None when there is nothing at this moment."""
-        return read_now(descriptor)
-
-    def feed(self, feed: Feed) -> None:
-        """There is something to be written."""
-        self._feed = feed
-        descriptor = self._child.stream(STDIN)
-        if feed.pending and descriptor not in self._what:
-            self._watch(descriptor, STDIN, select.POLLOUT)
-
-    def _write(self, descriptor: int) -> None:
-        assert self._feed is not None
-        self.unwatch(descriptor)
-        write_ready(self._child, self._feed)
-        self.feed(self._feed)
+            elif what is not None:
+                self._act(descriptor, what, events, report)
 
     def close(self) -> None:
         """Nothing is left registered anywhere: poll(2) keeps no state. Idempotent."""
