@@ -16,6 +16,7 @@ from ._os import STDERR, STDIN, STDOUT, write_ready
 from ._os.port import PIPE, PIPE_HOLDS
 from ._result import BytesResult, Outcome, ProcessResult, outcome_of
 from ._settings import Settings
+from ._verbs import require_loop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -189,8 +190,6 @@ class Handle:
         `before` is called with the run before it goes on.
         """
         if in_loop:
-            from ._verbs import require_loop
-
             require_loop(self._plan.program)
         self._exact = not getattr(sinks[STDOUT], "has_lines", True)
         self._pour()

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 
 SHORT_TIMEOUT = 0.05
+_handle_type: type[RunningProcess] | None = None
 
 
 def own_container(settings: Settings, plan: Plan) -> Container:
@@ -84,10 +85,13 @@ def start_in(container: Container, settings: Settings, plan: Plan, owns: bool) -
 
 
 def _handle_of(child: Child, container: Container, settings: Settings, plan: Plan, owns: bool, started: float) -> RunningProcess:
-    # Imported while the first child runs that does not end at once.
-    from ._running import RunningProcess
+    global _handle_type
+    if _handle_type is None:
+        # While the first child runs that does not end at once.
+        from ._running import RunningProcess
 
-    return RunningProcess(container, child, settings, plan, owns, started)
+        _handle_type = RunningProcess
+    return _handle_type(container, child, settings, plan, owns, started)
 
 
 def give_up(container: Container, child: Child | None, owns: bool) -> None:
