@@ -118,4 +118,4 @@ class Before:
         assert set(own_children()) <= self.children, "a child was not reaped"
         assert home_entries() == [], "a container was not given back"
         left = {fd: what for fd, what in open_descriptors().items() if fd not in self.descriptors and not for_life(what)}
-        assert left == {}, "a descriptor was left open"
+        assert left == {}, f"a descriptor was left open: {left}"

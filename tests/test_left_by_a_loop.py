@@ -7,6 +7,7 @@ import pytest
 from programs import POSIX, cat, py, sh, sleep, wait_until
 
 from processkit import CancellationToken, IdleTimeout, InvalidJson, ProcessError
+from processkit._drive import session
 
 SAYS_ONE = "import time\nprint(1, flush=True)\ntime.sleep(1000)"
 
@@ -124,6 +125,19 @@ def test_what_is_delivered_and_what_is_dropped_is_all_there_was(how):
                 assert sum(1 for _ in stream) + stream.dropped_lines == lines
     finally:
         sys.setswitchinterval(before)
+
+
+def test_a_thread_that_begins_to_lead_when_all_is_closed_leaves_no_loop_behind(monkeypatch):
+    with cat().keep_stdin_open().start() as process:
+        led = process._attend()
+
+        class Late(session.OwnLoop):
+            def __init__(self):
+                super().__init__()
+                led.close()
+
+        monkeypatch.setattr(session, "OwnLoop", Late)
+        assert not led.until(lambda: False)
 
 
 def test_a_bad_line_is_told_by_its_number_in_the_stream_although_others_were_dropped():

@@ -254,7 +254,7 @@ class Session:
             self._leader = _thread.get_ident()
             try:
                 if not isinstance(self._loop, OwnLoop):
-                    self._attach(OwnLoop())
+                    self._attach_own()
                 if self._closed:
                     return True
                 self._relieve()
@@ -266,6 +266,14 @@ class Session:
             self._perform()
             self._wake_all()
         return True
+
+    def _attach_own(self) -> None:
+        own = OwnLoop()
+        try:
+            self._attach(own)
+        finally:
+            if self._loop is not own:
+                own.close()  # we were closed meanwhile
 
     def _attach(self, loop: Any) -> None:
         """Have this loop move the runs on from now on."""
