@@ -292,3 +292,29 @@ def test_an_owner_that_dies_before_its_first_spawn_leaves_no_home(told, token):
     told.kill_and_reap()
     # Not longer than that: another owner on this machine may come by and sweep.
     wait_until(lambda: not homes_of(told.process.pid), 3, what="the removal of the home")
+
+
+LATE = """
+import threading, time, processkit
+from processkit._os import procgroup
+whole, began = procgroup.spawn_child, threading.Event()
+
+def slow(*words):
+    child = whole(*words)
+    print(child.pid, flush=True)
+    began.set()
+    time.sleep(1000)
+
+procgroup.spawn_child = slow
+threading.Thread(target=processkit.Command("sleep", ["1000"]).output, daemon=True).start()
+began.wait()
+"""
+
+
+def test_a_child_that_its_owner_has_not_heard_of_yet_dies_with_it_too(token):
+    environment = {**os.environ, "PROCESSKIT_MECHANISM": "process_group", "PYTHONPATH": os.path.dirname(HERE)}
+    ran = subprocess.run([sys.executable, "-c", LATE], env=environment, stdout=subprocess.PIPE, check=True, timeout=60)
+    try:
+        wait_until(lambda: carriers(token) == {}, what="the child's end and the guardian's")
+    finally:
+        kill(int(ran.stdout))

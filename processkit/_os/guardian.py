@@ -139,22 +139,19 @@ class _Apart:
 class Guardian:
     """The guardian of this process: started by the first `ensure`. Owns the pipe's write end until `end`."""
 
-    __slots__ = ("_deaf", "_groups", "_home", "_lock", "_pid", "_pidfd", "_pipe", "_processes", "kind")
+    __slots__ = ("_births", "_deaf", "_groups", "_home", "_lock", "_pid", "_pidfd", "_pipe", "_processes", "kind")
 
     def __init__(self, home: str) -> None:
         self._home = home
         self._groups: dict[int, int | None] = {}
         self._processes: dict[int, int] = {}
+        # Children that may have told the guardian of themselves while their owner's thread does not know of them yet.
+        self._births = 0
         self.kind = kind()
         self._pipe = self._pid = self._pidfd = -1
         self._deaf = select.poll()
         # Reentrant: a collection inside one of these methods may run a finaliser that drops a group.
         self._lock = _thread.RLock()
-
-    @property
-    def pipe(self) -> int:
-        """Where a child registers itself."""
-        return self._pipe
 
     @property
     def takes_registration(self) -> bool:
@@ -177,6 +174,18 @@ class Guardian:
                 self._say(group_message(pgid, start))
             for pid, begun in self._processes.items():
                 self._say(process_message(pid, begun))
+
+    def expect(self) -> int:
+        """A child is about to register itself, by writing to the pipe that this returns, -1 if it cannot; until `settled`."""
+        self.ensure()
+        with self._lock:
+            self._births += 1
+            return self._pipe if self.takes_registration else -1
+
+    def settled(self) -> None:
+        """That child has been announced, or there is none."""
+        with self._lock:
+            self._births -= 1
 
     def announce(self, pgid: int, start: int | None) -> None:
         """This process group dies with us."""
@@ -222,6 +231,10 @@ class Guardian:
 
     def end_when_nothing_left(self) -> None:
         """At exit: end it, unless somebody is still alive, whom it then kills."""
+        if self._births:
+            # 1. A thread starts a child, which runs. 2. The main thread returns. 3. The other one never hears what it started. So the
+            # pipe stays as it is, and ends with us.
+            return
         if self._groups or self._processes:
             self.forget()
         else:
@@ -249,6 +262,7 @@ class Guardian:
     def after_fork(self) -> None:
         """In a forked child: the guardian is the parent's, and so is whoever held the lock."""
         self._lock = _thread.RLock()
+        self._births = 0
         self.forget()
 
     def _say(self, message: bytes) -> None:

@@ -216,9 +216,7 @@ def _spawn_in(guardian: Guardian, tree: Groups, plan: Plan, guarded: bool) -> Li
     """A child that leads its own group and has told the guardian of itself before its program begins."""
     placement = Placement()
     if guarded:
-        guardian.ensure()
-        if guardian.takes_registration:
-            placement.register_fd = guardian.pipe
+        placement.register_fd = guardian.expect()
     placement.registration = array("i", [int.from_bytes(b"new ", sys.byteorder), 0])
     placement.take_terminal = tree.lent_terminal = plan.terminal
     placement.linger = plan.linger and placement.register_fd >= 0
@@ -232,6 +230,9 @@ def _spawn_in(guardian: Guardian, tree: Groups, plan: Plan, guarded: bool) -> Li
         if child is not None:
             child.end()
         raise
+    finally:
+        if guarded:
+            guardian.settled()
 
 
 class GroupsContainer(Members):
