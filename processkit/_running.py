@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from ._core.capture import Capture
     from ._drive.run import Run
+    from ._drive.session import Session
     from ._profile import RunProfile, Sampler
     from ._stdin import ProcessStdin
     from ._streams import JsonLines, LifecycleEvents, OutputEvents, StderrLines, StdoutLines
@@ -436,7 +437,18 @@ class RunningProcess(Handle):
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._leave()
+        try:
+            if kind is None and self._session is not None and not self._closed:
+                await self._deliver_rest(self._session)
+        finally:
+            self._leave()
+
+    async def _deliver_rest(self, session: Session) -> None:
+        """A stream that was read to its end is also written to its end, on a thread of ours."""
+        from ._drive.aio import delivered
+
+        for run in session.runs:
+            await delivered(run)
 
 
 def _nothing() -> dict[int, Capture]:

@@ -152,6 +152,35 @@ class Writer:
         self.flushed += 1
 
 
+def test_a_stream_that_was_read_to_its_end_is_written_to_its_end_although_the_handle_is_left():
+    free = threading.Event()
+    writer = Writer(lambda text: free.wait(60) and None if "first" in text else None)
+
+    async def main(chain):
+        command = py("print('first'); print('last')")
+        command = command | cat().stdout_tee(writer) if chain else command.stdout_tee(writer)
+        async with await command.astart() as process:
+            assert [line async for line in process.stdout_lines()] == ["first", "last"]
+            asyncio.get_running_loop().call_soon(free.set)  # once the loop goes on, while the handle is being left
+
+    for chain in (False, True):
+        free.clear()
+        writer.offered.clear()
+        asyncio.run(main(chain))
+        assert "".join(writer.offered) == "first\nlast\n"
+
+
+def test_a_handle_is_left_although_what_is_written_hangs():
+    left = threading.Event()
+
+    async def main():
+        async with await py("print('text')").stdout_tee(Writer(lambda _: left.wait(60) and None)).astart() as process:
+            assert [line async for line in process.stdout_lines()] == ["text"]
+        left.set()
+
+    asyncio.run(main())
+
+
 def test_a_short_count_is_tried_again_with_the_rest(call):
     writer = Writer(lambda _: 1)
     call(sh("echo abc"), "output")

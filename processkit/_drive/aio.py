@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 from .._os import LoopEnds
-from .driver import Driver
+from .driver import Driver, resolve
 from .run import Run
+from .taps import TAIL
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable
 
 
 async def drive(run: Run) -> None:
@@ -35,6 +41,32 @@ async def drive(run: Run) -> None:
         raise cancelled
     if driver.error is not None:
         raise driver.error
+
+
+async def delivered(run: Run) -> None:
+    """Return when what the run's streams said has gone where it goes besides, if they have ended; a slow writer is waited for a
+    little.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + TAIL
+    taps = run.taps
+    while taps is not None and loop.time() < deadline:
+        told: asyncio.Future[None] = loop.create_future()
+        done = partial(resolve, told)
+        if not taps.finishing(partial(_tell_loop, loop, done)):
+            return
+        timer = loop.call_at(deadline, done)
+        try:
+            await told
+        finally:
+            timer.cancel()
+
+
+def _tell_loop(loop: asyncio.AbstractEventLoop, done: Callable[[], None]) -> None:
+    try:
+        loop.call_soon_threadsafe(done)
+    except RuntimeError:
+        pass  # the loop was closed, and who waited with it
 
 
 async def wait_ended(ended: list[int], seconds: float | None) -> None:

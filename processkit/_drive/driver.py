@@ -95,3 +95,9 @@ class Driver:
         if self.run.taps is not None:
             self.run.taps.leave_loop()
         self.run.detach()
+
+
+def resolve(future: Any) -> None:
+    """Whoever awaits this may go on. Idempotent."""
+    if not future.done():
+        future.set_result(None)

@@ -16,7 +16,7 @@ from functools import partial
 
 from .._os.errors import NotHere
 from .._os.ownloop import OwnLoop
-from .driver import Driver
+from .driver import Driver, resolve
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -122,8 +122,8 @@ class Session:
         self._check_here()
         self._attach(loop)
         future = loop.create_future()
-        entry = (ready, partial(_resolve, future))
-        timer = None if left is None else loop.call_later(left, _resolve, future)
+        entry = (ready, partial(resolve, future))
+        timer = None if left is None else loop.call_later(left, resolve, future)
         self._parked.append(entry)
         self._relieve()
         try:
@@ -350,11 +350,6 @@ class Session:
                     loop.call_soon_threadsafe(wake)
                 except RuntimeError:
                     wake()  # the loop was closed, and with it who waits
-
-
-def _resolve(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
 
 
 def _open(gate: Any) -> None:

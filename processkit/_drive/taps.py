@@ -31,6 +31,7 @@ class Taps:
         "_changed",
         "_delivering",
         "_ended",
+        "_open",
         "_pulse",
         "_queue",
         "_taps",
@@ -43,6 +44,8 @@ class Taps:
 
     def __init__(self, taps: dict[int, Tap], pulse: Callable[[], None]) -> None:
         self._taps = taps
+        # Streams whose end has not been put yet.
+        self._open = {*taps}
         # Is called between two lines by whoever delivers on the thread that also moves the run on.
         self._pulse = pulse
         self._tell: Callable[[], None] | None = None
@@ -90,6 +93,8 @@ class Taps:
         """The next bytes of a stream; b"": its end."""
         if stream not in self._taps:
             return
+        if not data:
+            self._open.discard(stream)
         if self._tell is None and self._thread is None:
             self._deliver(stream, data)
             return
@@ -113,10 +118,19 @@ class Taps:
     def leave(self, stream: int) -> None:
         """This stream goes nowhere else from now on."""
         self._taps.pop(stream, None)
+        self._open.discard(stream)
 
     def offload(self, tell: Callable[[], None]) -> None:
         """Never block whoever calls `put`; `tell` is called, on our thread, when there is room again, and when all is delivered."""
         self._tell = tell
+
+    def finishing(self, tell: Callable[[], None]) -> bool:
+        """Whether all streams have ended and our thread is still delivering; then it calls `tell` when it has done so."""
+        with self._changed:
+            if self._thread is None or self._open or not self.busy:
+                return False
+            self._tell = tell
+            return True
 
     def leave_loop(self) -> None:
         """There is nobody to be told; another loop, or a thread, may come."""
