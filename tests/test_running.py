@@ -289,7 +289,7 @@ def test_kill_ends_the_tree_and_keeps_the_handle(consume, mechanism, tmp_path):
         process.kill()
         assert process.pid is not None
 
-    result = consume(lambda: sh(f"trap '' TERM; sleep 1000 & echo $! > {path}; echo x; wait"), "output", before=kill)
+    result = consume(lambda: sh(f"trap '' TERM; sleep 1000 & echo x; echo $! > {path}; wait"), "output", before=kill)
     assert (result.stdout, result.signal, result.timed_out) == ("x", 9, False)
     assert not alive(pid_in(path))
 
