@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
     from ._core.capture import Capture
     from ._drive.run import Run
-    from ._drive.session import Session
     from ._profile import RunProfile, Sampler
     from ._stdin import ProcessStdin
     from ._streams import JsonLines, LifecycleEvents, OutputEvents, StderrLines, StdoutLines
@@ -439,16 +438,12 @@ class RunningProcess(Handle):
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         try:
             if kind is None and self._session is not None and not self._closed:
-                await self._deliver_rest(self._session)
+                # A stream that was read to its end is also written to its end, on a thread of ours.
+                from ._drive.aio import delivered
+
+                await delivered(self._session.runs)
         finally:
             self._leave()
-
-    async def _deliver_rest(self, session: Session) -> None:
-        """A stream that was read to its end is also written to its end, on a thread of ours."""
-        from ._drive.aio import delivered
-
-        for run in session.runs:
-            await delivered(run)
 
 
 def _nothing() -> dict[int, Capture]:

@@ -43,18 +43,19 @@ async def drive(run: Run) -> None:
         raise driver.error
 
 
-async def delivered(run: Run) -> None:
-    """Return when what the run's streams said has gone where it goes besides, if they have ended; a slow writer is waited for a
-    little.
+async def delivered(runs: list[Run]) -> None:
+    """Return when what the streams said that have ended has gone where it goes besides; slow writers are waited for a little, all
+    of them together.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + TAIL
-    taps = run.taps
-    while taps is not None and loop.time() < deadline:
+    waiting = [run.taps for run in runs if run.taps is not None]
+    while waiting and loop.time() < deadline:
         told: asyncio.Future[None] = loop.create_future()
         done = partial(resolve, told)
-        if not taps.finishing(partial(_tell_loop, loop, done)):
-            return
+        if not waiting[-1].finishing(partial(_tell_loop, loop, done)):
+            waiting.pop()
+            continue
         timer = loop.call_at(deadline, done)
         try:
             await told

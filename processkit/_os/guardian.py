@@ -46,7 +46,7 @@ find "$1" -depth -type d -exec rmdir {} + 2>/dev/null; [ -d "$1" ] || break; sle
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable, NoReturn
+    from typing import NoReturn
 
 _hook_announced = False
 #: First argument of a frozen program that is to be its own guardian.
@@ -153,11 +153,6 @@ class Guardian:
         # Reentrant: a collection inside one of these methods may run a finaliser that drops a group.
         self._lock = _thread.RLock()
 
-    @property
-    def takes_registration(self) -> bool:
-        """Whether a child may register itself; sh cannot read the number that the kernel writes."""
-        return self.kind == "python"
-
     def ensure(self) -> None:
         """Start the guardian, or another one when it was killed; it is told all that still lives."""
         with self._lock:
@@ -180,7 +175,8 @@ class Guardian:
         self.ensure()
         with self._lock:
             self._births += 1
-            return self._pipe if self.takes_registration else -1
+            # sh cannot read the number that the kernel writes.
+            return self._pipe if self.kind == "python" else -1
 
     def settled(self) -> None:
         """That child has been announced, or there is none."""
@@ -270,11 +266,11 @@ class Guardian:
             raise OSError("write: the guardian's pipe took half a message")
 
     def _start(self) -> None:
-        if not self._start_by(launch_first_orphan):
-            launcher()
-            self._start_by(launch_first_orphan)
+        if not self._start_once():
+            launcher()  # which tests them all; what it chooses, the next attempt takes
+            self._start_once()
 
-    def _start_by(self, launch: Callable[[Script, Launched], bool]) -> bool:
+    def _start_once(self) -> bool:
         with Descriptors() as owned:
             read, write = pipe_above()
             owned.own(read)
@@ -288,7 +284,7 @@ class Guardian:
             launched = Launched()
             try:
                 apart.begin()
-                if not launch(script, launched):
+                if not launch_first_orphan(script, launched):
                     return False  # one that lives all the same finds end-of-file, and nobody to end
             finally:
                 try:

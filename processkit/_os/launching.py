@@ -1,7 +1,7 @@
-"""A child's life before execve, written down as records of system calls, and what every way of running them shares.
+"""A child's life before execve, written down as records of system calls, what every way of running them shares, and which it is.
 
-Nothing runs here. The runners (launcher.py, forklauncher.py) execute a script; what each call is for is decided in birth.py. The
-words of a record are laid out as the machine code wants them: see machine_code.py.
+The runners (launcher.py, forklauncher.py) execute a script; what each call is for is decided in birth.py. The words of a record
+are laid out as the machine code wants them: see machine_code.py.
 """
 
 from __future__ import annotations
