@@ -5,6 +5,7 @@ from __future__ import annotations
 import _thread
 import time
 
+from ._base import PUBLIC
 from ._errors import cancelled
 
 TYPE_CHECKING = False
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 class CancellationToken:
     """Once cancelled it stays so; every run that is wired to it, or to a child of it, is ended and raises `Cancelled`."""
 
-    __module__ = __package__
+    __module__ = PUBLIC
     __slots__ = ("__weakref__", "_callbacks", "_cancelled", "_lock", "_number", "_parent")
 
     def __init__(self) -> None:

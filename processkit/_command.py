@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from . import _launch
 from . import _validate as validate
+from ._base import PUBLIC
 from ._settings import INHERIT, NULL, PIPE, Redirect, Settings
 from ._verbs import exit_code_of, json_of, probe_of, text_of
 
@@ -43,7 +44,7 @@ _RLIMITS = {name: name for name in ("cpu", "core", "data", "file_size", "no_file
 class Command:
     """A program with its arguments and settings. Every builder method returns a new Command; nothing starts before a verb."""
 
-    __module__ = __package__
+    __module__ = PUBLIC
     __slots__ = ("_settings",)
     _settings: Settings
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ._base import PUBLIC
 from ._errors import unsupported
 from ._os import spawn_detached as spawn_orphan
 from ._planning import make_plan, translated
@@ -12,7 +13,7 @@ from ._values import Value, store
 class DetachedChild(Value):
     """A process that lives outside containment and survives us. There is no way to wait for it or to end it from here."""
 
-    __module__ = __package__
+    __module__ = PUBLIC
     __slots__ = ()
     _fields = ("pid",)
     pid: int

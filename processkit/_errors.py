@@ -20,6 +20,8 @@ The text of an exception names the program, never its arguments or environment; 
 
 from __future__ import annotations
 
+from ._base import PUBLIC
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
@@ -33,13 +35,13 @@ EXCERPT = 200
 class ProcessError(Exception):
     """Something about a process went wrong; the base of everything here."""
 
-    __module__ = __package__
+    __module__ = PUBLIC
 
 
 class NonZeroExit(ProcessError):
     """The process ended with a code outside its success codes."""
 
-    __module__ = __package__
+    __module__ = PUBLIC
     code: int
     program: str
     stdout: str
@@ -51,7 +53,7 @@ class NonZeroExit(ProcessError):
 class Timeout(ProcessError, TimeoutError):
     """The run's own deadline passed and its tree was ended."""
 
-    __module__ = __package__
+    __module__ = PUBLIC
     program: str
     stdout: str
     stderr: str
@@ -63,7 +65,7 @@ class Timeout(ProcessError, TimeoutError):
 class Signalled(ProcessError):
     """A signal ended the process; `signal` is None where nobody knows which."""
 
-    __module__ = __package__
+    __module__ = PUBLIC
     signal: int | None
     program: str
     stdout: str
@@ -80,7 +82,7 @@ def _with_errno(error: Any) -> tuple[Any, ...]:
 class ProcessNotFound(ProcessError, FileNotFoundError):
     """There is no such program; `searched` lists the directories that were searched, None for a path."""
 
-    __module__ = __package__
+    __module__ = PUBLIC
     program: str
     searched: str | None = None
     __reduce__ = _with_errno
@@ -89,7 +91,7 @@ class ProcessNotFound(ProcessError, FileNotFoundError):
 class PermissionDenied(ProcessError, PermissionError):
     """The system refused the program, or something that was asked for it."""
 
-    __module__ = __package__
+    __module__ = PUBLIC
     program: str | None = None
     __reduce__ = _with_errno
 
@@ -97,20 +99,20 @@ class PermissionDenied(ProcessError, PermissionError):
 class ResourceLimit(ProcessError):
     """A resource limit is invalid or cannot be enforced here; the group or run was not started."""
 
-    __module__ = __package__
+    __module__ = PUBLIC
 
 
 class Unsupported(ProcessError):
     """This system cannot do `operation`."""
 
-    __module__ = __package__
+    __module__ = PUBLIC
     operation = ""
 
 
 class OutputTooLarge(ProcessError):
     """The output passed its cap."""
 
-    __module__ = __package__
+    __module__ = PUBLIC
     program: str
     max_lines: int | None
     max_bytes: int | None
@@ -121,21 +123,21 @@ class OutputTooLarge(ProcessError):
 class Cancelled(ProcessError):
     """The run's cancellation token was cancelled; its tree was ended."""
 
-    __module__ = __package__
+    __module__ = PUBLIC
     program: str
 
 
 class IdleTimeout(ProcessError):
     """No watched output line came for `idle_timeout_seconds`."""
 
-    __module__ = __package__
+    __module__ = PUBLIC
     idle_timeout_seconds: float
 
 
 class InvalidJson(ProcessError):
     """The output is not valid JSON."""
 
-    __module__ = __package__
+    __module__ = PUBLIC
     program: str
     stdout: str | None
 
@@ -143,7 +145,7 @@ class InvalidJson(ProcessError):
 class WaitTimeout(ProcessError, TimeoutError):
     """What was waited for did not come in time; nothing was done to the process."""
 
-    __module__ = __package__
+    __module__ = PUBLIC
 
     def __init__(
         self,
@@ -167,7 +169,7 @@ class WaitTimeout(ProcessError, TimeoutError):
 class NotReady(WaitTimeout):
     """The process ended before it was ready; `outcome` says how."""
 
-    __module__ = __package__
+    __module__ = PUBLIC
     outcome: Outcome | None = None
 
     def __reduce__(self) -> tuple[object, ...]:

@@ -7,6 +7,7 @@ import os
 import time
 
 from . import _validate as validate
+from ._base import PUBLIC
 from ._drive import on_group_end
 from ._errors import ProcessError, ResourceLimit, failure, unsupported
 from ._launch import capture_in, may_linger, plan_unattended, start_in, taken
@@ -40,7 +41,7 @@ FIRST_LOOK, LAST_LOOK = 0.002, 0.05
 class ShutdownReport(Value):
     """How a group was stopped."""
 
-    __module__ = __package__
+    __module__ = PUBLIC
     __slots__ = ()
     _fields = (
         "soft_signal", "attempted_signal", "members_before", "members_after", "drained_within_grace", "escalated", "elapsed_seconds",
@@ -71,7 +72,7 @@ class ShutdownReport(Value):
 class ProcessGroupStats(Value):
     """What a group has used; `None` where its mechanism does not measure it."""
 
-    __module__ = __package__
+    __module__ = PUBLIC
     __slots__ = ()
     _fields = (
         "active_process_count", "peak_memory_bytes", "total_cpu_time_seconds", "io_read_bytes", "io_write_bytes", "peak_process_count",
@@ -116,7 +117,7 @@ def check_limits(max_memory: object, max_processes: object, cpu_quota: object) -
 class ProcessGroup:
     """A container for processes. Leaving its `with` block, dropping it, exiting or dying ends everything in it."""
 
-    __module__ = __package__
+    __module__ = PUBLIC
     __slots__ = ("__weakref__", "_closed", "_container", "_escalate", "_grace", "_lock", "_logger", "_owner", "_survive_owner")
 
     def __init__(

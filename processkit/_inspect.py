@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ._base import PUBLIC
 from ._errors import ProcessError
 from ._os import dies_with_owner, guardian_kind, identify, launcher_name, mechanism, soft_stop_scope
 from ._validate import unsigned
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 class MemberInfo(Value):
     """One live process. `start_time` tells it from a later process with the same pid; never holds argv or environment."""
 
-    __module__ = __package__
+    __module__ = PUBLIC
     __slots__ = ()
     _fields = ("pid", "ppid", "exe_name", "start_time")
     pid: int
@@ -31,7 +32,7 @@ class MemberInfo(Value):
 class HostContainment(Value):
     """What contains children on this machine, and how they are started and guarded."""
 
-    __module__ = __package__
+    __module__ = PUBLIC
     __slots__ = ()
     _fields = ("mechanism", "soft_stop_scope", "parent_death_cleanup", "version", "launcher", "guardian")
     mechanism: str

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from ._base import PUBLIC
 from ._command import Command
 from ._errors import failure, unsupported
 from ._launch import SHORT_TIMEOUT, give_up, may_linger, own_container, plan_unattended, spawn_in, taken
@@ -37,7 +38,7 @@ class Pipeline:
     The first checked stage that fails decides code, signal, stderr and program of the result; its stdout is the last stage's.
     """
 
-    __module__ = __package__
+    __module__ = PUBLIC
     __slots__ = ("_logger", "_prepared", "_stages", "_timeout", "_token")
 
     def __init__(self, stages: tuple[Command, ...]) -> None:

@@ -6,6 +6,7 @@ import time
 import weakref
 from functools import partial
 
+from ._base import PUBLIC
 from ._core.capture import Discard, whole_text
 from ._core.stopping import DRAIN
 from ._errors import cancelled
@@ -32,7 +33,7 @@ class RunningPipeline(RunningProcess):
     and dropping it end all stages.
     """
 
-    __module__ = __package__
+    __module__ = PUBLIC
     __slots__ = ("_before", "_deadline", "_due", "_is_judged", "_results", "_timeout")
 
     def _join(self, before: list[RunningProcess], timeout: float | None, started: float) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from ._base import PUBLIC
 from ._os import cpu_seconds, peak_memory
 from ._result import Ended, Outcome
 from ._validate import positive
@@ -16,7 +17,7 @@ SHORTEST = 0.001
 class RunProfile(Ended):
     """How a run ended and what its direct child used; None where the system did not tell."""
 
-    __module__ = __package__
+    __module__ = PUBLIC
     __slots__ = ()
     _fields = ("outcome", "duration_seconds", "cpu_time_seconds", "peak_memory_bytes", "samples")
     outcome: Outcome

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ._base import PUBLIC
 from ._errors import IdleTimeout, NonZeroExit, ProcessError, Signalled, Timeout, excerpt
 from ._values import Value, store
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 class Outcome(Value):
     """How a process ended: with a code, by a signal (whose number may be unknown), or at its deadline."""
 
-    __module__ = __package__
+    __module__ = PUBLIC
     __slots__ = ()
     _fields = ("code", "signal", "timed_out")
     code: int | None
@@ -70,7 +71,7 @@ class Ended(Value):
 class Finished(Ended):
     """A run whose stdout was not captured: its outcome and its stderr."""
 
-    __module__ = __package__
+    __module__ = PUBLIC
     __slots__ = ()
     _fields = ("outcome", "stderr")
     outcome: Outcome
@@ -182,7 +183,7 @@ class _Result(Ended):
 class ProcessResult(_Result):
     """A finished run with its captured text."""
 
-    __module__ = __package__
+    __module__ = PUBLIC
     __slots__ = ()
     stdout: str
 
@@ -201,7 +202,7 @@ class ProcessResult(_Result):
 class BytesResult(_Result):
     """A finished run whose stdout is exact bytes."""
 
-    __module__ = __package__
+    __module__ = PUBLIC
     __slots__ = ()
     stdout: bytes
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ._base import PUBLIC
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._command import Command
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
 class Runner:
     """Runs commands for real, each in a private tree."""
 
-    __module__ = __package__
+    __module__ = PUBLIC
     __slots__ = ()
 
     def __repr__(self) -> str:

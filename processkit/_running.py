@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 
+from ._base import PUBLIC
 from ._core.capture import BLOCK, BUFFER, Discard
 from ._errors import failure, unsupported
 from ._handle import MERGED, Handle, value_of
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 class RunningProcess(Handle):
     """A process that was started and whose handle is not spent. One consuming verb spends it (api.md §10)."""
 
-    __module__ = __package__
+    __module__ = PUBLIC
     __slots__ = ()
 
     # What it is.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 
+from ._base import PUBLIC
 from ._drive.session import running_loop
 from ._errors import failure
 from ._os.errors import NotHere
@@ -117,7 +118,7 @@ class _Pen:
 class ProcessStdin:
     """The stdin of a running process. Dropping it closes it. BrokenPipeError when the process does not read any more."""
 
-    __module__ = __package__
+    __module__ = PUBLIC
     __slots__ = ("_pen",)
 
     def __init__(self, handle: Handle) -> None:

@@ -7,6 +7,7 @@ import weakref
 from itertools import chain
 from types import coroutine
 
+from ._base import PUBLIC
 from ._core.caps import DROP_NEWEST, DROP_OLDEST, longest_line
 from ._core.capture import BLOCK, BUFFER, Discard
 from ._core.channel import CappedChannel, Channel, LineSink
@@ -41,7 +42,7 @@ class OutputEvent(tuple):  # type: ignore[type-arg]
     """One line of one stream."""
 
     # A tuple of the text, for those are made fastest, and a busy process has millions; but equal only to its own kind.
-    __module__ = __package__
+    __module__ = PUBLIC
     __slots__ = ()
     #: Whether it came from stderr.
     is_stderr = False
@@ -81,7 +82,7 @@ class _StderrEvent(OutputEvent):
 class LifecycleEvent(Value):
     """A process has started, said a line, or ended; what does not apply is None."""
 
-    __module__ = __package__
+    __module__ = PUBLIC
     __slots__ = ()
     _fields = ("kind", "pid", "stream", "text", "outcome")
     kind: str
@@ -272,7 +273,7 @@ def _read_on(session: Any, channel: Channel) -> None:
 class StdoutLines(_Stream):
     """The lines of stdout. They end with the pipe, whoever holds it."""
 
-    __module__ = __package__
+    __module__ = PUBLIC
     __slots__ = ()
     _listens = (STDOUT,)
 
@@ -287,7 +288,7 @@ class StdoutLines(_Stream):
 class JsonLines(_Stream):
     """The JSON values in the lines of stdout; InvalidJson for a line without one, after which it goes on with the next."""
 
-    __module__ = __package__
+    __module__ = PUBLIC
     __slots__ = ("_number",)
     _listens = (STDOUT,)
 
@@ -345,7 +346,7 @@ class _Merged(_Stream):
 class StderrLines(_Merged):
     """The lines of stderr; stdout is read and discarded."""
 
-    __module__ = __package__
+    __module__ = PUBLIC
     __slots__ = ()
 
     def _sinks(self, settings: Settings) -> dict[int, Capture]:
@@ -363,7 +364,7 @@ class StderrLines(_Merged):
 class OutputEvents(_Merged):
     """The lines of both streams, those of each in order, between the two as they came."""
 
-    __module__ = __package__
+    __module__ = PUBLIC
     __slots__ = ()
 
     def _sinks(self, settings: Settings) -> dict[int, Capture]:
@@ -383,7 +384,7 @@ class OutputEvents(_Merged):
 class LifecycleEvents(_Merged):
     """`started`, the lines of both streams, `exited`."""
 
-    __module__ = __package__
+    __module__ = PUBLIC
     __slots__ = ("_exited",)
 
     def __init__(self, handle: Handle, buffer: int = BUFFER, on_overflow: str = BLOCK) -> None:

@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, List, Literal, Protocol, Tuple, Union, runtime_checkable
 
+from ._base import PUBLIC
+
 if TYPE_CHECKING:
     from ._command import Command
     from ._result import BytesResult, ProcessResult
@@ -59,4 +61,4 @@ class StreamingRunner(ProcessRunner, Protocol):
     async def astart(self, command: Command, /) -> RunningProcess: ...
 
 
-ProcessRunner.__module__ = StreamingRunner.__module__ = __package__
+ProcessRunner.__module__ = StreamingRunner.__module__ = PUBLIC

@@ -19,6 +19,7 @@ ALLOWED = {
     "facade": {"api"},
     "_cli": {"_cli", "facade"},
 }
+API = {"_base", "_plan", "_host", "_process", "_group", "_pipeline", "_command"}
 # The API's own types that the lower rooms name for the type checker only are under TYPE_CHECKING and do not count.
 
 
@@ -29,6 +30,8 @@ def modules():
 
 def room_of(path):
     relative = path.relative_to(ROOT)
+    if relative.parts[0] in API:
+        return "api"
     if len(relative.parts) > 1:
         return relative.parts[0]
     return {"__init__.py": "facade", "__main__.py": "_cli"}.get(relative.name, "api")
