@@ -11,6 +11,36 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ._base.errors import Cancelled as Cancelled
+    from ._base.errors import IdleTimeout as IdleTimeout
+    from ._base.errors import InvalidJson as InvalidJson
+    from ._base.errors import NonZeroExit as NonZeroExit
+    from ._base.errors import NotReady as NotReady
+    from ._base.errors import OutputTooLarge as OutputTooLarge
+    from ._base.errors import PermissionDenied as PermissionDenied
+    from ._base.errors import ProcessError as ProcessError
+    from ._base.errors import ProcessNotFound as ProcessNotFound
+    from ._base.errors import ResourceLimit as ResourceLimit
+    from ._base.errors import Signalled as Signalled
+    from ._base.errors import Timeout as Timeout
+    from ._base.errors import Unsupported as Unsupported
+    from ._base.errors import WaitTimeout as WaitTimeout
+    from ._base.log import enable_logging as enable_logging
+    from ._base.result import BytesResult as BytesResult
+    from ._base.result import Finished as Finished
+    from ._base.result import Outcome as Outcome
+    from ._base.result import ProcessResult as ProcessResult
+    from ._base.types import Args as Args
+    from ._base.types import IoPriorityClass as IoPriorityClass
+    from ._base.types import LineTerminatorName as LineTerminatorName
+    from ._base.types import Priority as Priority
+    from ._base.types import ProcessRunner as ProcessRunner
+    from ._base.types import ReadableBuffer as ReadableBuffer
+    from ._base.types import RetryIf as RetryIf
+    from ._base.types import RlimitResourceName as RlimitResourceName
+    from ._base.types import SignalName as SignalName
+    from ._base.types import StreamingRunner as StreamingRunner
+    from ._base.types import StrPath as StrPath
     from ._batch import aoutput_all as aoutput_all
     from ._batch import aoutput_all_bytes as aoutput_all_bytes
     from ._batch import aoutput_as_completed as aoutput_as_completed
@@ -21,20 +51,6 @@ if TYPE_CHECKING:
     from ._cancel import CancellationToken as CancellationToken
     from ._command import Command as Command
     from ._detached import DetachedChild as DetachedChild
-    from ._errors import Cancelled as Cancelled
-    from ._errors import IdleTimeout as IdleTimeout
-    from ._errors import InvalidJson as InvalidJson
-    from ._errors import NonZeroExit as NonZeroExit
-    from ._errors import NotReady as NotReady
-    from ._errors import OutputTooLarge as OutputTooLarge
-    from ._errors import PermissionDenied as PermissionDenied
-    from ._errors import ProcessError as ProcessError
-    from ._errors import ProcessNotFound as ProcessNotFound
-    from ._errors import ResourceLimit as ResourceLimit
-    from ._errors import Signalled as Signalled
-    from ._errors import Timeout as Timeout
-    from ._errors import Unsupported as Unsupported
-    from ._errors import WaitTimeout as WaitTimeout
     from ._group import ProcessGroup as ProcessGroup
     from ._group import ProcessGroupStats as ProcessGroupStats
     from ._group import ShutdownReport as ShutdownReport
@@ -46,7 +62,6 @@ if TYPE_CHECKING:
     from ._inspect import which as which
     from ._leash import leash_scope as leash_scope
     from ._leash import run_guardian_if_invoked as run_guardian_if_invoked
-    from ._log import enable_logging as enable_logging
     from ._pipeline import Pipeline as Pipeline
     from ._pipelined import RunningPipeline as RunningPipeline
     from ._profile import RunProfile as RunProfile
@@ -58,10 +73,6 @@ if TYPE_CHECKING:
     from ._readiness import wait_for_port as wait_for_port
     from ._readiness import wait_for_unix_socket as wait_for_unix_socket
     from ._readiness import wait_until as wait_until
-    from ._result import BytesResult as BytesResult
-    from ._result import Finished as Finished
-    from ._result import Outcome as Outcome
-    from ._result import ProcessResult as ProcessResult
     from ._retry import is_transient as is_transient
     from ._runner import Runner as Runner
     from ._running import RunningProcess as RunningProcess
@@ -74,17 +85,6 @@ if TYPE_CHECKING:
     from ._streams import OutputEvents as OutputEvents
     from ._streams import StderrLines as StderrLines
     from ._streams import StdoutLines as StdoutLines
-    from ._types import Args as Args
-    from ._types import IoPriorityClass as IoPriorityClass
-    from ._types import LineTerminatorName as LineTerminatorName
-    from ._types import Priority as Priority
-    from ._types import ProcessRunner as ProcessRunner
-    from ._types import ReadableBuffer as ReadableBuffer
-    from ._types import RetryIf as RetryIf
-    from ._types import RlimitResourceName as RlimitResourceName
-    from ._types import SignalName as SignalName
-    from ._types import StreamingRunner as StreamingRunner
-    from ._types import StrPath as StrPath
     from ._version import __version__ as __version__
     from ._waiting import await_all as await_all
     from ._waiting import await_any as await_any
@@ -97,25 +97,25 @@ _HOMES = {
     "_cancel": "CancellationToken",
     "_command": "Command",
     "_detached": "DetachedChild",
-    "_errors": "Cancelled IdleTimeout InvalidJson NonZeroExit NotReady OutputTooLarge PermissionDenied ProcessError ProcessNotFound "
+    "_base.errors": "Cancelled IdleTimeout InvalidJson NonZeroExit NotReady OutputTooLarge PermissionDenied ProcessError ProcessNotFound "
     "ResourceLimit Signalled Timeout Unsupported WaitTimeout",
     "_group": "ProcessGroup ProcessGroupStats ShutdownReport",
     "_inspect": "HostContainment MemberInfo host_containment process_info process_is_alive which",
     "_leash": "leash_scope run_guardian_if_invoked",
-    "_log": "enable_logging",
+    "_base.log": "enable_logging",
     "_pipeline": "Pipeline",
     "_pipelined": "RunningPipeline",
     "_profile": "RunProfile",
     "_readiness": "sample_stats wait_for_http wait_for_line wait_for_named_pipe wait_for_path wait_for_port wait_for_unix_socket "
     "wait_until",
-    "_result": "BytesResult Finished Outcome ProcessResult",
+    "_base.result": "BytesResult Finished Outcome ProcessResult",
     "_retry": "is_transient",
     "_runner": "Runner",
     "_running": "RunningProcess",
     "_simple": "run",
     "_stdin": "ProcessStdin",
     "_streams": "JsonLines LifecycleEvent LifecycleEvents OutputEvent OutputEvents StderrLines StdoutLines",
-    "_types": "Args IoPriorityClass LineTerminatorName Priority ProcessRunner ReadableBuffer RetryIf RlimitResourceName "
+    "_base.types": "Args IoPriorityClass LineTerminatorName Priority ProcessRunner ReadableBuffer RetryIf RlimitResourceName "
     "SignalName StrPath StreamingRunner",
     "_version": "__version__",
     "_waiting": "await_all await_any wait_all wait_any",

@@ -6,8 +6,8 @@ import errno
 import os
 import time
 
-from ._errors import NotReady, ProcessError, WaitTimeout, unsupported
-from ._verbs import require_loop
+from ._base.errors import NotReady, ProcessError, WaitTimeout, unsupported
+from ._base.verdicts import require_loop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

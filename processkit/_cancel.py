@@ -6,7 +6,7 @@ import _thread
 import time
 
 from ._base import PUBLIC
-from ._errors import cancelled
+from ._base.errors import cancelled
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 from . import _launch
-from . import _validate as validate
-from ._base import PUBLIC
+from ._base import PUBLIC, validate
+from ._base.verdicts import exit_code_of, json_of, probe_of, text_of
 from ._settings import INHERIT, NULL, PIPE, Redirect, Settings
-from ._verbs import exit_code_of, json_of, probe_of, text_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any, Callable, Literal, TypeVar
 
-    from ._cancel import CancellationToken
-    from ._core.encodings import DecoderFactory
-    from ._detached import DetachedChild
-    from ._pipeline import Pipeline
-    from ._result import BytesResult, ProcessResult
-    from ._running import RunningProcess
-    from ._tees import Sink
-    from ._types import (
+    from ._base.result import BytesResult, ProcessResult
+    from ._base.types import (
         Args,
         IoPriorityClass,
         LineTerminatorName,
@@ -32,6 +25,12 @@ if TYPE_CHECKING:
         SupportsWrite,
         SupportsWriteBytes,
     )
+    from ._cancel import CancellationToken
+    from ._core.encodings import DecoderFactory
+    from ._detached import DetachedChild
+    from ._pipeline import Pipeline
+    from ._running import RunningProcess
+    from ._tees import Sink
 
     T = TypeVar("T")
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from ._base import PUBLIC
-from ._errors import unsupported
+from ._base.errors import unsupported
+from ._base.values import Value, store
 from ._os import spawn_detached as spawn_orphan
 from ._planning import make_plan, translated
 from ._settings import NULL, PIPE, Settings
-from ._values import Value, store
 
 
 class DetachedChild(Value):

@@ -6,27 +6,26 @@ import _thread
 import os
 import time
 
-from . import _validate as validate
-from ._base import PUBLIC
+from ._base import PUBLIC, validate
+from ._base.errors import ProcessError, ResourceLimit, failure, unsupported
+from ._base.log import DEBUG, listener, log, warn_left_open
+from ._base.values import Value, store
+from ._base.verdicts import exit_code_of, probe_of, require_loop, text_of
 from ._drive import on_group_end
-from ._errors import ProcessError, ResourceLimit, failure, unsupported
 from ._launch import capture_in, may_linger, plan_unattended, start_in, taken
-from ._log import DEBUG, listener, log, warn_left_open
 from ._os import group_container, identify
 from ._os.errors import Refused
 from ._planning import make_plan
-from ._values import Value, store
-from ._verbs import exit_code_of, probe_of, require_loop, text_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, Callable, TypeVar
 
+    from ._base.result import BytesResult, ProcessResult
     from ._command import Command
     from ._inspect import MemberInfo
     from ._os.port import GroupContainer, Plan
-    from ._result import BytesResult, ProcessResult
     from ._running import RunningProcess
     from ._settings import Settings
 

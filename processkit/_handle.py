@@ -6,17 +6,17 @@ import _thread
 import os
 import time
 
+from ._base.errors import cancelled, failure
+from ._base.log import DEBUG, WARNING, listener, log, warn_left_open
+from ._base.result import BytesResult, Outcome, ProcessResult, outcome_of
+from ._base.verdicts import require_loop
 from ._core.capture import BytesCapture, TextCapture
 from ._core.stopping import DRAIN, RUNNING, Stopping
 from ._drive.blocking import drive
 from ._drive.run import Run, act_on_tree
-from ._errors import cancelled, failure
-from ._log import DEBUG, WARNING, listener, log, warn_left_open
 from ._os import STDERR, STDIN, STDOUT, write_ready
 from ._os.port import PIPE, PIPE_HOLDS
-from ._result import BytesResult, Outcome, ProcessResult, outcome_of
 from ._settings import Settings
-from ._verbs import require_loop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -388,7 +388,7 @@ class Handle:
         for stream in (STDOUT, STDERR):
             sink: Any = run.sinks[stream]
             if getattr(sink, "too_large", False):
-                from ._errors import too_large
+                from ._base.errors import too_large
 
                 cap = self._settings.cap
                 assert cap is not None

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from ._base import PUBLIC
-from ._errors import ProcessError
+from ._base.errors import ProcessError
+from ._base.validate import unsigned
+from ._base.values import Value, store
 from ._os import dies_with_owner, guardian_kind, identify, launcher_name, mechanism, soft_stop_scope
-from ._validate import unsigned
-from ._values import Value, store
 from ._version import __version__
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ._types import StrPath
+    from ._base.types import StrPath
 
 
 class MemberInfo(Value):

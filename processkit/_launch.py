@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import time
 
-from ._errors import cancelled, failure, unsupported
-from ._log import DEBUG, listens
+from ._base.errors import cancelled, failure, unsupported
+from ._base.log import DEBUG, listens
+from ._base.result import ProcessResult, outcome_of
+from ._base.verdicts import require_loop
 from ._os import leash_container, private_container
 from ._os.port import PIPE, PIPE_HOLDS, Data, Plan
 from ._planning import make_plan, translated
-from ._result import ProcessResult, outcome_of
 from ._settings import Settings
-from ._verbs import require_loop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable, TypeVar
 
+    from ._base.result import BytesResult
     from ._core.encodings import DecoderFactory
     from ._os.port import Child, Container
-    from ._result import BytesResult
     from ._running import RunningProcess
 
     P = TypeVar("P", bound=RunningProcess)

@@ -5,24 +5,24 @@ from __future__ import annotations
 import time
 
 from ._base import PUBLIC
+from ._base.errors import failure, unsupported
+from ._base.validate import positive
+from ._base.verdicts import exit_code_of, probe_of, require_loop, text_of
 from ._command import Command
-from ._errors import failure, unsupported
 from ._launch import SHORT_TIMEOUT, give_up, may_linger, own_container, plan_unattended, spawn_in, taken
 from ._os import close_end, pipe_between, refused
 from ._os.port import PIPE, Handed
 from ._pipelined import RunningPipeline
 from ._planning import make_plan
 from ._running import RunningProcess
-from ._validate import positive
-from ._verbs import exit_code_of, probe_of, require_loop, text_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ._base.result import BytesResult, ProcessResult
     from ._cancel import CancellationToken
     from ._os.port import Child, Container, Plan
-    from ._result import BytesResult, ProcessResult
     from ._settings import Settings
 
 LINGER = 0.005

@@ -7,13 +7,13 @@ import weakref
 from functools import partial
 
 from ._base import PUBLIC
+from ._base.errors import cancelled
+from ._base.log import DEBUG, listens
+from ._base.result import BytesResult, Finished, Outcome, ProcessResult, outcome_of
 from ._core.capture import Discard, whole_text
 from ._core.stopping import DRAIN
-from ._errors import cancelled
 from ._handle import MERGED, value_of
-from ._log import DEBUG, listens
 from ._os import STDERR, STDOUT
-from ._result import BytesResult, Finished, Outcome, ProcessResult, outcome_of
 from ._running import RunningProcess
 
 TYPE_CHECKING = False

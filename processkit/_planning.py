@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from ._errors import PermissionDenied, ProcessError, ProcessNotFound, failure, unsupported
+from ._base.errors import PermissionDenied, ProcessError, ProcessNotFound, failure, unsupported
 from ._os import NotExecutable, NotFound, environment, find_program, in_foreground, refused
 from ._os.errors import BAD_FORMAT, NO_DIRECTORY, NO_PROGRAM, NOT_ALLOWED, TOO_LONG, LaunchError, Refused, StreamError
 from ._os.port import PLAIN, Attributes, File, Plan

@@ -7,6 +7,9 @@ import time
 from contextlib import contextmanager
 
 from ._awaiting import not_ready
+from ._base.errors import WaitTimeout, failure
+from ._base.validate import non_negative
+from ._base.verdicts import require_loop
 from ._core.caps import CappedText
 from ._core.capture import Held, TextCapture
 from ._core.channel import CappedChannel, Channel, LineSink
@@ -14,14 +17,11 @@ from ._core.encodings import default_decoder
 from ._core.lines import Lines
 from ._core.stopping import DRAIN
 from ._drive.session import running_loop
-from ._errors import WaitTimeout, failure
 from ._handle import PROBED, UNBOUND
 from ._os import STDERR, STDOUT
 from ._os.errors import NotHere
 from ._os.port import PIPE
 from ._streams import kept_channel, line_sink
-from ._validate import non_negative
-from ._verbs import require_loop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 
 from ._base import PUBLIC
+from ._base.result import Ended, Outcome
+from ._base.validate import positive
+from ._base.values import store
 from ._os import cpu_seconds, peak_memory
-from ._result import Ended, Outcome
-from ._validate import positive
-from ._values import store
 
 #: However short an interval was asked for, samples are no closer than this.
 SHORTEST = 0.001

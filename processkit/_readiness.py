@@ -7,16 +7,16 @@ import inspect
 import math
 import os
 
-from ._errors import ProcessError, WaitTimeout, unsupported
-from ._validate import path_text
+from ._base.errors import ProcessError, WaitTimeout, unsupported
+from ._base.validate import path_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Container
     from typing import Any, Callable, TypeVar, Union
 
+    from ._base.types import StrPath
     from ._group import ProcessGroup, ProcessGroupStats
-    from ._types import StrPath
 
     T = TypeVar("T")
     Status = Union[Container[int], Callable[[int], object], None]

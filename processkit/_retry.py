@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import time
 
-from . import _validate as validate
-from ._errors import Cancelled, ProcessError, Timeout, cancelled
-from ._log import DEBUG, listener, log
+from ._base import validate
+from ._base.errors import Cancelled, ProcessError, Timeout, cancelled
+from ._base.log import DEBUG, listener, log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from ._base import PUBLIC
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ._base.result import BytesResult, ProcessResult
     from ._command import Command
-    from ._result import BytesResult, ProcessResult
     from ._running import RunningProcess
 
 

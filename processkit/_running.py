@@ -6,12 +6,12 @@ import os
 import time
 
 from ._base import PUBLIC
+from ._base.errors import failure, unsupported
+from ._base.result import BytesResult, Finished, Outcome, ProcessResult
+from ._base.validate import non_negative, path_text, terminal_size
 from ._core.capture import BLOCK, BUFFER, Discard
-from ._errors import failure, unsupported
 from ._handle import MERGED, Handle, value_of
 from ._os import STDERR, STDOUT, cpu_seconds, peak_memory
-from ._result import BytesResult, Finished, Outcome, ProcessResult
-from ._validate import non_negative, path_text, terminal_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, Callable
 
+    from ._base.types import StrPath
     from ._core.capture import Capture
     from ._drive.run import Run
     from ._profile import RunProfile, Sampler
     from ._stdin import ProcessStdin
     from ._streams import JsonLines, LifecycleEvents, OutputEvents, StderrLines, StdoutLines
-    from ._types import StrPath
 
 
 class RunningProcess(Handle):

@@ -6,20 +6,20 @@ import io
 import os
 
 from ._base import PUBLIC
+from ._base.errors import failure
+from ._base.validate import byte_payload, text
 from ._drive.session import running_loop
-from ._errors import failure
 from ._os.errors import NotHere
-from ._validate import byte_payload, text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable
 
+    from ._base.types import ReadableBuffer
     from ._drive.run import Run
     from ._drive.session import Session
     from ._handle import Handle
     from ._os.feed import Feed
-    from ._types import ReadableBuffer
 
 _CONTROLS = {
     **{chr(ord("a") + n): bytes((n + 1,)) for n in range(26)},

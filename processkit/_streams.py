@@ -8,30 +8,30 @@ from itertools import chain
 from types import coroutine
 
 from ._base import PUBLIC
+from ._base.errors import IdleTimeout, InvalidJson, failure
+from ._base.result import outcome_of
+from ._base.validate import label, positive_int
+from ._base.values import Value, store
 from ._core.caps import DROP_NEWEST, DROP_OLDEST, longest_line
 from ._core.capture import BLOCK, BUFFER, Discard
 from ._core.channel import CappedChannel, Channel, LineSink
 from ._core.encodings import default_decoder
 from ._core.lines import Lines
 from ._core.stopping import LONG_DRAIN
-from ._errors import IdleTimeout, InvalidJson, failure
 from ._handle import LINES, MERGED
 from ._os import STDERR, STDOUT
 from ._os.errors import NotHere
 from ._os.port import PIPE
-from ._result import outcome_of
-from ._validate import label, positive_int
-from ._values import Value, store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Generator, Iterator
     from typing import Any, Callable
 
+    from ._base.result import Outcome
     from ._core.capture import Capture
     from ._core.channel import Maker
     from ._handle import Handle
-    from ._result import Outcome
     from ._settings import Settings
 
 MOST_JSON_SHOWN = 2048

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from ._base.log import WARNING, listener, log
+from ._base.validate import path_text
 from ._core.encodings import default_decoder
 from ._core.lines import Lines
 from ._core.unraisable import ignore
-from ._log import WARNING, listener, log
-from ._validate import path_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

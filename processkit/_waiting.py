@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 
-from ._errors import WaitTimeout
-from ._validate import non_negative, sequence
-from ._verbs import require_loop
+from ._base.errors import WaitTimeout
+from ._base.validate import non_negative, sequence
+from ._base.verdicts import require_loop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ._result import Outcome
+    from ._base.result import Outcome
     from ._running import RunningProcess
 
 

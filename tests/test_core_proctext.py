@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from processkit._core.guard import FINISHED, SWEEPING, WATCHING, Guard, drop_message, group_message
+from processkit._core.guardian import FINISHED, SWEEPING, WATCHING, Guard, drop_message, group_message
 from processkit._core.proctext import cgroup2_mounts, flat_keyed, locate_cgroup, parse_stat, unified_cgroup
 
 STAT = b"77 (%s) S 1 2 3 4 5 6 7 8 9 10 100 50 13 14 15 16 17 18 4242 20 21 22\n"

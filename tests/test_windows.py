@@ -25,7 +25,7 @@ from processkit import (
     which,
 )
 from processkit._abi import windows
-from processkit._core.winargs import command_line
+from processkit._core.cmdline import command_line
 from processkit._os import job as jobs
 from processkit._os import jobobject, winloops, winspawn, winwaiting
 from processkit._os.winhandles import Handles

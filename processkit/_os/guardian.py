@@ -163,7 +163,7 @@ class Guardian:
             self._start()
             if not self._groups and not self._processes:
                 return
-            from .._core.guard import group_message, process_message
+            from .._core.guardian import group_message, process_message
 
             for pgid, start in self._groups.items():
                 self._say(group_message(pgid, start))
@@ -185,7 +185,7 @@ class Guardian:
 
     def announce(self, pgid: int, start: int | None) -> None:
         """This process group dies with us."""
-        from .._core.guard import group_message
+        from .._core.guardian import group_message
 
         with self._lock:
             self._groups[pgid] = start
@@ -196,7 +196,7 @@ class Guardian:
         with self._lock:
             if self._groups.pop(pgid, self) is self or self._pipe < 0:
                 return
-            from .._core.guard import drop_message
+            from .._core.guardian import drop_message
 
             try:
                 self._say(drop_message(pgid))
@@ -205,7 +205,7 @@ class Guardian:
 
     def announce_process(self, pid: int, start: int) -> None:
         """This process, which is in no group of ours, dies with us."""
-        from .._core.guard import process_message
+        from .._core.guardian import process_message
 
         with self._lock:
             if self._processes.get(pid) != start:
@@ -218,7 +218,7 @@ class Guardian:
         with self._lock:
             if self._processes.pop(pid, None) is None or self._pipe < 0:
                 return
-            from .._core.guard import leave_message
+            from .._core.guardian import leave_message
 
             try:
                 self._say(leave_message(pid))

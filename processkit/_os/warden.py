@@ -11,7 +11,7 @@ import select
 import sys
 import time
 
-from .._core.guard import FINISHED, WATCHING, Guard
+from .._core.guardian import FINISHED, WATCHING, Guard
 from . import cgroupfs, proctree
 from .procfs import is_same, start_time
 

@@ -9,7 +9,7 @@ import sys
 from .._abi import windows
 from .._abi.foreign import ALL_BITS, address, array_of, last_error, memory, reference, size_of, wide_text, windows_error
 from .._abi.winconsole import PROC_THREAD_ATTRIBUTE_PSEUDOCONSOLE
-from .._core.winargs import MOST_UNITS, batch_line, command_line, is_batch
+from .._core.cmdline import MOST_UNITS, batch_line, command_line, is_batch
 from .errors import BAD_FORMAT, FAILED, NO_DIRECTORY, NO_PROGRAM, NOT_ALLOWED, TOO_LONG, LaunchError, Refused
 from .port import Plan
 from .winconsole import is_console

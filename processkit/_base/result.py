@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ._base import PUBLIC
-from ._errors import IdleTimeout, NonZeroExit, ProcessError, Signalled, Timeout, excerpt
-from ._values import Value, store
+from . import PUBLIC
+from .errors import IdleTimeout, NonZeroExit, ProcessError, Signalled, Timeout, excerpt
+from .values import Value, store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from ._errors import InvalidJson, NonZeroExit, failure
+from .errors import InvalidJson, NonZeroExit, failure
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ._result import ProcessResult
+    from .result import ProcessResult
 
 MOST_JSON_SHOWN = 2048
 

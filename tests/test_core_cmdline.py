@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from processkit._core.winargs import batch_line, command_line, is_batch, quoted
+from processkit._core.cmdline import batch_line, command_line, is_batch, quoted
 
 ALPHABET = 'ab \\"\t%^&é☃'
 

@@ -20,14 +20,14 @@ The text of an exception names the program, never its arguments or environment; 
 
 from __future__ import annotations
 
-from ._base import PUBLIC
+from . import PUBLIC
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ._result import Outcome
-    from ._types import StrPath
+    from .result import Outcome
+    from .types import StrPath
 
 EXCERPT = 200
 

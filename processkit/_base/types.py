@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, List, Literal, Protocol, Tuple, Union, runtime_checkable
 
-from ._base import PUBLIC
+from . import PUBLIC
 
 if TYPE_CHECKING:
-    from ._command import Command
-    from ._result import BytesResult, ProcessResult
-    from ._running import RunningProcess
+    from .._command import Command
+    from .._running import RunningProcess
+    from .result import BytesResult, ProcessResult
 
 StrPath = Union[str, "os.PathLike[str]"]
 # Deliberately not Sequence[str]: a bare str is one, and never what was meant.
