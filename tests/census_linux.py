@@ -6,8 +6,8 @@ import signal
 import time
 
 import processkit
-from processkit._os import linux as system
-from processkit._os.home import why_unusable
+from processkit._os.linux import system
+from processkit._os.linux.home import why_unusable
 
 MECHANISMS = ("cgroup_v2", "process_group")
 

@@ -6,9 +6,9 @@ import os
 import time
 
 from processkit._abi import windows
-from processkit._os.job import Job
-from processkit._os.winhandles import Handles
-from processkit._os.winidentity import program_of
+from processkit._os.windows.handles import Handles
+from processkit._os.windows.identity import program_of
+from processkit._os.windows.job import Job
 
 MECHANISMS = ("job_object",)
 

@@ -16,9 +16,9 @@ import time
 
 import pytest
 
-from processkit._os import child
-from processkit._os.home import usable_base, why_unusable
-from processkit._os.procfs import pid_namespace, read_stat, start_time
+from processkit._os.linux import child
+from processkit._os.linux.home import usable_base, why_unusable
+from processkit._os.linux.procfs import pid_namespace, read_stat, start_time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BASE = usable_base()

@@ -19,7 +19,7 @@ import pytest
 from programs import wait_until as wait_until_true
 
 from processkit import process_is_alive
-from processkit._os import winspawn
+from processkit._os.windows import spawn as winspawn
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 each_mechanism = pytest.mark.parametrize("mechanism", census.MECHANISMS)

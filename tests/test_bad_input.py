@@ -341,7 +341,7 @@ def test_a_limit_of_processes_is_a_typed_error(in_child_env, tmp_path):
     script = """
         import os, resource
         from processkit import Command, ProcessError
-        import processkit._os.procgroup
+        import processkit._os.linux.procgroup
         command = Command("/bin/sh", ["-c", "echo x"])
         assert command.run() == "x"
         os.setgroups([])

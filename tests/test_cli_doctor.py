@@ -237,9 +237,9 @@ def test_doctor_leaves_no_directory():
     script = """
 import os, sys
 from processkit._cli import main
-from processkit._os.home import usable_base
+from processkit._os.linux.home import usable_base
 main(["doctor"])
-from processkit._os import linux
+from processkit._os.linux import system as linux
 linux._release()
 base = usable_base()
 mine = [] if base is None else [name for name in os.listdir(base) if f"-{os.getpid()}-" in name]

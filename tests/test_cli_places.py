@@ -14,8 +14,8 @@ import time
 import pytest
 
 import processkit
-from processkit._os.home import usable_base
-from processkit._os.procfs import pid_namespace
+from processkit._os.linux.home import usable_base
+from processkit._os.linux.procfs import pid_namespace
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 both = pytest.mark.parametrize("mechanism", ["", "process_group"], ids=["default", "process_group"])

@@ -18,7 +18,7 @@ for number in (-10, -11, -12):
     kernel.SetStdHandle(ctypes.c_uint32(number & 0xFFFFFFFF), None)
 said = {"console": bool(kernel.AllocConsole())}
 sys.path.insert(0, sys.argv[2])
-import processkit._os.winspawn as spawn
+import processkit._os.windows.spawn as spawn
 # Where nobody shows the console that was just made, its handles are not known as such; they are, all the same.
 spawn.is_console = lambda handle: True
 from processkit import Command

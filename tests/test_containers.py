@@ -8,12 +8,11 @@ import time
 
 import pytest
 
-from processkit._os import cgroup, cgroupfs, home, proctree
-from processkit._os import linux as system
-from processkit._os.environ import environment
 from processkit._os.errors import Refused
-from processkit._os.launching import LaunchError
+from processkit._os.linux import cgroup, cgroupfs, home, proctree, system
+from processkit._os.linux.script import LaunchError
 from processkit._os.port import Attributes, Plan
+from processkit._os.posix.environ import environment
 
 SLEEP = "exec sleep 60"
 TREE = "sleep 60 & (sleep 60; :) & setsid sleep 60 & echo ready; exec sleep 60"
@@ -117,7 +116,7 @@ def test_a_spawn_that_is_interrupted_after_the_birth_leaves_nothing_alive(contai
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("processkit._os.child.LinuxChild", interrupted)
+        patch.setattr("processkit._os.linux.child.LinuxChild", interrupted)
         with pytest.raises(KeyboardInterrupt):
             container.spawn(plan_for(SLEEP))
     assert container.tree.empty()

@@ -15,7 +15,7 @@ ROOT = str(pathlib.Path(__file__).resolve().parent.parent)
 OWNER = r"""
 import json, os, signal, sys
 import processkit
-from processkit._os import linux as system
+from processkit._os.linux import system
 command = processkit.Command("/bin/cat", ["/dev/null"]).stdin_text("x").cwd("/").umask(0o22).priority("normal")
 command = command.rlimit("core", 0, 0).timeout(20)
 command.output()
@@ -121,7 +121,7 @@ SPAWN_CALLS = [
 @pytest.mark.parametrize("mechanism", ["cgroup_v2", "process_group"])
 @pytest.mark.parametrize(("call", "errno", "when"), SPAWN_CALLS, ids=lambda value: str(value))
 def test_a_failing_call_of_a_spawn_is_a_typed_error_and_leaves_nothing(call, errno, when, mechanism):
-    from processkit._os import home
+    from processkit._os.linux import home
 
     if mechanism == "cgroup_v2" and home.usable_base() is None:
         pytest.skip(f"no cgroup_v2 here: {home.why_unusable()[1]}")
@@ -180,6 +180,6 @@ def first_run(injection):
 
 
 def _cgroups():
-    from processkit._os import home
+    from processkit._os.linux import home
 
     return home.usable_base() is not None

@@ -16,8 +16,8 @@ if HERE not in sys.path:
 
 from owners import BASE, Told, alive, carriers, each_mechanism, homes_of, kill, on_cgroups, wait_until  # noqa: E402
 
-from processkit._os.home import home_name  # noqa: E402
-from processkit._os.procfs import pid_namespace  # noqa: E402
+from processkit._os.linux.home import home_name  # noqa: E402
+from processkit._os.linux.procfs import pid_namespace  # noqa: E402
 
 
 @pytest.fixture
@@ -296,7 +296,7 @@ def test_an_owner_that_dies_before_its_first_spawn_leaves_no_home(told, token):
 
 LATE = """
 import threading, time, processkit
-from processkit._os import procgroup
+from processkit._os.linux import procgroup
 whole, began = procgroup.spawn_child, threading.Event()
 
 def slow(*words):

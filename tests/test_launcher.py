@@ -9,18 +9,20 @@ from programs import alive, wait_until
 
 import processkit
 from processkit._abi import linux, machine_code
-from processkit._os import birth, forklauncher, launching
-from processkit._os.descriptors import pipe_above
-from processkit._os.environ import environment
-from processkit._os.forklauncher import ForkLauncher
-from processkit._os.launching import Launched, LaunchError, Script
+from processkit._os.linux import birth
+from processkit._os.linux import forked as forklauncher
+from processkit._os.linux import script as launching
+from processkit._os.linux.forked import ForkLauncher
+from processkit._os.linux.script import Launched, LaunchError, Script
 from processkit._os.port import Attributes, Plan
+from processkit._os.posix.descriptors import pipe_above
+from processkit._os.posix.environ import environment
 
 MACHINE = launching.architecture()
 
 
 def native(use_clone3):
-    from processkit._os.launcher import NativeLauncher
+    from processkit._os.linux.native import NativeLauncher
 
     return NativeLauncher(MACHINE, use_clone3)
 
@@ -308,7 +310,7 @@ def test_the_affinity_mask_is_whole_words_of_this_machine():
 def test_the_self_test_takes_the_next_launcher_when_one_does_not_deliver(monkeypatch):
     if launching.launcher().name == "fork":
         pytest.skip("machine code is not in use here")
-    from processkit._os.launcher import NativeLauncher
+    from processkit._os.linux.native import NativeLauncher
 
     whole = NativeLauncher.launch
 
@@ -323,7 +325,7 @@ def test_the_self_test_takes_the_next_launcher_when_one_does_not_deliver(monkeyp
     monkeypatch.setattr(NativeLauncher, "launch", lambda self, script, launched: None)
     assert launching._choose().name == "fork"
     monkeypatch.setattr(NativeLauncher, "launch", whole)
-    monkeypatch.setattr("processkit._os.launcher._code_page", [])
+    monkeypatch.setattr("processkit._os.linux.native._code_page", [])
     monkeypatch.setattr(linux, "mprotect", lambda *_: (_ for _ in ()).throw(PermissionError(13, "mprotect")))
     assert launching._choose().name == "fork"
     monkeypatch.setattr(launching, "_chosen", None)
@@ -334,8 +336,8 @@ def test_the_self_test_takes_the_next_launcher_when_one_does_not_deliver(monkeyp
 def test_where_the_first_launch_does_not_prove_the_launcher_the_guardian_is_started_by_one_that_does(monkeypatch, why):
     if launching.launcher().name != "clone3":
         pytest.skip("clone3 is not in use here")
-    from processkit._os.guardian import Guardian
-    from processkit._os.launcher import NativeLauncher
+    from processkit._os.linux.guardian import Guardian
+    from processkit._os.linux.native import NativeLauncher
 
     whole = NativeLauncher.launch
 
@@ -354,7 +356,7 @@ def test_where_the_first_launch_does_not_prove_the_launcher_the_guardian_is_star
     if why == "copied":
         monkeypatch.setattr(launching, "_works", lambda _: False)
     elif why == "pages":
-        monkeypatch.setattr("processkit._os.launcher._code_page", [])
+        monkeypatch.setattr("processkit._os.linux.native._code_page", [])
         monkeypatch.setattr(linux, "mprotect", lambda *_: (_ for _ in ()).throw(PermissionError(13, "mprotect")))
     guardian = Guardian("")
     guardian.ensure()
@@ -371,7 +373,7 @@ def test_where_the_first_launch_does_not_prove_the_launcher_the_guardian_is_star
 def test_what_may_pass_does_not_decide_the_launcher_for_good(monkeypatch):
     if launching.launcher().name == "fork":
         pytest.skip("machine code is not in use here")
-    from processkit._os.launcher import NativeLauncher
+    from processkit._os.linux.native import NativeLauncher
 
     def full(self, script, launched):
         raise LaunchError.of("clone3", launching.EAGAIN)

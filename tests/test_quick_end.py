@@ -8,7 +8,7 @@ import pytest
 
 from processkit import Command
 from processkit import _launch as launching
-from processkit._os import child as children
+from processkit._os.linux import child as children
 
 CASES = {
     "nothing": ("true", ()),

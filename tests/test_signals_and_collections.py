@@ -192,7 +192,7 @@ def test_a_descriptor_that_was_closed_behind_our_back_is_not_given_to_a_child(in
 ADOPTING = """
 import os, subprocess, sys, time
 from processkit import Command, ProcessGroup
-from processkit._os import linux
+from processkit._os.linux import system as linux
 
 group = ProcessGroup(shutdown_grace=0)
 stranger = subprocess.Popen(["/bin/sleep", "1000"], start_new_session=True, stdout=subprocess.DEVNULL)
@@ -212,7 +212,7 @@ def test_who_was_adopted_or_was_seen_outside_dies_with_the_owner(guardian, mecha
     script = ADOPTING
     if guardian == "sh":
         script = script.replace(
-            "group = ", "from processkit._os import guardian\nguardian._python_command = lambda: None\ngroup = "
+            "group = ", "from processkit._os.linux import guardian\nguardian._python_command = lambda: None\ngroup = "
         )
     run = subprocess.run(
         [sys.executable, "-c", script],

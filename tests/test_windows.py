@@ -26,9 +26,12 @@ from processkit import (
 )
 from processkit._abi import windows
 from processkit._core.cmdline import command_line
-from processkit._os import job as jobs
-from processkit._os import jobobject, winloops, winspawn, winwaiting
-from processkit._os.winhandles import Handles
+from processkit._os.windows import containers as jobobject
+from processkit._os.windows import job as jobs
+from processkit._os.windows import loops as winloops
+from processkit._os.windows import spawn as winspawn
+from processkit._os.windows import waiting as winwaiting
+from processkit._os.windows.handles import Handles
 
 kernel32 = ctypes.WinDLL("kernel32", use_last_error=True)
 shell32 = ctypes.WinDLL("shell32")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .._os import LoopWaiter
-from .._os.ownloop import OwnLoop
+from .ownloop import OwnLoop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

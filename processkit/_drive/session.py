@@ -15,8 +15,8 @@ from collections import deque
 from functools import partial
 
 from .._os.errors import NotHere
-from .._os.ownloop import OwnLoop
 from .driver import Driver, resolve
+from .ownloop import OwnLoop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -14,13 +14,11 @@ from .port import ENDED, STDERR, STDIN, STDOUT, TREE
 TYPE_CHECKING = False
 if sys.platform == "linux":
     if TYPE_CHECKING:
-        from .descriptors import any_ended
-        from .looping import LoopEnds, LoopWaiter, Sleeper
-        from .waiting import Waiter, write_ready
-    from .descriptors import in_foreground
-    from .environ import environment
-    from .guardian import announce_hook, guardian_invocation, run_hook
-    from .linux import (
+        from .linux.loops import LoopEnds, LoopWaiter, Sleeper
+        from .posix.descriptors import any_ended
+        from .posix.waiting import Waiter, write_ready
+    from .linux.guardian import announce_hook, guardian_invocation, run_hook
+    from .linux.system import (
         cpu_seconds,
         dies_with_owner,
         group_container,
@@ -37,16 +35,26 @@ if sys.platform == "linux":
         soft_stop_scope,
         spawn_detached,
     )
-    from .lookup import find_program
-    from .stdio import close_end, pipe_between
+    from .posix.descriptors import in_foreground
+    from .posix.environ import environment
+    from .posix.lookup import find_program
+    from .posix.stdio import close_end, pipe_between
 
-    _HOMES = {"descriptors": "any_ended", "looping": "LoopEnds LoopWaiter Sleeper", "waiting": "Waiter write_ready"}
+    _HOMES = {
+        "posix.descriptors": "any_ended",
+        "linux.loops": "LoopEnds LoopWaiter Sleeper",
+        "posix.waiting": "Waiter write_ready",
+    }
 elif sys.platform == "win32":
     if TYPE_CHECKING:
-        from .winloops import LoopEnds, LoopWaiter, Sleeper, any_ended
-        from .winwaiting import Waiter, write_ready
-    from .jobobject import leash_container
-    from .windows import (
+        from .windows.loops import LoopEnds, LoopWaiter, Sleeper, any_ended
+        from .windows.waiting import Waiter, write_ready
+    from .windows.containers import leash_container
+    from .windows.environ import environment
+    from .windows.identity import cpu_seconds, identify, peak_memory
+    from .windows.lookup import find_program
+    from .windows.stdio import close_end, pipe_between
+    from .windows.system import (
         announce_hook,
         dies_with_owner,
         group_container,
@@ -63,16 +71,12 @@ elif sys.platform == "win32":
         soft_stop_scope,
         spawn_detached,
     )
-    from .winenviron import environment
-    from .winidentity import cpu_seconds, identify, peak_memory
-    from .winlookup import find_program
-    from .winstdio import close_end, pipe_between
 
-    _HOMES = {"winloops": "LoopEnds LoopWaiter Sleeper any_ended", "winwaiting": "Waiter write_ready"}
+    _HOMES = {"windows.loops": "LoopEnds LoopWaiter Sleeper any_ended", "windows.waiting": "Waiter write_ready"}
 else:
     if TYPE_CHECKING:
-        from .elsewhere import LoopEnds, LoopWaiter, Sleeper, Waiter, any_ended, write_ready
-    from .elsewhere import (
+        from .unsupported import LoopEnds, LoopWaiter, Sleeper, Waiter, any_ended, write_ready
+    from .unsupported import (
         announce_hook,
         close_end,
         cpu_seconds,
@@ -98,7 +102,7 @@ else:
         spawn_detached,
     )
 
-    _HOMES = {"elsewhere": "LoopEnds LoopWaiter Sleeper Waiter any_ended write_ready"}
+    _HOMES = {"unsupported": "LoopEnds LoopWaiter Sleeper Waiter any_ended write_ready"}
 
 __all__ = [
     "ENDED",

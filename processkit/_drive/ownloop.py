@@ -1,0 +1,89 @@
+"""As much of an event loop as waiting for children needs. It goes on while somebody runs it, on whichever thread that is."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+
+from .._os import Sleeper
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable
+
+
+class Timer:
+    """A call that is due at a moment."""
+
+    __slots__ = ("_loop", "callback", "when")
+
+    def __init__(self, loop: OwnLoop, when: float, callback: Callable[[], None]) -> None:
+        self._loop = loop
+        self.when = when
+        self.callback = callback
+
+    def cancel(self) -> None:
+        """It is not called any more. Idempotent."""
+        self._loop.forget(self)
+
+
+class OwnLoop:
+    """What a driver and a `LoopWaiter` call of an asyncio loop, under the same names. It owns its sleeper until `close`."""
+
+    __slots__ = ("_sleeper", "_soon", "_timers")
+
+    def __init__(self) -> None:
+        self._soon: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
+        self._timers: list[Timer] = []
+        self._sleeper = Sleeper()
+
+    def add_reader(self, descriptor: int, callback: Callable[[], None]) -> None:
+        """Call this when the descriptor is readable."""
+        self._sleeper.add(descriptor, callback)
+
+    def remove_reader(self, descriptor: int) -> None:
+        """Stop that."""
+        self._sleeper.remove(descriptor)
+
+    def call_soon_threadsafe(self, callback: Callable[..., object], *arguments: Any) -> None:
+        """Call this in the next run, or in the one that is under way. From any thread."""
+        self._soon.append((callback, arguments))
+        self._sleeper.wake()
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> Timer:
+        """Call this when so much time has passed."""
+        timer = Timer(self, time.monotonic() + seconds, callback)
+        self._timers.append(timer)
+        return timer
+
+    def forget(self, timer: Timer) -> None:
+        """A timer was cancelled."""
+        if timer in self._timers:
+            self._timers.remove(timer)
+
+    def wake(self) -> None:
+        """Have the run that is under way end soon. From any thread."""
+        self._sleeper.wake()
+
+    def run_once(self, seconds: float | None) -> None:
+        """Wait until something happens, at most so long, and never for longer than a signal may be unheard; do what is due."""
+        # What has happened is told before what the clock says: a child that ended in time did not time out.
+        self._sleeper.sleep(0.0 if self._soon else self._left(seconds))
+        for _ in range(len(self._soon)):
+            callback, arguments = self._soon.popleft()
+            callback(*arguments)
+        now = time.monotonic()
+        for timer in [timer for timer in self._timers if timer.when <= now]:
+            if timer in self._timers:
+                self._timers.remove(timer)
+                timer.callback()
+
+    def _left(self, seconds: float | None) -> float | None:
+        if not self._timers:
+            return seconds
+        left = max(0.0, min(timer.when for timer in self._timers) - time.monotonic())
+        return left if seconds is None else min(left, seconds)
+
+    def close(self) -> None:
+        """Close the sleeper. Idempotent."""
+        self._sleeper.close()

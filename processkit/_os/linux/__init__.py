@@ -1,0 +1,1 @@
+"""Linux: one file per mechanism, one per way of starting a child."""

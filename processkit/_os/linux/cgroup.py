@@ -1,0 +1,484 @@
+"""Containers on cgroup v2: a child is born in its cgroup, and a cgroup dies whole.
+
+A home (home.py) holds everything of this process. In it, a private tree has a leaf to itself, taken from a small pool
+when the last user left it as new; a group is a directory with one leaf a child, so that one child's tree can be killed
+without its siblings.
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+import select
+import sys
+
+from ..._core.proctext import flat_keyed
+from ..errors import LaunchError
+from ..port import Usage
+from ..posix.descriptors import any_ended
+from ..unreaped import Members, leave_behind, reap_ended
+from . import cgroupfs
+from .birth import Placement
+from .child import spawn_child
+from .guardian import Guardian
+from .home import home_name, make_home, make_left
+from .script import E2BIG, EINVAL, ESRCH, architecture, launcher, raw_syscall, reap
+
+if sys.platform != "linux":
+    raise ImportError("this room is for Linux")
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ..port import Child, Plan
+    from .child import LinuxChild
+
+MOST_SPARE_LEAVES = 16
+MOST_SIGNAL_PASSES = 50
+OPEN_PATIENCE = 1.0
+
+# CLONE_INTO_CGROUP came with Linux 5.7; before, the child writes itself into cgroup.procs before anything else.
+_clone_into = True
+
+
+class Cgroup:
+    """A directory and the tree of processes in it. It owns the directory and its descriptors until `close`."""
+
+    __slots__ = ("_directory", "_events", "_notice", "path", "settled", "touched")
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        #: Killed, signalled or frozen: not as new any more.
+        self.touched = False
+        #: Seen empty, and nobody was born in it since.
+        self.settled = False
+        self._notice: Any = None
+        self._directory = self._events = -1
+        os.mkdir(path, 0o755)
+        try:
+            self._events = os.open(f"{path}/cgroup.events", os.O_RDONLY | os.O_CLOEXEC)
+        except BaseException:
+            cgroupfs.remove(path)
+            raise
+
+    def directory(self) -> int:
+        """A descriptor of the directory, for CLONE_INTO_CGROUP."""
+        if self._directory < 0:
+            self._directory = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        return self._directory
+
+    def born(self, pid: int) -> None:  # noqa: ARG002
+        """It was cloned into the cgroup."""
+        self.settled = False
+
+    def empty(self) -> bool:
+        """Whether nobody is in it. Since Linux 6.19 that may come a moment after the last one's death is seen."""
+        if self._events < 0:
+            return not cgroupfs.populated(self.path)
+        try:
+            self.settled = b"populated 0" in os.pread(self._events, 256, 0)
+        except OSError:
+            self.settled = True  # ENODEV: the directory was removed, as only an empty one can be
+        return self.settled
+
+    def members(self) -> list[int]:
+        """Pids of the live, in this cgroup and in those that its members made below it."""
+        return cgroupfs.live_processes(self.path)
+
+    def send(self, signal: int) -> int:
+        """Signal everybody, again until a pass finds nobody new."""
+        self.touched = True
+        reached: set[int] = set()
+        for _ in range(MOST_SIGNAL_PASSES):
+            fresh = set(self.members()) - reached
+            if not fresh:
+                break
+            for pid in fresh:
+                reached.add(pid)
+                self._signal(pid, signal)
+        return len(reached)
+
+    def _signal(self, pid: int, signal: int) -> None:
+        """Signal a member through a pidfd, checked to be a member still, so that no recycled pid is ever hit."""
+        try:
+            pidfd = os.pidfd_open(pid)
+        except (AttributeError, OSError):
+            pidfd = -1
+        try:
+            if pid in cgroupfs.processes(self.path):
+                _send(pid, pidfd, signal)
+        finally:
+            if pidfd >= 0:
+                os.close(pidfd)
+
+    def ask(self, signal: int) -> int:
+        """Send it."""
+        return self.send(signal)
+
+    def kill(self) -> None:
+        """Kill everybody, those included that are being forked."""
+        self.touched = True
+        cgroupfs.kill(self.path)
+
+    def changed(self) -> int:
+        """An epoll descriptor that is readable when cgroup.events has news.
+
+        The file itself always polls as readable; news are POLLPRI (cgroup-v2.rst), which event loops do not ask for.
+        """
+        if self._notice is None:
+            notice = select.epoll()
+            notice.register(self._events, select.EPOLLPRI)
+            self._notice = notice
+        return int(self._notice.fileno())
+
+    def wait_change(self, seconds: float, pause: float) -> None:  # noqa: ARG002
+        """Block until cgroup.events has news, at most `seconds`."""
+        any_ended([self.changed()], seconds)
+
+    def release(self, pid: int) -> int:
+        """Reap: whatever else lives in the cgroup does not need the number."""
+        return reap(pid)
+
+    def is_as_new(self) -> bool:
+        """Whether the next user cannot tell it from a fresh one: nobody in it, nothing made below it, never acted upon."""
+        if self.touched or os.fstat(self.directory()).st_nlink > 2:
+            return False
+        return self.settled or self.empty() or not self.members()
+
+    def destroy(self) -> bool:
+        """Kill what is left and remove the directory; False when something in it hangs in the kernel."""
+        self.close_descriptors()
+        return cgroupfs.destroy(self.path)
+
+    def forget_news(self) -> None:
+        """Close what `changed` opened. Idempotent."""
+        notice, self._notice = self._notice, None
+        if notice is not None:
+            notice.close()
+
+    def close_descriptors(self) -> None:
+        """Close what is open; the directory stays. Idempotent."""
+        self.forget_news()
+        descriptors = (self._events, self._directory)
+        self._events = self._directory = -1
+        for descriptor in descriptors:
+            if descriptor >= 0:
+                os.close(descriptor)
+
+
+def _send(pid: int, pidfd: int, signal: int) -> None:
+    try:
+        if pidfd >= 0:
+            raw_syscall(architecture(), "pidfd_send_signal", pidfd, signal, 0, 0)
+        else:
+            os.kill(pid, signal)
+    except OSError as error:
+        if error.errno != ESRCH:
+            raise
+
+
+class Home:
+    """This process's directory of containers, its guardian, and the leaves that wait for their next user."""
+
+    __slots__ = ("_base", "_guardian", "_left", "_lock", "_made", "_number", "_spare", "path")
+
+    def __init__(self, base: str) -> None:
+        self._base = base
+        # Reentrant: a collection in the midst of it may find a handle that gives a leaf back.
+        self._lock = _thread.RLock()
+        self._number = 0
+        self._spare: list[Cgroup] = []
+        self.path = f"{base}/{home_name()}"
+        self._guardian = Guardian(self.path)
+        self._made = False
+        # Directories of processes that were let go; each is removed once it is empty.
+        self._left: list[str] = []
+
+    @property
+    def guardian_kind(self) -> str:
+        """What the guardian is written in."""
+        return self._guardian.kind
+
+    def private(self) -> PrivateContainer:
+        """A container for one run."""
+        return PrivateContainer(self)
+
+    def group(self, outlives: bool) -> GroupContainer:
+        """A container for a group; one that `outlives` us is not in the home."""
+        return GroupContainer(self, outlives)
+
+    def _make(self) -> None:
+        """Create the directory, under the lock. The guardian first: from its first moment somebody outlives us to remove it."""
+        if not self._made:
+            self._guardian.ensure()
+            make_home(self._base, self.path)
+            self._made = True
+
+    def guarded(self) -> None:
+        """Make sure that somebody outlives us to clean up; called before every spawn."""
+        self._guardian.ensure()
+
+    def take_leaf(self) -> Cgroup:
+        """A cgroup that nobody has used, as far as its user can tell."""
+        with self._lock:
+            for index, leaf in enumerate(self._spare):
+                if leaf.settled or leaf.empty():
+                    del self._spare[index]
+                    return leaf
+        return self.new("r")
+
+    def give_back(self, leaf: Cgroup) -> None:
+        """Take a private tree's leaf back: kept for the next one if it is as new, else destroyed."""
+        with self._lock:
+            spare = len(self._spare) < MOST_SPARE_LEAVES and leaf.is_as_new()
+            if spare:
+                leaf.forget_news()
+                self._spare.append(leaf)
+        if not spare:
+            leaf.destroy()
+
+    def new(self, prefix: str) -> Cgroup:
+        """A fresh cgroup in the home, which is made again if somebody removed it."""
+        with self._lock:
+            if self._left:
+                self.sweep_left()
+            self._make()
+            self._number += 1
+            name = f"{self.path}/{prefix}{self._number}"
+            try:
+                return Cgroup(name)
+            except FileNotFoundError:
+                os.mkdir(self.path, 0o755)
+                return Cgroup(name)
+
+    def new_left(self) -> Cgroup:
+        """A cgroup outside the home, for processes that outlive this one on purpose."""
+        return Cgroup(f"{make_left(self._base)}/g")
+
+    def leave(self, path: str) -> None:
+        """The processes in `path`, outside the home, are nobody's from now on."""
+        self._left.append(path)
+
+    def sweep_left(self) -> None:
+        """Remove the directories of processes that were let go and have ended."""
+        self._left = [path for path in self._left if cgroupfs.populated(path) or not cgroupfs.remove(path)]
+
+    def let_go(self, path: str) -> None:
+        """Move everybody in `path` out of the home, so that they outlive it; again until nobody new is found."""
+        left = make_left(self._base)
+        self._left.append(left)
+        for _ in range(MOST_SIGNAL_PASSES):
+            pids = cgroupfs.processes(path)
+            if not pids:
+                break
+            for pid in pids:
+                try:
+                    cgroupfs.write_file(left, "cgroup.procs", b"%d" % pid)
+                except ProcessLookupError:
+                    pass
+
+    def forget(self) -> None:
+        """In a forked child: close the descriptors; the directories and the guardian are the parent's."""
+        self._guardian.after_fork()
+        for leaf in self._spare:
+            leaf.close_descriptors()
+        self._spare.clear()
+
+    def close(self) -> None:
+        """At exit: kill and remove all, then end the guardian; if something hangs, the guardian keeps at it."""
+        self.sweep_left()
+        for leaf in self._spare:
+            leaf.close_descriptors()
+        self._spare.clear()
+        if cgroupfs.destroy(self.path, 2.0):
+            self._guardian.end()
+        else:
+            self._guardian.forget()
+
+
+def _placement(cgroup: Cgroup, plan: Plan) -> Placement:
+    placement = Placement()
+    # A background process group cannot read from the terminal (SIGTTIN), and the cgroup holds the tree without one.
+    placement.own_group = not plan.terminal
+    placement.linger = plan.linger
+    if _clone_into:
+        placement.cgroup_fd = cgroup.directory()
+    return placement
+
+
+def _spawn_in(cgroup: Cgroup, plan: Plan) -> LinuxChild:
+    """A child born in `cgroup`, on any kernel."""
+    global _clone_into
+    if _clone_into and launcher().name == "clone3":
+        placement = _placement(cgroup, plan)
+        try:
+            return spawn_child(plan, placement, cgroup)
+        except LaunchError as error:
+            if error.call != "clone3" or error.errno not in (E2BIG, EINVAL):
+                raise
+            _clone_into = False
+    _clone_into = False
+    placement = _placement(cgroup, plan)
+    placement.procs_fd = os.open(f"{cgroup.path}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        return spawn_child(plan, placement, cgroup)
+    finally:
+        os.close(placement.procs_fd)
+
+
+class PrivateContainer:
+    """One run's own tree, in one leaf."""
+
+    __slots__ = ("_closed", "_home", "tree")
+
+    mechanism = "cgroup_v2"
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._closed = False
+        self.tree = home.take_leaf()
+
+    def spawn(self, plan: Plan) -> LinuxChild:
+        """Start a child inside; on an exception nothing of it is alive."""
+        self._home.guarded()
+        return _spawn_in(self.tree, plan)
+
+    def abandon(self, child: Child) -> None:
+        """Reap the child at the next occasion after its end."""
+        leave_behind(child)
+
+    def close(self, *, leave: bool = False) -> None:
+        """Give the leaf back; whatever is left in it is killed first, unless it is to be left alive."""
+        if self._closed:
+            return
+        self._closed = True
+        if leave and not self.tree.empty():
+            self._home.let_go(self.tree.path)
+        self._home.give_back(self.tree)
+
+
+class GroupContainer(Members):
+    """A group: its directory is the tree, each child has a leaf in it."""
+
+    __slots__ = ("_home", "_number", "tree")
+
+    mechanism = "cgroup_v2"
+    soft_stop_scope = "whole_tree"
+
+    def __init__(self, home: Home, outlives: bool) -> None:
+        super().__init__(outlives)
+        self._home = home
+        self._number = 0
+        self.tree = home.new_left() if outlives else home.new("g")
+
+    def spawn(self, plan: Plan) -> LinuxChild:
+        """Start a child inside; on an exception nothing of it is alive."""
+        return self._bear(lambda: self._spawn(plan))
+
+    def _spawn(self, plan: Plan) -> LinuxChild:
+        if not self.outlives:
+            self._home.guarded()
+        self._number += 1
+        leaf = MemberLeaf(f"{self.tree.path}/c{self._number}")
+        try:
+            return _spawn_in(leaf, plan)
+        except BaseException:
+            leaf.destroy()
+            raise
+
+    def slay(self) -> None:
+        """Kill every member, also a frozen one, and wait within reason until they are gone."""
+        with self._spawning:
+            self.tree.kill()
+            if self._frozen:
+                self._set_frozen(False)
+        # In a group that takes new members meanwhile, emptiness may never come.
+        cgroupfs.wait_empty(self.tree.path, cgroupfs.KILL_PATIENCE if self._sealed else OPEN_PATIENCE)
+        reap_ended()
+
+    def freeze(self) -> None:
+        """Stop every member from running. Idempotent."""
+        with self._spawning:
+            self._check_no_birth()
+            self._set_frozen(True)
+
+    def thaw(self) -> None:
+        """Let every member run again. Idempotent."""
+        with self._spawning:
+            if self._frozen:
+                self._set_frozen(False)
+
+    def _set_frozen(self, on: bool) -> None:
+        if not cgroupfs.freeze(self.tree.path, on):
+            raise NotImplementedError("this kernel has no cgroup.freeze (Linux 5.2)")
+        self._frozen = on
+
+    def adopt(self, pid: int) -> None:
+        """Move a process in; its future children are born here. OSError when it may not be moved."""
+        path = f"{self.tree.path}/adopted"
+        try:
+            os.mkdir(path, 0o755)
+        except FileExistsError:
+            pass
+        cgroupfs.write_file(path, "cgroup.procs", b"%d" % pid)
+
+    def usage(self) -> Usage:
+        """What the kernel accounted to the group, its dead members included."""
+        path = self.tree.path
+        usage = Usage(len(self.tree.members()))
+        usage.peak_memory = _number_in(path, "memory.peak")
+        usage.peak_processes = _number_in(path, "pids.peak")
+        try:
+            usage.cpu_seconds = flat_keyed(cgroupfs.read_file(path, "cpu.stat"))["usage_usec"] / 1e6
+        except (OSError, KeyError):
+            pass
+        try:
+            text = cgroupfs.read_file(path, "io.stat")
+        except OSError:
+            return usage
+        usage.io_read = _sum_of(text, b"rbytes=")
+        usage.io_written = _sum_of(text, b"wbytes=")
+        return usage
+
+    def close(self, *, leave: bool = False) -> None:
+        """Kill what is left and remove the directory; with `leave` move the living out of the home instead."""
+        with self._spawning:
+            if self._closed:
+                return
+            self._closed = self._sealed = True
+        if leave and not self.tree.empty():
+            if self.outlives:
+                self.tree.close_descriptors()
+                self._home.leave(os.path.dirname(self.tree.path))
+                return
+            self._home.let_go(self.tree.path)
+        self.tree.destroy()
+        if self.outlives:
+            cgroupfs.remove(os.path.dirname(self.tree.path))
+        reap_ended()
+
+
+class MemberLeaf(Cgroup):
+    """The leaf of one child of a group: given back as soon as the child is reaped and nobody else lives in it."""
+
+    __slots__ = ()
+
+    def release(self, pid: int) -> int:
+        """Reap, and remove the leaf unless descendants are still in it; then the group's end removes it."""
+        status = reap(pid)
+        self.close_descriptors()
+        cgroupfs.remove(self.path)
+        return status
+
+
+def _number_in(path: str, name: str) -> int | None:
+    try:
+        return int(cgroupfs.read_file(path, name))
+    except (OSError, ValueError):
+        return None
+
+
+def _sum_of(text: bytes, key: bytes) -> int:
+    """Sum of one key of io.stat over all devices."""
+    return sum(int(word[len(key) :]) for word in text.split() if word.startswith(key))

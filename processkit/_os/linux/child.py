@@ -1,0 +1,288 @@
+"""A child on Linux: born by its plan or not at all, noticed by its pidfd, waited for without reaping, reaped once."""
+
+from __future__ import annotations
+
+import _thread
+import os
+import select
+import sys
+
+from ..._abi.signals import SIGKILL
+from ..posix.descriptors import any_ended, pipe_above, read_all
+from ..posix.stdio import Streams
+from .birth import Placement, compile_script, script_for
+from .procfs import start_time
+from .script import STATUS_UNKNOWN, Launched, launcher, peek
+
+if sys.platform != "linux":
+    raise ImportError("this room is for Linux")
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable
+
+    from ..port import Plan, Tree
+    from .script import Script
+
+POLLIN, POLLHUP = select.POLLIN, select.POLLHUP
+
+
+class LinuxChild:
+    """One process of ours. It owns the pidfd and our ends of the pipes until `reap`."""
+
+    __slots__ = (
+        "_end_of_input",
+        "_kept",
+        "_lock",
+        "_owner",
+        "_reaped",
+        "_start",
+        "_status",
+        "_streams",
+        "claimed",
+        "ended",
+        "events_at_end",
+        "pid",
+        "tree",
+    )
+
+    def __init__(self, tree: Tree) -> None:
+        self.tree = tree
+        self._reaped = False
+        #: Somebody has it who will reap it.
+        self.claimed = False
+        # The process whose child it is, once it has been born.
+        self._owner = 0
+        self.pid = -1
+        #: What poll(2) said of stdout and stderr after its end, if a spawn that lingered saw that.
+        self.events_at_end: tuple[int, int] | None = None
+        self._streams = [-1, -1, -1]
+        # Our side of a terminal of whose streams nobody wants to hear any more.
+        self._kept: list[int] = []
+        self._end_of_input = b""
+        self._lock = _thread.RLock()
+        self._status: int | None = None
+        self._start: int | None = None
+        self.ended = -1
+
+    def take(self, launched: Launched, streams: Streams) -> None:
+        """Be that one: what both have is handed over, all of it or, on an exception, nothing that is not `born`."""
+        owner = os.getpid()
+        self.pid = launched.pid
+        self.events_at_end = launched.events
+        self._end_of_input = streams.end_of_input
+        self.ended = launched.pidfd if launched.pidfd >= 0 else _watch(launched.pid)
+        # 1. From here on it is ours to end. 2. What is handed over is nobody else's.
+        self._owner = owner
+        self._streams, streams.ours = streams.ours, []
+        launched.pid = launched.pidfd = -1
+
+    @property
+    def born(self) -> bool:
+        """Whether it is ours to end, and not that of whoever holds what was launched."""
+        return self._owner != 0
+
+    def __del__(self) -> None:
+        # 1. It has been born. 2. A signal handler raises before its handle is there. 3. Nobody else can end it.
+        owner = self._owner
+        if not owner or owner != os.getpid():
+            return
+        if self._reaped:
+            self._close_all()
+        elif not self.claimed:  # a claimed one's handle may be of the same cycle, and its finalizer be the next
+            self.end()
+
+    def end(self) -> None:
+        """Kill its tree, wait and reap, unless it has been reaped."""
+        if not self._reaped and self.status() is None:  # or its tree may be another one's already
+            self.tree.kill()
+            self.send(SIGKILL)
+            self.wait_killed()
+        self.reap()
+
+    def start(self) -> int | None:
+        """Its identity token, read once while the pid is certainly its own."""
+        if self._start is None and not self._reaped:
+            self._start = start_time(self.pid)
+        return self._start
+
+    def status(self) -> int | None:
+        """The wait status once the process has ended, without reaping it; None before."""
+        if self._status is None:
+            with self._lock:
+                if self._status is None and not self._reaped:
+                    self._status = peek(self.pid)
+        return self._status
+
+    def linger(self, seconds: float) -> None:
+        """Wait for its end, for so long at most."""
+        any_ended([self.ended], seconds)
+
+    def is_over(self) -> bool:
+        """Whether it has ended, nobody holds its pipes and nobody is left in its tree."""
+        if self.events_at_end is None and self.status() is not None:
+            poller, found = select.poll(), {}
+            for descriptor in self._streams[1:]:
+                if descriptor >= 0:
+                    poller.register(descriptor, POLLIN)
+            found = dict(poller.poll(0))
+            self.events_at_end = found.get(self._streams[1], 0), found.get(self._streams[2], 0)
+        events = self.events_at_end
+        if events is None:
+            return False
+        out, err = self._streams[1], self._streams[2]
+        # A hang-up is the end of a pipe: nobody else holds its other end.
+        held = (out >= 0 and not events[0] & POLLHUP) or (err >= 0 and not events[1] & POLLHUP)
+        return not held and self.tree.empty()
+
+    def left_at_end(self) -> list[bytes] | None:
+        """What it left in its pipes, where a spawn that lingered saw the end of all of it; else None, and nothing was read."""
+        return None if self.events_at_end is None or not self.is_over() else self.take_left()
+
+    def take_left(self) -> list[bytes]:
+        """What it left in its pipes, once it `is_over`."""
+        events = self.events_at_end
+        assert events is not None
+        out, err = self._streams[1], self._streams[2]
+        return [read_all(out) if events[0] & POLLIN else b"", read_all(err) if events[1] & POLLIN else b""]
+
+    def wait_killed(self, patience: float = 10.0) -> None:
+        """Wait until the process that was just killed has ended; one that hangs in the kernel is given up on."""
+        any_ended([self.ended], patience)
+
+    def send(self, number: int) -> bool:
+        """Signal this one process; False when it has been reaped. The lock keeps the pid its own meanwhile."""
+        with self._lock:
+            if self._reaped:
+                return False
+            try:
+                os.kill(self.pid, number)
+            except ProcessLookupError:
+                return False
+            return True
+
+    def reap(self) -> None:
+        """Give the pid back and close the descriptors that are still open. Idempotent."""
+        with self._lock:
+            # What a signal handler's exception left undone is done the next time.
+            try:
+                if not self._reaped:
+                    self._reaped = True
+                    status = self.tree.release(self.pid)
+                    if self._status is None:
+                        self._status = status
+            except BaseException:
+                left = peek(self.pid)  # it was raised before the wait(2), or behind it
+                self._reaped = left == STATUS_UNKNOWN
+                if self._status is None:
+                    self._status = left
+                raise
+            finally:
+                self._close_all()
+
+    def _close_all(self) -> None:
+        kept = self._kept = [*self._kept, *self._streams, self.ended]
+        self._streams, self.ended = [-1, -1, -1], -1
+        while kept:
+            descriptor = kept.pop()
+            if descriptor >= 0:
+                os.close(descriptor)
+        self._owner = 0
+
+    def stream(self, number: int) -> int:
+        """Our end of stream 0, 1 or 2; -1 where it is no pipe, or closed."""
+        return self._streams[number]
+
+    def close_stream(self, number: int) -> None:
+        """Close our end; a child that reads finds end-of-file, one that writes EPIPE. Idempotent."""
+        descriptor, self._streams[number] = self._streams[number], -1
+        if descriptor >= 0 and self._end_of_input:
+            # 1. It closes its streams while it exits. 2. We see the end of the terminal. 3. Were it closed now, SIGHUP would end a
+            # process that is about to end by itself. So our side stays open until it is reaped.
+            self._kept.append(descriptor)
+        elif descriptor >= 0:
+            os.close(descriptor)
+
+    def typed(self, data: bytes) -> bytes:
+        """`data` as it is typed."""
+        return data
+
+    def end_of_input(self, line_ended: bool) -> bytes:
+        """What is typed to end the input of a terminal: once at the beginning of a line, twice within one. termios(3)"""
+        return self._end_of_input if line_ended else self._end_of_input * 2
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Change the size of its terminal."""
+        from ..posix.terminal import set_size
+
+        set_size(self._streams[1], columns, rows)
+
+
+def _watch(pid: int) -> int:
+    """Where the kernel has no pidfd (before 5.3): a descriptor that a waiting thread of ours makes readable."""
+    read, write = pipe_above()
+
+    def wait() -> None:
+        try:
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+        except ChildProcessError:
+            pass
+        finally:
+            os.close(write)
+
+    try:
+        _thread.start_new_thread(wait, ())
+    except BaseException:
+        os.close(read)
+        os.close(write)
+        raise
+    return read
+
+
+def spawn_child(
+    plan: Plan, placement: Placement, tree: Tree, launch: Callable[[Script, Launched], None] | None = None
+) -> LinuxChild:
+    """A child of `plan` inside `tree`, cloned by `launch` or on this thread, or an exception and nothing of it."""
+    sys.audit("subprocess.Popen", plan.path, plan.argv, plan.cwd, plan.env.entries)
+    child = LinuxChild(tree)
+    streams = Streams(plan)
+    linger = (streams.ours[1], streams.ours[2]) if placement.linger else None
+    launched = Launched(streams.theirs, linger, streams.child, placement.cgroup_fd)
+    try:
+        try:
+            (launch or launcher().launch)(script_for(plan, streams.child, placement), launched)
+            tree.born(launched.pid)
+            if streams.theirs:
+                streams.close_theirs()
+            child.take(launched, streams)
+        finally:
+            if streams.ours or streams.theirs:
+                streams.close()
+        return child
+    except BaseException:
+        if child.born:
+            child.end()
+        elif launched.pid > 0:
+            pid = launched.pid
+            tree.born(pid)
+            # The tree first: a leader that dies before its tree is listed takes the way to its descendants with it.
+            tree.kill()
+            os.kill(pid, SIGKILL)  # not reaped yet, so the pid is its own
+            launched.wait()
+            tree.release(pid)
+        raise
+
+
+def spawn_orphan(plan: Plan, placement: Placement) -> int:
+    """A process that is nobody's child and in nobody's container; returns its pid. Nothing of it stays with us."""
+    sys.audit("subprocess.Popen", plan.path, plan.argv, plan.cwd, plan.env.entries)
+    streams = Streams(plan)
+    launched = Launched()
+    try:
+        launcher().launch(compile_script(plan, streams.child, placement), launched)
+    finally:
+        streams.close()
+        if launched.pid > 0:
+            launched.discard()
+    assert placement.registration is not None
+    return placement.registration[1]

@@ -1,0 +1,162 @@
+"""Runs a child's script by a Python loop after os.fork, where machine code cannot: refused pages, another machine.
+
+Slower (a fork copies our page tables) and with Python running in the copy, which is why it is the second way; errors
+come back through a close-on-exec pipe. `launcher` in `host_containment()` says "fork" when this one is in use.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import struct
+import sys
+from array import array
+
+from ..._abi import linux
+from ..._abi.machine_code import HIGHEST, LOWEST, WORDS
+from ..errors import LaunchError
+from ..forking import forking_ourselves
+from .script import (
+    CHILD_FAILED,
+    EAGAIN,
+    EINVAL,
+    ESRCH,
+    Architecture,
+    Launched,
+    Script,
+    open_pidfd,
+    raw_syscall,
+    resettable_signals,
+)
+
+if sys.platform != "linux":
+    raise ImportError("this room is for Linux")
+
+# (index of the step that failed, errno), or (ORPHAN, pid).
+_REPORT = struct.Struct("=ii")
+ORPHAN = -1
+
+
+class ForkLauncher:
+    """os.fork, then the script one call at a time."""
+
+    name = "fork"
+
+    __slots__ = ("_architecture", "_nothing")
+
+    def __init__(self, architecture: Architecture) -> None:
+        self._architecture = architecture
+        self._nothing = array("b", bytes(linux.KERNEL_SIGACTION_BYTES))
+
+    def launch(self, script: Script, launched: Launched) -> None:
+        """Store the child's pid and pidfd in `launched`; on LaunchError nothing of it is alive and both are -1."""
+        if launched.streams is not None:
+            script = script.with_streams(launched.streams)
+        report, reports = _report_pipe()
+        try:
+            calls = self._handler_resets() + _calls(script, reports)
+            before = signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
+            try:
+                with forking_ourselves():
+                    try:
+                        launched.pid = os.fork()
+                    except OSError as error:
+                        raise LaunchError.of("fork", error.errno or EAGAIN) from error
+                    if launched.pid == 0:
+                        self._live(calls, script, reports)
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            os.close(reports)
+            reports = -1
+            told = _read_all(report)
+        finally:
+            os.close(report)
+            if reports >= 0:
+                os.close(reports)
+        for index, code in _REPORT.iter_unpack(told):
+            if index == ORPHAN:
+                assert script.registration is not None
+                script.registration[1] = code
+                continue
+            launched.discard()
+            raise LaunchError.of(calls[index].name, code)
+        if not script.orphan:
+            launched.pidfd = open_pidfd(self._architecture, launched.pid)
+
+    def _handler_resets(self) -> list[_Call]:
+        action = self._nothing.buffer_info()[0]
+        size = linux.KERNEL_SIGSET_BYTES
+        return [_Call("rt_sigaction", [number, action, 0, size], -EINVAL, 0) for number in resettable_signals()]
+
+    def _live(self, calls: list[_Call], script: Script, reports: int) -> None:
+        """The child. It never returns: it becomes its program or reports and ends."""
+        index = 0
+        code = ESRCH
+        try:
+            orphan = os.fork() if script.orphan else 0
+            if orphan:
+                os.write(reports, _REPORT.pack(ORPHAN, orphan))
+                code = 0
+                return
+            if script.registration is not None:
+                script.registration[1] = os.getpid()
+            for index, call in enumerate(calls):
+                try:
+                    result = raw_syscall(self._architecture, call.name, *call.arguments)
+                except OSError as error:
+                    code = error.errno or ESRCH
+                    result = -code
+                if not call.low <= result <= call.high:
+                    os.write(reports, _REPORT.pack(index, code if result < 0 else ESRCH))
+                    break
+        finally:
+            os._exit(CHILD_FAILED if code else 0)
+
+
+def _read_all(descriptor: int) -> bytes:
+    """Everything until the last holder of the other end has closed it, as execve does for the child."""
+    told = b""
+    while True:
+        part = os.read(descriptor, 64)
+        if not part:
+            return told
+        told += part
+
+
+def _report_pipe() -> tuple[int, int]:
+    """A pipe whose ends lie above the standard three, so that no step of the script hits them."""
+    ends = os.pipe()
+    try:
+        moved = [fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 3) for end in ends]
+    finally:
+        for end in ends:
+            os.close(end)
+    return moved[0], moved[1]
+
+
+class _Call:
+    """One record of a script, taken apart again."""
+
+    __slots__ = ("arguments", "high", "low", "name")
+
+    def __init__(self, name: str, arguments: list[int], low: int, high: int) -> None:
+        self.name = name
+        self.arguments = arguments
+        self.low = low
+        self.high = high
+
+
+def _calls(script: Script, keep: int) -> list[_Call]:
+    """The script's calls; the one that closes all descriptors is split around `keep`."""
+    calls = []
+    for index, name in enumerate(script.names):
+        words = script.words[index * WORDS : (index + 1) * WORDS]
+        call = _Call(name, list(words[1:7]), words[LOWEST], words[HIGHEST])
+        if index != script.close_from:
+            calls.append(call)
+            continue
+        first, last, *rest = call.arguments
+        parts = ([first, keep - 1, *rest], [keep + 1, last, *rest])
+        calls += [_Call(name, part, call.low, call.high) for part in parts if part[0] <= part[1]]
+    return calls

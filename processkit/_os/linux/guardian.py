@@ -1,0 +1,322 @@
+"""The owner's side of the guardian: starting it, telling it what dies with us, ending it when nothing is left to guard.
+
+One guardian per process, started with the first container. It is nobody's child, so no `os.wait()` of the program ever
+meets it, and it is told of everything before the child in question can run.
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+import select
+import sys
+from array import array
+
+from ..._abi import linux
+from ..._abi.signals import SIGHUP, SIGINT, SIGKILL, SIGPIPE, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2
+from ..errors import LaunchError
+from ..posix.descriptors import Descriptors, open_above, pipe_above
+from .birth import become_ordinary, run_on
+from .procfs import start_time
+from .script import ANY, Launched, Script, Strings, architecture, launch_first_orphan, launcher, open_pidfd, raw_syscall
+
+if sys.platform != "linux":
+    raise ImportError("this room is for Linux")
+
+# Two packages made of nothing but their paths, so that the modules import each other relatively: from a directory, from a
+# zip, vendored under any name, and without running a line of the program's own packages or of this one's `__init__`s.
+_BOOT = """import sys, types
+from importlib import import_module
+for name, path in (('pk', ''), ('pk._os', '/_os'), ('pk._os.linux', '/_os/linux'), ('pk._core', '/_core')):
+    module = sys.modules[name] = types.ModuleType(name)
+    module.__path__ = [sys.argv[1] + path]
+import_module('pk._os.linux.warden').main(sys.argv[2:])
+"""
+
+# The same protocol in sh, for programs that hold no Python to start: it lives by end-of-file alone and knows no
+# descendants outside the groups that it was told of.
+_SH = """trap '' INT TERM HUP QUIT; g=
+while read -r v p s; do case $v in group) g="$g $p:$s";; process) g="$g +$p:$s";; drop|leave) n=; [ "$v" = drop ] || p="+$p"; for x in $g; do [ "${x%%:*}" = "$p" ] || n="$n $x"; done; g=$n;; esac; done
+start() { [ -r "/proc/$1/stat" ] && { read -r l <"/proc/$1/stat"; l=${l##*) }; set -- $l; shift 19; echo "$1"; }; }
+for x in $g; do k=${x%%:*}; s=$(start "${k#+}"); case $k in +*) [ "$s" != "${x#*:}" ] || kill -s KILL -- "${k#+}" 2>/dev/null; continue; esac
+[ -n "$s" ] && [ "${x#*:}" != 0 ] && [ "$s" != "${x#*:}" ] || kill -s KILL -- "-$k" 2>/dev/null; done
+[ -z "$1" ] || for i in 1 2 3 4 5 6 7 8 9 10; do [ -d "$1" ] || break; echo 1 >"$1/cgroup.kill" 2>/dev/null || for p in $(find "$1" -name cgroup.procs -exec cat {} +); do kill -s KILL "$p"; done
+find "$1" -depth -type d -exec rmdir {} + 2>/dev/null; [ -d "$1" ] || break; sleep 0.1 2>/dev/null || sleep 1; done
+"""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+_hook_announced = False
+#: First argument of a frozen program that is to be its own guardian.
+HOOK = "--processkit-guardian"
+
+
+def announce_hook() -> None:
+    """This frozen program calls `run_guardian_if_invoked` first thing, so it may be started as its own guardian."""
+    global _hook_announced
+    _hook_announced = True
+
+
+def kind() -> str:
+    """`python`, `sh` or `none`: what a guardian of this process is written in."""
+    if _python_command() is not None:
+        return "python"
+    return "sh" if os.access("/bin/sh", os.X_OK) else "none"
+
+
+def _python_command() -> list[str] | None:
+    """The words that start a Python guardian; None where no interpreter is known to be one."""
+    package = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
+    executable = sys.executable
+    if not executable:
+        return None
+    if getattr(sys, "frozen", False):
+        return [executable, HOOK] if _hook_announced else None
+    # An embedding program (a web server, an editor) is no interpreter, whatever sys.executable says.
+    if not os.path.basename(executable).lower().startswith(("python", "pypy", "graalpy")):
+        return None
+    return [executable, "-I", "-S", "-B", "-c", _BOOT, package]
+
+
+def guardian_invocation(words: list[str]) -> list[str] | None:
+    """The guardian's own arguments if `words`, a frozen program's argv, ask it to be one."""
+    return words[2:] if getattr(sys, "frozen", False) and words[1:2] == [HOOK] else None
+
+
+def run_hook(arguments: list[str]) -> NoReturn:
+    """What the frozen program's hook does when it is the guardian; never returns."""
+    from .warden import main
+
+    main(arguments)
+    os._exit(0)
+
+
+class _Apart:
+    """From `begin` to `end` this thread keeps to its processor, which the orphan that `script` starts leaves before all else.
+
+    1. The guardian's program begins on an idle processor. 2. The one between us waits for that (vfork(2)), and is woken where the
+    guardian runs: on a virtual machine the processor that it left counts as taken once its host has put it to sleep
+    (vcpu_is_preempted in available_idle_cpu, kernel/sched). 3. It and we go on only at the next tick, up to 4 ms later.
+    """
+
+    __slots__ = ("_allowed", "_here")
+
+    def __init__(self, script: Script) -> None:
+        self._allowed: set[int] | None = None
+        self._here: set[int] | None = None
+        cpu = array("I", [0])
+        try:
+            allowed = os.sched_getaffinity(0)
+            raw_syscall(architecture(), "getcpu", cpu.buffer_info()[0], 0)
+        except OSError:
+            return  # a filter refuses it: then it may take longer
+        others = allowed - {cpu[0]}
+        if others:
+            self._allowed, self._here = allowed, {cpu[0]}
+            for cpus in (others, allowed):
+                run_on(script, cpus, low=-ANY)
+
+    def begin(self) -> None:
+        """Keep to it, if that is allowed."""
+        if self._here is not None:
+            try:
+                os.sched_setaffinity(0, self._here)
+            except OSError:
+                self._allowed = None
+
+    def end(self) -> None:
+        """Go where it may go again. Idempotent."""
+        allowed, self._allowed = self._allowed, None
+        if allowed is not None:
+            try:
+                os.sched_setaffinity(0, allowed)
+            except OSError as error:
+                raise LaunchError.of("sched_setaffinity", error.errno or 0) from error
+
+
+class Guardian:
+    """The guardian of this process: started by the first `ensure`. Owns the pipe's write end until `end`."""
+
+    __slots__ = ("_births", "_deaf", "_groups", "_home", "_lock", "_pid", "_pidfd", "_pipe", "_processes", "kind")
+
+    def __init__(self, home: str) -> None:
+        self._home = home
+        self._groups: dict[int, int | None] = {}
+        self._processes: dict[int, int] = {}
+        # Children that may have told the guardian of themselves while their owner's thread does not know of them yet.
+        self._births = 0
+        self.kind = kind()
+        self._pipe = self._pid = self._pidfd = -1
+        self._deaf = select.poll()
+        # Reentrant: a collection inside one of these methods may run a finaliser that drops a group.
+        self._lock = _thread.RLock()
+
+    def ensure(self) -> None:
+        """Start the guardian, or another one when it was killed; it is told all that still lives."""
+        with self._lock:
+            # POLLERR: nobody reads the pipe any more.
+            if self._pipe >= 0 and not self._deaf.poll(0):
+                return
+            self.forget()
+            self._start()
+            if not self._groups and not self._processes:
+                return
+            from ..._core.guardian import group_message, process_message
+
+            for pgid, start in self._groups.items():
+                self._say(group_message(pgid, start))
+            for pid, begun in self._processes.items():
+                self._say(process_message(pid, begun))
+
+    def expect(self) -> int:
+        """A child is about to register itself, by writing to the pipe that this returns, -1 if it cannot; until `settled`."""
+        self.ensure()
+        with self._lock:
+            self._births += 1
+            # sh cannot read the number that the kernel writes.
+            return self._pipe if self.kind == "python" else -1
+
+    def settled(self) -> None:
+        """That child has been announced, or there is none."""
+        with self._lock:
+            self._births -= 1
+
+    def announce(self, pgid: int, start: int | None) -> None:
+        """This process group dies with us."""
+        from ..._core.guardian import group_message
+
+        with self._lock:
+            self._groups[pgid] = start
+            self._say(group_message(pgid, start))
+
+    def drop(self, pgid: int) -> None:
+        """This process group has ended, or lives on without us."""
+        with self._lock:
+            if self._groups.pop(pgid, self) is self or self._pipe < 0:
+                return
+            from ..._core.guardian import drop_message
+
+            try:
+                self._say(drop_message(pgid))
+            except BrokenPipeError:
+                pass  # it was killed, and the next one is told only of what still lives
+
+    def announce_process(self, pid: int, start: int) -> None:
+        """This process, which is in no group of ours, dies with us."""
+        from ..._core.guardian import process_message
+
+        with self._lock:
+            if self._processes.get(pid) != start:
+                self._processes[pid] = start
+                self.ensure()
+                self._say(process_message(pid, start))
+
+    def leave_process(self, pid: int) -> None:
+        """This process has ended, or lives on without us."""
+        with self._lock:
+            if self._processes.pop(pid, None) is None or self._pipe < 0:
+                return
+            from ..._core.guardian import leave_message
+
+            try:
+                self._say(leave_message(pid))
+            except BrokenPipeError:
+                pass  # as in `drop`
+
+    def end_when_nothing_left(self) -> None:
+        """At exit: end it, unless somebody is still alive, whom it then kills."""
+        if self._births:
+            # 1. A thread starts a child, which runs. 2. The main thread returns. 3. The other one never hears what it started. So the
+            # pipe stays as it is, and ends with us.
+            return
+        if self._groups or self._processes:
+            self.forget()
+        else:
+            self.end()
+
+    def end(self) -> None:
+        """End the guardian now; only when nothing is left to guard."""
+        pidfd = self._pidfd
+        if pidfd >= 0:
+            try:
+                os.kill(self._pid, SIGKILL)  # its pid is its own: the pidfd was opened right after its birth
+            except (ProcessLookupError, PermissionError):
+                pass  # gone, or we gave up the right: end-of-file ends it as well
+        self.forget()
+
+    def forget(self) -> None:
+        """Close our descriptors; the guardian finds end-of-file and does its work. Idempotent."""
+        with self._lock:
+            descriptors = (self._pipe, self._pidfd)
+            self._pipe = self._pidfd = -1
+            for descriptor in descriptors:
+                if descriptor >= 0:
+                    os.close(descriptor)
+
+    def after_fork(self) -> None:
+        """In a forked child: the guardian is the parent's, and so is whoever held the lock."""
+        self._lock = _thread.RLock()
+        self._births = 0
+        self.forget()
+
+    def _say(self, message: bytes) -> None:
+        if os.write(self._pipe, message) != len(message):
+            raise OSError("write: the guardian's pipe took half a message")
+
+    def _start(self) -> None:
+        if not self._start_once():
+            launcher()  # which tests them all; what it chooses, the next attempt takes
+            self._start_once()
+
+    def _start_once(self) -> bool:
+        with Descriptors() as owned:
+            read, write = pipe_above()
+            owned.own(read)
+            owned.own(write)
+            script = Script(architecture().numbers)
+            script.orphan = True
+            born = array("i", [0, -1])
+            script.registration = born
+            apart = _Apart(script)
+            self._compile(script, read, owned.own(open_above(os.devnull, os.O_RDWR)))
+            launched = Launched()
+            try:
+                apart.begin()
+                if not launch_first_orphan(script, launched):
+                    return False  # one that lives all the same finds end-of-file, and nobody to end
+            finally:
+                try:
+                    apart.end()
+                finally:
+                    launched.discard()  # the one between us and the orphan
+            self._pid = born[1]
+            self._pidfd = open_pidfd(architecture(), self._pid) if self._pid > 0 else -1
+            os.set_blocking(write, False)
+            self._pipe = owned.release(write)
+            self._deaf = select.poll()
+            self._deaf.register(write, 0)
+            return True
+
+    def _compile(self, script: Script, pipe: int, null: int) -> None:
+        words = self._command()
+        script.call("setsid")
+        for source, target in ((pipe, 0), (null, 1), (null, 2)):
+            script.call("dup3", source, target, 0)
+        script.call("chdir", script.text(b"/"))
+        become_ordinary(script)
+        # Ctrl+C, a hang-up or a shutdown of the owner is not ours; what is ignored stays so across execve(2).
+        ignore = script.keep(array("b", linux.SIG_IGN.to_bytes(8, sys.byteorder) + bytes(linux.KERNEL_SIGACTION_BYTES - 8)))
+        for signal in (SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGTSTP, SIGPIPE):
+            script.call("rt_sigaction", signal, ignore, 0, linux.KERNEL_SIGSET_BYTES)
+        # Nothing of the owner's environment: it may hold secrets, and the guardian outlives it. But the dynamic linker.
+        environment = [os.fsencode(f"{name}={os.environ[name]}") for name in ("LD_LIBRARY_PATH",) if name in os.environ]
+        arguments = script.strings(Strings([os.fsencode(word) for word in words]))
+        script.call("execve", script.text(os.fsencode(words[0])), arguments, script.strings(Strings(environment)))
+
+    def _command(self) -> list[str]:
+        python = _python_command()
+        if python is not None:
+            return [*python, str(os.getpid()), str(start_time(os.getpid()) or 0), self._home]
+        return ["/bin/sh", "-c", _SH, "processkit-guardian", self._home]

@@ -1,0 +1,211 @@
+"""The same wait as in waiting.py beside a running event loop, ours or asyncio's."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+
+from ..forking import after_fork_in_child
+from ..port import STDIN
+from ..posix.descriptors import SLICE, never_waits, pipe_above
+from ..posix.waiting import Bell, Watch
+
+if sys.platform != "linux":
+    raise ImportError("this room is for Linux")
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+    from typing import Callable
+
+    from ..feed import Feed
+    from ..port import Child
+
+
+class Hub:
+    """The one descriptor that an event loop knows of all its children: an epoll(7) of theirs. It is there while a child is.
+
+    What a loop does for a descriptor of its own costs several times what epoll does for one more.
+    """
+
+    __slots__ = ("_epoll", "_loop", "_users", "_watched")
+
+    def __init__(self, loop: AbstractEventLoop) -> None:
+        self._loop = loop
+        self._users = 0
+        self._watched: dict[int, LoopWaiter] = {}
+        self._epoll = select.epoll()
+        try:
+            loop.add_reader(self._epoll.fileno(), self._ready)
+        except BaseException:
+            self._epoll.close()
+            raise
+
+    @classmethod
+    def of(cls, loop: AbstractEventLoop) -> Hub:
+        """The hub of `loop`, with one user more."""
+        hub = _hubs.get(id(loop))
+        if hub is None or hub._loop is not loop:
+            if not _hooked:
+                _hooked.append(True)
+                after_fork_in_child(_forget)
+            _hubs[id(loop)] = hub = cls(loop)
+        hub._users += 1
+        return hub
+
+    def watch(self, descriptor: int, mask: int, waiter: LoopWaiter) -> None:
+        """Tell `waiter` what happens to `descriptor`."""
+        self._epoll.register(descriptor, mask)
+        self._watched[descriptor] = waiter
+
+    def unwatch(self, descriptor: int) -> None:
+        """Stop that, before the descriptor is closed."""
+        del self._watched[descriptor]
+        self._epoll.unregister(descriptor)
+
+    def _ready(self) -> None:
+        for descriptor, happened in self._epoll.poll(0, MOST_EVENTS):
+            waiter = self._watched.get(descriptor)
+            if waiter is not None:
+                waiter.happened(descriptor, happened)
+
+    def leave(self) -> None:
+        """One user less; the last one takes the hub with it."""
+        self._users -= 1
+        if not self._users:
+            _hubs.pop(id(self._loop), None)
+            try:
+                self._loop.remove_reader(self._epoll.fileno())
+            except RuntimeError:
+                pass  # the loop was closed, and has forgotten it
+            self._epoll.close()
+
+    def forget(self) -> None:
+        """In a forked child: it is the parent's, and so is the loop."""
+        self._epoll.close()
+
+
+MOST_EVENTS = 64
+_hubs: dict[int, Hub] = {}
+_hooked: list[bool] = []
+
+
+def _forget() -> None:
+    while _hubs:
+        _hubs.popitem()[1].forget()
+
+
+class LoopWaiter(Watch):
+    """Has a running event loop report what happens to one child."""
+
+    __slots__ = ("_hub", "_report")
+
+    def __init__(
+        self,
+        loop: AbstractEventLoop,
+        child: Child,
+        feed: Feed | None,
+        report: Callable[[int, bytes], None],
+        lasting: bool = False,  # noqa: ARG002
+    ) -> None:
+        super().__init__(child, feed)
+        self._report = report
+        self._hub: Hub | None = Hub.of(loop)
+        try:
+            self._watch_all()
+        except BaseException:
+            self.close()
+            raise
+
+    def _watch(self, descriptor: int, what: int, mask: int = select.EPOLLIN) -> None:
+        if self._hub is not None:
+            super()._watch(descriptor, what, mask)
+
+    def _register(self, descriptor: int, mask: int) -> None:
+        if self._hub is not None:
+            self._hub.watch(descriptor, mask, self)
+
+    def _unregister(self, descriptor: int) -> None:
+        if self._hub is not None:
+            self._hub.unwatch(descriptor)
+
+    def happened(self, descriptor: int, events: int) -> None:
+        """Something happened to a descriptor. Called by the hub."""
+        what = self._what[descriptor]
+        self._act(descriptor, what, events, self._report)
+        if what == STDIN:
+            self._report(STDIN, b"")
+
+    def close(self) -> None:
+        """Stop watching all; before the descriptors are closed. Idempotent."""
+        for descriptor in list(self._what):
+            self.unwatch(descriptor)
+        hub, self._hub = self._hub, None
+        if hub is not None:
+            hub.leave()
+
+
+class Sleeper:
+    """What an event loop of ours sleeps in: until a descriptor is readable, or somebody wakes it. It owns its bell until `close`."""
+
+    __slots__ = ("_bell", "_callbacks", "_poller")
+
+    def __init__(self) -> None:
+        read, write = pipe_above()
+        never_waits(write)
+        self._bell = Bell(read, write)
+        self._callbacks: dict[int, Callable[[], None]] = {}
+        self._poller = select.poll()
+        self.add(read, self._bell.silence)
+
+    def add(self, descriptor: int, callback: Callable[[], None]) -> None:
+        """Call this when the descriptor is readable."""
+        self._callbacks[descriptor] = callback
+        self._poller.register(descriptor, select.POLLIN)
+
+    def remove(self, descriptor: int) -> None:
+        """Stop that."""
+        if self._callbacks.pop(descriptor, None) is not None:
+            self._poller.unregister(descriptor)
+
+    def wake(self) -> None:
+        """Have `sleep` return soon. From any thread, also after `close`."""
+        self._bell.ring()
+
+    def sleep(self, seconds: float | None) -> None:
+        """At most so long, and never for longer than a signal may be unheard; then call back for what is readable."""
+        left = SLICE if seconds is None else min(seconds, SLICE)
+        for descriptor, _ in self._poller.poll(max(0, -int(-left * 1000 // 1))):
+            callback = self._callbacks.get(descriptor)
+            if callback is not None:
+                callback()
+
+    def close(self) -> None:
+        """Close the bell. Idempotent."""
+        self._bell.close()
+
+
+class LoopEnds:
+    """Has a running event loop call `tell` whenever one of the processes whose `ended` these are has ended."""
+
+    __slots__ = ("_copies", "_loop")
+
+    def __init__(self, loop: AbstractEventLoop, ended: list[int], tell: Callable[[], None]) -> None:
+        self._loop = loop
+        # A copy for each: the loop may have the original registered already, and a descriptor has only one reader.
+        self._copies: list[int] = []
+        try:
+            for descriptor in ended:
+                self._copies.append(os.dup(descriptor))
+                loop.add_reader(self._copies[-1], tell)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Unregister all. Idempotent."""
+        while self._copies:
+            copy = self._copies.pop()
+            self._loop.remove_reader(copy)
+            os.close(copy)

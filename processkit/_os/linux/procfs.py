@@ -1,0 +1,65 @@
+"""Reading /proc: who is alive, who is whose child. proc(5)"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from ..._core.proctext import Stat, parse_stat
+from ..posix.descriptors import NONE_LEFT, opened
+
+if sys.platform != "linux":
+    raise ImportError("this room is for Linux")
+
+
+def read_stat(pid: int) -> Stat | None:
+    """/proc/PID/stat, or None when there is no such process (or /proc does not show it). OSError when no descriptor is left."""
+    try:
+        descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno not in NONE_LEFT:
+            return None
+        # Not to be taken for a process that is gone.
+        descriptor = opened(lambda: os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC))
+    try:
+        return parse_stat(os.read(descriptor, 1024))
+    except (OSError, ValueError, IndexError):
+        return None  # ESRCH: it went between the open and the read
+    finally:
+        os.close(descriptor)
+
+
+def start_time(pid: int) -> int | None:
+    """The identity token beside a pid: clock ticks from boot to its start, or None when there is no such process."""
+    stat = read_stat(pid)
+    return None if stat is None else stat.start
+
+
+def is_same(pid: int, start: int | None) -> bool:
+    """Whether `pid` is still the process that started at `start`, zombies included; unknown counts as no."""
+    return start is not None and start_time(pid) == start
+
+
+def snapshot() -> dict[int, Stat]:
+    """Every process that /proc shows; empty where it is not mounted."""
+    found: dict[int, Stat] = {}
+    try:
+        names = opened(lambda: os.listdir("/proc"))
+    except OSError as error:
+        if error.errno in NONE_LEFT:
+            raise
+        return found
+    for name in names:
+        if name.isdigit():
+            stat = read_stat(int(name))
+            if stat is not None:
+                found[stat.pid] = stat
+    return found
+
+
+def pid_namespace() -> int:
+    """An inode number that tells pid namespaces apart, 0 where /proc is not mounted: pids mean nothing across them."""
+    try:
+        return os.stat("/proc/self/ns/pid").st_ino
+    except OSError:
+        return 0

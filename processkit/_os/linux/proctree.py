@@ -1,0 +1,115 @@
+"""Process groups and what descends from them, found by walking /proc; used by the owner and by the guardian alike.
+
+What leaves its group *and* whose parent dies is out of reach here: that is what `process_group` cannot promise.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+from ..._abi.signals import SIGKILL, SIGSTOP
+from .procfs import read_stat, snapshot
+
+if sys.platform != "linux":
+    raise ImportError("this room is for Linux")
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ..._core.proctext import Stat
+    from ..port import Tree
+
+# A tree that forks faster than we walk is stopped member by member; this bounds what a bug of ours could do.
+MOST_PASSES = 200
+# Stopped or traced: proc_pid_stat(5). One that hangs in the kernel, or may not be signalled, is not waited for longer.
+STANDING = ("T", "t")
+STOP_PATIENCE = 0.5
+
+
+def reachable(groups: set[int], roots: set[int], table: dict[int, Stat] | None = None) -> dict[int, Stat]:
+    """Live members of `groups`, the live among `roots`, and all that descends from either."""
+    table = snapshot() if table is None else table
+    children: dict[int, list[int]] = {}
+    for stat in table.values():
+        children.setdefault(stat.ppid, []).append(stat.pid)
+    found: dict[int, Stat] = {}
+    waiting = [pid for pid, stat in table.items() if stat.pgrp in groups or pid in roots]
+    while waiting:
+        pid = waiting.pop()
+        if pid not in found:
+            found[pid] = table[pid]
+            waiting += children.get(pid, ())
+    me = os.getpid()
+    return {pid: stat for pid, stat in found.items() if not stat.gone and pid != me}
+
+
+def _send(stat: Stat, number: int) -> bool:
+    """Signal the process that `stat` describes, unless its pid is somebody else's by now."""
+    current = read_stat(stat.pid)
+    if current is None or current.start != stat.start:
+        return False
+    try:
+        os.kill(stat.pid, number)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
+def send_all(groups: set[int], roots: set[int], number: int) -> int:
+    """Send `number` to all that is reachable, again until a pass finds nobody new; how many it reached."""
+    reached: set[tuple[int, int]] = set()
+    for _ in range(MOST_PASSES):
+        fresh = [stat for stat in reachable(groups, roots).values() if (stat.pid, stat.start) not in reached]
+        if not fresh:
+            break
+        for stat in fresh:
+            reached.add((stat.pid, stat.start))
+            _send(stat, number)
+    return len(reached)
+
+
+def kill_all(groups: set[int], roots: set[int]) -> None:
+    """Stop, list, kill: whoever is stopped forks no more, so the list is whole before the first parent dies.
+
+    1. Killing a parent first would hand its children to init, and those in another group would be lost.
+    2. So every pass stops what it finds new, until one finds nobody new.
+    3. Who is in the midst of fork(2) has its child before it stops: only a pass that finds all standing still has seen all.
+    4. Then all are killed; SIGKILL takes stopped processes too.
+    """
+    stopped: dict[tuple[int, int], Stat] = {}
+    deadline = time.monotonic() + STOP_PATIENCE
+    for _ in range(MOST_PASSES):
+        found = reachable(groups, roots).values()
+        fresh = [stat for stat in found if (stat.pid, stat.start) not in stopped]
+        for stat in fresh:
+            stopped[stat.pid, stat.start] = stat
+            _send(stat, SIGSTOP)
+        if not fresh:
+            if time.monotonic() > deadline or all(stat.state in STANDING for stat in found):
+                break
+            time.sleep(0.0005)
+    for stat in stopped.values():
+        _send(stat, SIGKILL)
+    kill_groups(groups)
+
+
+def kill_groups(groups: set[int]) -> None:
+    """Kill these process groups. killpg(2)"""
+    for group in groups:
+        try:
+            os.killpg(group, SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            pass  # empty, or all of another user: nothing of it can be signalled
+
+
+def wait_gone(tree: Tree, patience: float = 10.0) -> bool:
+    """Wait until a killed tree is empty; nothing tells, so ask in growing steps. False when the patience ran out."""
+    deadline = time.monotonic() + patience
+    pause = 0.0005
+    while not tree.empty():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(pause)
+        pause = min(pause * 2, 0.02)
+    return True

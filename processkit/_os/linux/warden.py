@@ -1,0 +1,112 @@
+"""The guardian itself: a process that outlives its owner just long enough to end what the owner started.
+
+Started by `guardian.py` as `python -I -S -c BOOT PACKAGE OWNER START HOME`, in a session of its own, the pipe on
+descriptor 0 and nothing else open, and with the signals ignored that mean somebody else. It sleeps in one poll: no timer, no wake-up while the owner lives.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import time
+
+from ..._core.guardian import FINISHED, WATCHING, Guard
+from . import cgroupfs, proctree
+from .procfs import is_same, start_time
+
+if sys.platform != "linux":
+    raise ImportError("this room is for Linux")
+
+# How long a pipe that somebody still holds after the owner's death may keep us: a child takes microseconds to be born.
+LATE_REGISTRATIONS = 5.0
+
+
+def main(arguments: list[str]) -> None:
+    """Watch over owner `arguments[0]` that started at `arguments[1]`; `arguments[2]` is its cgroup home or empty."""
+    _call_ourselves("processkit-grd")
+    owner, start, home = int(arguments[0]), int(arguments[1]), arguments[2]
+    guard = Guard()
+    watch(guard, _open_owner(owner, start))
+    sweep(guard, home)
+    os._exit(0)
+
+
+def _call_ourselves(name: str) -> None:
+    """What ps shows. proc_pid_comm(5)"""
+    try:
+        with open("/proc/self/comm", "w") as comm:
+            comm.write(name)
+    except OSError:
+        pass
+
+
+def _open_owner(owner: int, start: int) -> int:
+    """A pidfd of the owner: -1 where there are none and end-of-file has to do, -2 when the owner is gone already."""
+    try:
+        pidfd = os.pidfd_open(owner)
+    except ProcessLookupError:
+        return -2
+    except (AttributeError, OSError):
+        return -1
+    if start and start_time(owner) is not None and not is_same(owner, start):
+        os.close(pidfd)
+        return -2
+    return pidfd
+
+
+def watch(guard: Guard, owner: int) -> None:
+    """Return when the owner is gone, having read all that it had said until then."""
+    poller = select.poll()
+    poller.register(0, select.POLLIN)
+    if owner >= 0:
+        poller.register(owner, select.POLLIN)
+    while guard.state == WATCHING:
+        ready = {descriptor for descriptor, _ in poller.poll(0 if owner == -2 else None)}
+        if 0 in ready:
+            guard.feed(os.read(0, 65536))
+        if owner in ready or (owner == -2 and not ready):
+            _read_rest(guard)
+            guard.owner_gone()
+
+
+def _read_rest(guard: Guard) -> None:
+    """Everything that is in the pipe now."""
+    os.set_blocking(0, False)
+    try:
+        while not guard.eof:
+            guard.feed(os.read(0, 65536))
+    except BlockingIOError:
+        pass
+
+
+def sweep(guard: Guard, home: str) -> None:
+    """Kill until nobody is left, and until no child that is still being born can register any more."""
+    deadline = time.monotonic() + LATE_REGISTRATIONS
+    while guard.state != FINISHED:
+        groups = {pgid for pgid, start in guard.groups.items() if _still_theirs(pgid, start)}
+        roots = {pid for pid, start in guard.processes.items() if is_same(pid, start)}
+        proctree.kill_all(groups, roots)
+        if home:
+            cgroupfs.destroy(home)
+        if not proctree.reachable(groups, roots) and not (home and os.path.isdir(home)):
+            guard.nobody_left()
+        if guard.state == FINISHED:
+            return
+        if time.monotonic() > deadline:
+            guard.give_up_waiting()
+            if home and os.path.isdir(home):
+                return  # something in it hangs in the kernel; the next owner's sweep finds the directory
+        if not guard.eof:
+            select.select([0], [], [], 0.05)
+            _read_rest(guard)
+
+
+def _still_theirs(pgid: int, start: int) -> bool:
+    """A group keeps its number while a member lives; a leader with another start time is another group."""
+    current = start_time(pgid)
+    return current is None or not start or current == start
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

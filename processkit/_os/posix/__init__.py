@@ -1,0 +1,1 @@
+"""What Linux, macOS and the BSDs do alike."""

@@ -1,0 +1,239 @@
+"""Descriptors with one owner: opened close-on-exec above the standard three, closed once."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import time
+
+from ..errors import LaunchError
+
+if sys.platform != "linux":
+    raise ImportError("this room is for Linux")
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, TypeVar
+
+    T = TypeVar("T")
+
+
+def never_waits(descriptor: int) -> int:
+    """Set O_NONBLOCK, as Python does it: by FIONBIO, ioctl(2); returns the descriptor."""
+    try:
+        os.set_blocking(descriptor, False)
+    except OSError as error:
+        raise LaunchError.of("ioctl", error.errno or 0) from error
+    return descriptor
+
+
+def above_standard(descriptor: int) -> int:
+    """`descriptor` itself, or a close-on-exec copy above 2 in its place.
+
+    In a process that closed its standard streams, new descriptors get those numbers and dup3 in the child would hit them.
+    """
+    if descriptor > 2:
+        return descriptor
+    import fcntl
+
+    try:
+        return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3)
+    finally:
+        os.close(descriptor)
+
+
+def open_above(path: str | bytes, flags: int, mode: int = 0o777) -> int:
+    """os.open, close-on-exec, above the standard descriptors."""
+    return above_standard(os.open(path, flags | os.O_CLOEXEC, mode))
+
+
+def pipe_above() -> tuple[int, int]:
+    """os.pipe, close-on-exec, above the standard descriptors: (read end, write end)."""
+    try:
+        read, write = os.pipe()
+    except OSError as error:
+        raise LaunchError.of("pipe2", error.errno or 0) from error
+    if read > 2 and write > 2:
+        return read, write
+    try:
+        read = above_standard(read)
+    except BaseException:
+        os.close(write)
+        raise
+    try:
+        write = above_standard(write)
+    except BaseException:
+        os.close(read)
+        raise
+    return read, write
+
+
+# Standard descriptors that were closed when we looked, and that we filled so that nothing of ours gets their numbers.
+_filled: set[int] = set()
+
+
+def fill_standard() -> None:
+    """Occupy closed standard descriptors with the null device, close-on-exec: a child that inherits one finds it closed."""
+    for number in (0, 1, 2):
+        try:
+            os.get_inheritable(number)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+            if opened != number:
+                os.close(opened)
+                continue
+            _filled.add(number)
+
+
+def is_filled(number: int) -> bool:
+    """Whether standard descriptor `number` was closed before we filled it."""
+    return number in _filled
+
+
+_null = -1
+
+
+def null_device() -> int:
+    """A descriptor of the null device, opened once and kept for the life of the process."""
+    global _null
+    if _null < 0:
+        _null = open_above(os.devnull, os.O_RDWR)
+    return _null
+
+
+def forget_null() -> None:
+    """In a forked child: who makes himself a daemon closes what he does not know, and the number may be somebody else's soon."""
+    global _null
+    kept, _null = _null, -1
+    if kept >= 0:
+        os.close(kept)
+
+
+def in_foreground() -> bool:
+    """Whether our stdin is our terminal and we are in its foreground. tcgetpgrp(3)"""
+    try:
+        return os.tcgetpgrp(0) == os.getpgrp()
+    except OSError:
+        return False
+
+
+def take_terminal_back() -> None:
+    """Make our process group the foreground group of the terminal that is our stdin again."""
+    import signal
+
+    # We are in the background now, where tcsetpgrp(3) is answered with SIGTTOU unless that is blocked.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTTOU])
+    try:
+        os.tcsetpgrp(0, os.getpgrp())
+    except OSError:
+        pass  # the terminal has been hung up
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class Descriptors:
+    """Descriptors that are closed together, by `close` or the end of the `with` block; `release` hands one on."""
+
+    __slots__ = ("_open",)
+
+    def __init__(self) -> None:
+        self._open: list[int] = []
+
+    def own(self, descriptor: int) -> int:
+        """Take `descriptor` over; returns it."""
+        self._open.append(descriptor)
+        return descriptor
+
+    def release(self, descriptor: int) -> int:
+        """Stop owning `descriptor`; returns it."""
+        self._open.remove(descriptor)
+        return descriptor
+
+    def close(self) -> None:
+        """Close all that is owned. Idempotent."""
+        while self._open:
+            os.close(self._open.pop())
+
+    def __enter__(self) -> Descriptors:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+# What a pipe holds unless told otherwise: pipe(7).
+READ_SIZE = 1 << 16
+# 1. CPython looks for signals for the last time. 2. One comes; its C handler only sets a flag. 3. poll(2) blocks, and nothing
+# interrupts it any more; nor does a signal that the kernel gave to another thread: signal(7). So no wait of a user's thread
+# is longer than this many seconds, after which the Python handler runs.
+SLICE = 1.0
+EIO = 5
+
+
+def read_from(descriptor: int, size: int) -> bytes:
+    """What is there; the end of a terminal, which is an error (EIO, pty(7)), is b"" like that of a pipe."""
+    try:
+        return os.read(descriptor, size)
+    except OSError as error:
+        if error.errno != EIO:
+            raise
+        return b""
+
+
+def read_all(descriptor: int) -> bytes:
+    """To the end of a pipe, or a terminal, that nobody writes to any more."""
+    parts: list[bytes] = []
+    while True:
+        part = read_from(descriptor, READ_SIZE)
+        if not part:
+            return b"".join(parts)
+        parts.append(part)
+
+
+def any_ended(descriptors: list[int], seconds: float | None) -> None:
+    """Block until one of the children whose `ended` these are has ended, for at most `seconds`."""
+    deadline = None if seconds is None else time.monotonic() + seconds
+    poller = select.poll()
+    for descriptor in descriptors:
+        poller.register(descriptor, select.POLLIN)
+    while True:
+        left = SLICE if deadline is None else min(SLICE, max(0.0, deadline - time.monotonic()))
+        if poller.poll(-int(-left * 1000 // 1)) or (deadline is not None and time.monotonic() >= deadline):
+            return
+
+
+# In reserve, so that a tree can be found and killed also when all others are in use.
+
+ENFILE, EMFILE = 23, 24
+NONE_LEFT = (EMFILE, ENFILE)
+
+#: Who signals a process holds its pidfd while he looks whether it is the one that is meant.
+MOST = 2
+_kept: list[int] = []
+
+
+def keep_reserve() -> None:
+    """Have them in reserve, if they are to be had."""
+    while len(_kept) < MOST:
+        try:
+            _kept.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+        except OSError:
+            return  # it is tried again before the next start
+
+
+def forget_reserve() -> None:
+    """In a forked child, whose owner may close what he does not know."""
+    while _kept:
+        os.close(_kept.pop())
+
+
+def opened(call: Callable[[], T]) -> T:
+    """What `call` opens; when no descriptor is left it gets one of those in reserve."""
+    while True:
+        try:
+            return call()
+        except OSError as error:
+            if error.errno not in NONE_LEFT or not _kept:
+                raise
+        os.close(_kept.pop())

@@ -1,0 +1,61 @@
+"""The child's environment on POSIX, from ours and what was asked for, at the moment of the spawn."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from ..linux.script import Strings
+
+
+class Environment:
+    """`block` is what execve takes, of `entries`; `path` is the PATH in it, None when there is none. Never changed."""
+
+    __slots__ = ("block", "entries", "path")
+
+    def __init__(self, variables: dict[bytes, bytes]) -> None:
+        self.entries = [b"%s=%s" % item for item in variables.items()]
+        self.block = Strings(self.entries)
+        path = variables.get(b"PATH")
+        self.path = None if path is None else os.fsdecode(path)
+
+
+if sys.platform != "linux":
+    raise ImportError("this room is for Linux")
+
+
+# Our own environment as it was the last time, and what was made of it: it seldom changes between two spawns.
+_last: tuple[dict[bytes, bytes], Environment] | None = None
+
+
+def _ours() -> dict[bytes, bytes]:
+    """A snapshot of os.environb. Its own dict is copied where it is the known one, which spares a Python call a variable."""
+    data = getattr(os.environb, "_data", None)
+    return dict(data) if type(data) is dict else dict(os.environb)
+
+
+def environment(clear: bool, inherit: tuple[str, ...], overrides: dict[str, str | None]) -> Environment:
+    """Ours, or nothing (`clear`), or the named part of ours; then the overrides, None removing a name."""
+    global _last
+    if not (clear or inherit or overrides):
+        last = _last
+        if last is None or last[0] != getattr(os.environb, "_data", None):
+            variables = _ours()
+            _last = last = variables, Environment(variables)
+        return last[1]
+    variables = {} if clear or inherit else _ours()
+    for name in inherit:
+        value = os.environb.get(os.fsencode(name))
+        if value is not None:
+            variables[os.fsencode(name)] = value
+    for name, text in overrides.items():
+        key = os.fsencode(name)
+        if text is None:
+            variables.pop(key, None)
+            continue
+        if b"=" in key or not key:
+            raise ValueError(f"a variable cannot be named {name!r}")
+        variables[key] = os.fsencode(text)
+        if b"\0" in key or b"\0" in variables[key]:
+            raise ValueError("it contains a NUL byte, which no program can be given")
+    return Environment(variables)

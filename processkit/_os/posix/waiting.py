@@ -1,0 +1,229 @@
+"""One wait for everything that a run is waiting for, on Linux: its pipes, its child's end, its tree's news.
+
+`Waiter` blocks in poll(2); looping.py registers the same descriptors with a running event loop. Both report the same
+events to the same place: (what, bytes).
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+import select
+import sys
+
+from ..port import ENDED, STDERR, STDIN, STDOUT, TREE
+from .descriptors import EIO, READ_SIZE, SLICE, never_waits, pipe_above, read_from
+
+if sys.platform != "linux":
+    raise ImportError("this room is for Linux")
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable
+
+    from ..feed import Feed
+    from ..port import Child
+
+WAKE = 5
+# Twice as much, and every read takes fresh pages from the kernel, which costs more than it saves: measured with 400 000 lines.
+FLOOD_SIZE = 1 << 17
+MOST_WRITTEN = 1 << 20
+F_SETPIPE_SZ = 1031
+EPIPE = 32
+
+
+def write_ready(child: Child, feed: Feed) -> None:
+    """Write what the pipe takes now."""
+    while feed.pending:
+        try:
+            written = os.write(child.stream(STDIN), feed.next(MOST_WRITTEN))
+        except BlockingIOError:
+            return
+        except OSError as error:
+            # EPIPE of a pipe, EIO of a terminal: nobody has its other end.
+            if error.errno not in (EPIPE, EIO):
+                raise
+            feed.end()
+            return
+        feed.gone(written)
+
+
+def read_ready(descriptor: int, flooding: set[int]) -> bytes:
+    """What a pipe that polls as readable holds, b"" at its end; we are its only reader, so this does not block.
+
+    A pipe that was full has a writer that floods: it gets a larger buffer. Only such ones, for all pipes of a user share a
+    budget (pipe(7), pipe-user-pages-soft), and one that is spent leaves the pipe as it is.
+    """
+    if descriptor in flooding:
+        return read_from(descriptor, FLOOD_SIZE)
+    data = read_from(descriptor, READ_SIZE)
+    if len(data) == READ_SIZE:
+        import fcntl
+
+        flooding.add(descriptor)
+        try:
+            fcntl.fcntl(descriptor, F_SETPIPE_SZ, FLOOD_SIZE)
+        except OSError:
+            pass
+    return data
+
+
+class Bell:
+    """A pipe by which any thread wakes the one that polls. It owns both ends until `close`."""
+
+    __slots__ = ("_lock", "_read", "_write")
+
+    def __init__(self, read: int, write: int) -> None:
+        self._lock = _thread.RLock()
+        self._read = read
+        self._write = write
+
+    def ring(self) -> None:
+        """Wake it; nothing happens when it is closed already."""
+        with self._lock:
+            if self._write >= 0:
+                try:
+                    os.write(self._write, b"x")
+                except BlockingIOError:
+                    pass  # it has been rung often enough
+
+    def silence(self) -> None:
+        """Take note of the ringing."""
+        os.read(self._read, READ_SIZE)
+
+    def close(self) -> None:
+        """Close both ends. Idempotent."""
+        with self._lock:
+            ends, self._read, self._write = (self._read, self._write), -1, -1
+        for end in ends:
+            if end >= 0:
+                os.close(end)
+
+
+class Watch:
+    """What is watched of one child and what becomes of its news, by poll(2) or by epoll(7), whose masks are the same."""
+
+    __slots__ = ("_child", "_feed", "_flooding", "_what")
+
+    def __init__(self, child: Child, feed: Feed | None) -> None:
+        self._child = child
+        self._feed = feed
+        self._what: dict[int, int] = {}
+        self._flooding: set[int] = set()
+
+    def _register(self, descriptor: int, mask: int) -> None:
+        raise NotImplementedError
+
+    def _unregister(self, descriptor: int) -> None:
+        raise NotImplementedError
+
+    def _watch(self, descriptor: int, what: int, mask: int = select.POLLIN) -> None:
+        if descriptor >= 0:
+            self._register(descriptor, mask)
+            self._what[descriptor] = what
+
+    def _watch_all(self) -> None:
+        """Its end, its output, and its input if there is something to be written."""
+        for what, descriptor in (
+            (STDOUT, self._child.stream(STDOUT)),
+            (STDERR, self._child.stream(STDERR)),
+            (ENDED, self._child.ended),
+        ):
+            self._watch(descriptor, what)
+        if self._feed is not None:
+            self.feed(self._feed)
+
+    def watch_tree(self) -> bool:
+        """Report TREE when the tree may have become empty; False where nothing can tell."""
+        descriptor = self._child.tree.changed()
+        if descriptor >= 0 and descriptor not in self._what:
+            self._watch(descriptor, TREE)
+        return descriptor >= 0
+
+    def unwatch(self, descriptor: int) -> None:
+        """Stop watching a descriptor, before it is closed."""
+        if self._what.pop(descriptor, None) is not None:
+            self._unregister(descriptor)
+
+    def pause(self, what: int) -> None:
+        """Leave a stream unread for now."""
+        self.unwatch(self._child.stream(what))
+
+    def resume(self, what: int) -> None:
+        """Read it again."""
+        self._watch(self._child.stream(what), what)
+
+    def read_now(self, descriptor: int) -> bytes | None:
+        """What the pipe holds, b"" at its end, None when there is nothing at this moment."""
+        poller = select.poll()
+        poller.register(descriptor, select.POLLIN)
+        return read_from(descriptor, READ_SIZE) if poller.poll(0) else None
+
+    def feed(self, feed: Feed) -> None:
+        """There is something to be written."""
+        self._feed = feed
+        descriptor = self._child.stream(STDIN)
+        if feed.pending and descriptor not in self._what:
+            self._watch(descriptor, STDIN, select.POLLOUT)
+
+    def _act(self, descriptor: int, what: int, events: int, report: Callable[[int, bytes], None]) -> None:
+        """Do what is to be done about `events`, and report it."""
+        if what == STDIN:
+            assert self._feed is not None
+            self.unwatch(descriptor)
+            write_ready(self._child, self._feed)
+            self.feed(self._feed)
+        elif what == ENDED:
+            self.unwatch(descriptor)
+            report(ENDED, b"")
+        elif what == TREE:
+            report(TREE, b"")
+        else:
+            # A hang-up without input is the end of a pipe that is empty: poll(2).
+            data = b"" if events == select.POLLHUP else read_ready(descriptor, self._flooding)
+            if not data:
+                self.unwatch(descriptor)
+            report(what, data)
+
+
+class Waiter(Watch):
+    """Blocks until something happens to one child."""
+
+    __slots__ = ("_bell", "_poller")
+
+    def __init__(self, child: Child, feed: Feed | None) -> None:
+        super().__init__(child, feed)
+        self._bell: Bell | None = None
+        self._poller = select.poll()
+        self._watch_all()
+
+    def _register(self, descriptor: int, mask: int) -> None:
+        self._poller.register(descriptor, mask)
+
+    def _unregister(self, descriptor: int) -> None:
+        self._poller.unregister(descriptor)
+
+    def waker(self) -> Callable[[], None]:
+        """A function that has `wait` return soon, from any thread, also after `close`."""
+        read, write = pipe_above()
+        never_waits(write)
+        self._bell = Bell(read, write)
+        self._watch(read, WAKE)
+        return self._bell.ring
+
+    def wait(self, seconds: float | None, report: Callable[[int, bytes], None]) -> None:
+        """Block for at most `seconds`, and never for longer than a signal may be unheard; report what happened."""
+        left = SLICE if seconds is None else min(seconds, SLICE)
+        # poll(2) counts whole milliseconds: rounded up, or the last one would be spent spinning.
+        for descriptor, events in self._poller.poll(max(0, -int(-left * 1000 // 1))):
+            what = self._what.get(descriptor)
+            if what == WAKE:
+                assert self._bell is not None
+                self._bell.silence()
+            elif what is not None:
+                self._act(descriptor, what, events, report)
+
+    def close(self) -> None:
+        """Nothing is left registered anywhere: poll(2) keeps no state. Idempotent."""
+        if self._bell is not None:
+            self._bell.close()

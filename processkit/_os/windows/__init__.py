@@ -1,0 +1,1 @@
+"""Windows: job objects, overlapped pipes, one completion port."""

@@ -1,0 +1,127 @@
+"""Who a pid is on Windows: liveness, identity (its time of creation), parent and program."""
+
+from __future__ import annotations
+
+import ntpath
+import sys
+
+from ..._abi import windows
+from ..._abi.foreign import reference, size_of, wide_buffer
+from .handles import Handles, is_signalled
+
+if sys.platform != "win32":
+    raise ImportError("this room is for Windows")
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+MOST_PID = 2**32 - 1
+LONGEST_PATH = 32768
+
+
+class Identity:
+    """What the system says of one live process."""
+
+    __slots__ = ("name", "pid", "ppid", "start")
+
+    def __init__(self, pid: int, ppid: int | None, name: str | None, start: int) -> None:
+        self.pid = pid
+        self.ppid = ppid
+        self.name = name
+        self.start = start
+
+
+def identify(pid: int) -> Identity | None:
+    """The live process `pid`; None when there is none. PermissionError where it may not even be looked at."""
+    if not 0 < pid <= MOST_PID:
+        return None
+    with Handles() as owned:
+        try:
+            access = windows.PROCESS_QUERY_LIMITED_INFORMATION | windows.SYNCHRONIZE
+            process = owned.own(windows.OpenProcess(access, False, pid))
+        except OSError as error:
+            if error.winerror == windows.ERROR_INVALID_PARAMETER:
+                return None
+            raise
+        if is_signalled(process):
+            return None
+        name = _program_name(process)
+        return Identity(pid, _parent(pid), name or None, times(process)[0])
+
+
+def times(process: int) -> tuple[int, int]:
+    """(creation, CPU time used), in units of 100 ns. GetProcessTimes"""
+    created, ended, kernel, user = (windows.FILETIME() for _ in range(4))
+    windows.GetProcessTimes(process, reference(created), reference(ended), reference(kernel), reference(user))
+    return _ticks(created), _ticks(kernel) + _ticks(user)
+
+
+def _ticks(time: Any) -> int:
+    return int(time.dwHighDateTime) << 32 | int(time.dwLowDateTime)
+
+
+def _program_name(process: int) -> str | None:
+    name = wide_buffer(LONGEST_PATH)
+    length = windows.DWORD(LONGEST_PATH)
+    try:
+        windows.QueryFullProcessImageNameW(process, 0, reference(name), reference(length))
+    except OSError as error:
+        # Wine's answer for a process that has no image yet; its handle is as good as any other.
+        return "" if error.winerror == windows.ERROR_INVALID_HANDLE else None
+    return str(ntpath.basename(name.value))
+
+
+def program_of(pid: int) -> str | None:
+    """Base name of the program that `pid` runs; "" where it is being born or gone; None where that cannot be seen."""
+    try:
+        process = windows.OpenProcess(windows.PROCESS_QUERY_LIMITED_INFORMATION, False, pid)
+    except OSError as error:
+        return "" if error.winerror == windows.ERROR_INVALID_PARAMETER else None
+    with Handles() as owned:
+        return _program_name(owned.own(process))
+
+
+def _parent(pid: int) -> int | None:
+    """From a snapshot of all processes: nothing tells it of one alone without an undocumented call."""
+    entry = windows.PROCESSENTRY32W()
+    entry.dwSize = size_of(entry)
+    with Handles() as owned:
+        snapshot = owned.own(windows.CreateToolhelp32Snapshot(windows.TH32CS_SNAPPROCESS, 0))
+        more = windows.Process32FirstW(snapshot, reference(entry))
+        while more:
+            if entry.th32ProcessID == pid:
+                return int(entry.th32ParentProcessID)
+            more = windows.Process32NextW(snapshot, reference(entry))
+    return None
+
+
+def _opened(pid: int) -> int | None:
+    try:
+        return int(windows.OpenProcess(windows.PROCESS_QUERY_LIMITED_INFORMATION | windows.PROCESS_VM_READ, False, pid))
+    except OSError:
+        return None
+
+
+def cpu_seconds(pid: int) -> float | None:
+    """User and system time that the process has used."""
+    process = _opened(pid)
+    if process is None:
+        return None
+    with Handles() as owned:
+        return times(owned.own(process))[1] / 1e7
+
+
+def peak_memory(pid: int) -> int | None:
+    """Peak bytes in its working set. K32GetProcessMemoryInfo"""
+    process = _opened(pid)
+    if process is None:
+        return None
+    with Handles() as owned:
+        counters = windows.PROCESS_MEMORY_COUNTERS()
+        counters.cb = size_of(counters)
+        try:
+            windows.K32GetProcessMemoryInfo(owned.own(process), reference(counters), counters.cb)
+        except OSError:
+            return None
+        return int(counters.PeakWorkingSetSize)

@@ -1,0 +1,305 @@
+"""A Job Object: a tree of processes that dies with its last handle, and the completion port it reports to.
+
+Every job here is killed by the closing of its handle, which the system does when we die by any means, and allows no breakaway.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from ..._abi import windows
+from ..._abi.foreign import ALL_BITS, address, bytes_at, last_error, memory, reference, size_of, windows_error
+from .handles import SLICE, Handles, close, milliseconds
+from .identity import program_of
+
+if sys.platform != "win32":
+    raise ImportError("this room is for Windows")
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+#: What a job is terminated with: 128 + SIGKILL, as a shell tells it. A member that ended so after we killed was killed by us.
+KILLED = 137
+SIGTERM, SIGKILL = 15, 9
+CONSOLE_HOST = "conhost.exe"
+#: Completion key of what a job reports; streams use their numbers.
+JOB = 8
+KILL_PATIENCE = 10.0
+FIRST_LOOK, LAST_LOOK = 0.001, 0.02
+MOST_PASSES = 200
+#: JOBOBJECT_CPU_RATE_CONTROL_INFORMATION counts hundredths of a percent of all processors.
+FULL_RATE = 10000
+
+
+class Port:
+    """An I/O completion port. It owns its handle until `close`."""
+
+    __slots__ = ("_waited_out", "handle")
+
+    def __init__(self) -> None:
+        # Transfers that are over but whose completion has not been taken yet, by address: no other may have that meanwhile.
+        self._waited_out: dict[int, object] = {}
+        self.handle: int = windows.CreateIoCompletionPort(ALL_BITS, None, 0, 0)
+
+    def watch(self, handle: int, key: int) -> None:
+        """Have what completes on `handle` reported with `key`. For the life of the handle: a file has one port."""
+        windows.CreateIoCompletionPort(handle, self.handle, key, 0)
+
+    def take(self, seconds: float) -> tuple[int, int, int, int] | None:
+        """(key, bytes or message, address of the OVERLAPPED or pid, error) of the next report; None after `seconds`."""
+        count, key, where = windows.DWORD(), windows.ULONG_PTR(), windows.HANDLE()
+        while True:
+            found = self._take(count, key, where, seconds)
+            if found is None or self._waited_out.pop(found[2], None) is None:
+                return found
+
+    def was_waited_out(self, where: int, transfer: object) -> None:
+        """The transfer whose OVERLAPPED lies at `where` is over; its completion, which is still to come, is nobody's business."""
+        self._waited_out[where] = transfer
+
+    def _take(self, count: Any, key: Any, where: Any, seconds: float) -> tuple[int, int, int, int] | None:
+        done = windows.GetQueuedCompletionStatus(
+            self.handle, reference(count), reference(key), reference(where), milliseconds(seconds)
+        )
+        code = 0 if done else last_error()
+        if done or where.value:
+            return int(key.value), int(count.value), where.value or 0, code
+        if code == windows.WAIT_TIMEOUT:
+            return None
+        raise windows_error("GetQueuedCompletionStatus", code)
+
+    def wake(self) -> None:
+        """Have whoever waits return with key 0."""
+        try:
+            windows.PostQueuedCompletionStatus(self.handle, 0, 0, None)
+        except OSError:
+            pass  # it is closed, so nobody waits
+
+    def close(self) -> None:
+        """Close the handle. Idempotent."""
+        handle, self.handle = self.handle, 0
+        if handle:
+            close(handle)
+
+
+class LimitNotTaken(Exception):
+    """The job did not take a limit: set, read back and compared."""
+
+
+class Job:
+    """A job and its port: a Tree. It owns both until `close`."""
+
+    __slots__ = ("_fate", "_graceful", "handle", "killed", "port")
+
+    def __init__(self, *, dies_with_us: bool = True) -> None:
+        self.killed = False
+        # KILL_ON_JOB_CLOSE, or 0.
+        self._fate = 0
+        # Pids of console groups that CTRL_BREAK reaches.
+        self._graceful: set[int] = set()
+        self.port = Port()
+        self.handle = 0
+        try:
+            self.handle = windows.CreateJobObjectW(None, None)
+            self.die_with_us(dies_with_us)
+            link = windows.JOBOBJECT_ASSOCIATE_COMPLETION_PORT(CompletionKey=JOB, CompletionPort=self.port.handle)
+            self._set(windows.JobObjectAssociateCompletionPortInformation, link)
+        except BaseException:
+            self.close()
+            raise
+
+    def die_with_us(self, on: bool) -> None:
+        """Whether closing the handle kills the members."""
+        fate = windows.JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE if on else 0
+        limits = self._limits()
+        limits.BasicLimitInformation.LimitFlags = limits.BasicLimitInformation.LimitFlags & ~self._fate | fate
+        self._fate = fate
+        self._set(windows.JobObjectExtendedLimitInformation, limits)
+
+    def limit(self, max_memory: int | None, max_processes: int | None, cpu_share: float | None) -> None:
+        """Set these limits and take all others back; `cpu_share` is a part of all processors. LimitNotTaken names the first."""
+        limits = windows.JOBOBJECT_EXTENDED_LIMIT_INFORMATION()
+        basic = limits.BasicLimitInformation
+        basic.LimitFlags = self._fate
+        if max_memory is not None:
+            basic.LimitFlags |= windows.JOB_OBJECT_LIMIT_JOB_MEMORY
+            limits.JobMemoryLimit = max_memory
+        if max_processes is not None:
+            basic.LimitFlags |= windows.JOB_OBJECT_LIMIT_ACTIVE_PROCESS
+            basic.ActiveProcessLimit = max_processes
+        self._set(windows.JobObjectExtendedLimitInformation, limits)
+        taken = self._limits()
+        if max_memory is not None and taken.JobMemoryLimit != max_memory:
+            raise LimitNotTaken("max_memory")
+        if max_processes is not None and taken.BasicLimitInformation.ActiveProcessLimit != max_processes:
+            raise LimitNotTaken("max_processes")
+        if cpu_share is not None:
+            self._limit_cpu(max(1, min(FULL_RATE, round(cpu_share * FULL_RATE))))
+
+    def _limit_cpu(self, rate: int) -> None:
+        flags = windows.JOB_OBJECT_CPU_RATE_CONTROL_ENABLE | windows.JOB_OBJECT_CPU_RATE_CONTROL_HARD_CAP
+        wanted = windows.JOBOBJECT_CPU_RATE_CONTROL_INFORMATION(ControlFlags=flags, CpuRate=rate)
+        try:
+            self._set(windows.JobObjectCpuRateControlInformation, wanted)
+            taken = self._get(windows.JobObjectCpuRateControlInformation, windows.JOBOBJECT_CPU_RATE_CONTROL_INFORMATION())
+        except OSError as error:
+            raise LimitNotTaken("cpu_quota") from error
+        if (taken.ControlFlags, taken.CpuRate) != (flags, rate):
+            raise LimitNotTaken("cpu_quota")
+
+    def _limits(self) -> Any:
+        return self._get(windows.JobObjectExtendedLimitInformation, windows.JOBOBJECT_EXTENDED_LIMIT_INFORMATION())
+
+    def _set(self, kind: int, data: Any) -> None:
+        windows.SetInformationJobObject(self.handle, kind, reference(data), size_of(data))
+
+    def _get(self, kind: int, data: Any) -> Any:
+        windows.QueryInformationJobObject(self.handle, kind, reference(data), size_of(data), None)
+        return data
+
+    # The tree.
+
+    def born(self, pid: int) -> None:
+        """Nothing to do: it was born in the job."""
+
+    def may_be_asked(self, pid: int) -> None:
+        """`pid` leads a console group of its own."""
+        self._graceful.add(pid)
+
+    def members(self) -> list[int]:
+        """Pids of the live members, in nested jobs too.
+
+        Not those that host a console for one: nobody asked for them, and they end by themselves a moment after their program.
+        """
+        return [pid for pid, program in self._programs() if program]
+
+    def _programs(self) -> list[tuple[int, str]]:
+        """Each live process and its program, "" before it has one."""
+        found = [(pid, program_of(pid)) for pid in self._everybody()]
+        return [(pid, "?" if program is None else program) for pid, program in found if program != CONSOLE_HOST]
+
+    def _everybody(self) -> list[int]:
+        if not self.handle:
+            return []
+        room = 64
+        word = size_of(windows.ULONG_PTR)
+        head = size_of(windows.JOBOBJECT_BASIC_PROCESS_ID_LIST) - word
+        while True:
+            data = memory(head + room * word)
+            try:
+                self._get(windows.JobObjectBasicProcessIdList, data)
+            except OSError as error:
+                if error.winerror != windows.ERROR_MORE_DATA:
+                    raise
+                room *= 4
+                continue
+            count = int.from_bytes(data.raw[4:8], sys.byteorder)
+            listed = bytes_at(address(data) + head, count * word)
+            return sorted(int.from_bytes(listed[at : at + word], sys.byteorder) for at in range(0, len(listed), word))
+
+    def accounting(self) -> Any:
+        """JOBOBJECT_BASIC_ACCOUNTING_INFORMATION"""
+        return self._get(windows.JobObjectBasicAccountingInformation, windows.JOBOBJECT_BASIC_ACCOUNTING_INFORMATION())
+
+    def input_output(self) -> Any | None:
+        """IO_COUNTERS of all members, dead ones included; None where the system does not count."""
+        try:
+            kind = windows.JobObjectBasicAndIoAccountingInformation
+            return self._get(kind, windows.JOBOBJECT_BASIC_AND_IO_ACCOUNTING_INFORMATION()).IoInfo
+        except OSError:
+            return None
+
+    def peak_memory(self) -> int | None:
+        """Most bytes that all members together had committed; None where the system does not count."""
+        return int(self._limits().PeakJobMemoryUsed) or None
+
+    def empty(self) -> bool:
+        """Whether no live member is left."""
+        return self.handle == 0 or int(self.accounting().ActiveProcesses) == 0 or not self._programs()
+
+    def ask(self, signal: int) -> int:  # noqa: ARG002
+        """CTRL_BREAK to the members that lead a console group; the others cannot be asked."""
+        reached = 0
+        for pid in set(self.members()) & self._graceful:
+            try:
+                windows.GenerateConsoleCtrlEvent(windows.CTRL_BREAK_EVENT, pid)
+            except OSError:
+                continue  # it has no console, or not ours
+            reached += 1
+        return reached
+
+    def send(self, signal: int) -> int:
+        """NotImplementedError: Windows has no signals."""
+        raise NotImplementedError(f"Windows has no signal {signal}; only `kill` ends a process from outside")
+
+    def kill(self) -> None:
+        """Terminate every member, those included that are being born."""
+        self.killed = True
+        if self.handle:
+            windows.TerminateJobObject(self.handle, KILLED)
+
+    def changed(self) -> int:
+        """No handle tells; `wait_change` does."""
+        return -1
+
+    def wait_change(self, seconds: float, pause: float) -> None:  # noqa: ARG002
+        """Block until the job reports anything, at most `seconds`; in slices, so that Ctrl+C is heard."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if self.port.take(max(0.0, min(SLICE, deadline - time.monotonic()))) is not None or self.empty():
+                return
+
+    def release(self, pid: int) -> int:  # noqa: ARG002
+        """A process handle keeps its number; nobody reaps here."""
+        return -1
+
+    def wait_empty(self, patience: float = KILL_PATIENCE) -> bool:
+        """Wait until nobody is left; False when the patience ran out."""
+        deadline, pause = time.monotonic() + patience, FIRST_LOOK
+        while not self.empty():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(pause)
+            pause = min(2 * pause, LAST_LOOK)
+        return True
+
+    def assign(self, process: int) -> None:
+        """Put a process of ours that has not begun, or one that was adopted, into the job."""
+        windows.AssignProcessToJobObject(self.handle, process)
+
+    def freeze(self) -> None:
+        """Suspend every member, again until a pass finds nobody new."""
+        self._for_each(windows.NtSuspendProcess)
+
+    def thaw(self) -> None:
+        """Let every member run again."""
+        self._for_each(windows.NtResumeProcess)
+
+    def _for_each(self, act: Any) -> None:
+        done: set[int] = set()
+        for _ in range(MOST_PASSES):
+            fresh = {pid for pid, _ in self._programs()} - done
+            if not fresh:
+                return
+            for pid in fresh:
+                done.add(pid)
+                with Handles() as owned:
+                    try:
+                        act(owned.own(windows.OpenProcess(windows.PROCESS_SUSPEND_RESUME, False, pid)))
+                    except OSError:
+                        continue  # it has ended since
+
+    def end(self) -> None:
+        """Close the job, which kills what is left unless it was let go; who waits at the port still hears of it. Idempotent."""
+        handle, self.handle = self.handle, 0
+        if handle:
+            close(handle)
+
+    def close(self) -> None:
+        """Close the job and its port. Idempotent."""
+        try:
+            self.end()
+        finally:
+            self.port.close()

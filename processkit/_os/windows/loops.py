@@ -1,0 +1,375 @@
+"""Event loops that wait for children on Windows: the Proactor of asyncio, or a thread beside a loop that knows only sockets."""
+
+from __future__ import annotations
+
+import _thread
+import sys
+import time
+from collections import deque
+
+from ..feed import Feed
+from ..port import ENDED, STDERR, STDIN, STDOUT
+from .handles import MOST_WAITED, SLICE, is_signalled, wait_for
+from .job import Job
+from .stdio import PIPE_SIZE
+from .waiting import LOOK, Waiter, claim
+
+if sys.platform != "win32":
+    raise ImportError("this room is for Windows")
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+    from typing import Any, Callable
+
+    from ..port import Child
+    from .waiting import Report
+
+
+class LoopWaiter:
+    """Has a running event loop report what happens to one child."""
+
+    __slots__ = ("_how",)
+
+    def __init__(self, loop: AbstractEventLoop, child: Child, feed: Feed | None, report: Report, lasting: bool = False) -> None:
+        # A file has one port for its life. So what another loop, or none, may go on with is waited for on its job's own.
+        ours: Any = child
+        on_proactor = getattr(loop, "_proactor", None) is not None and not lasting and ours.port is not ours.tree.port
+        self._how: _OnProactor | _OnThread = (_OnProactor if on_proactor else _OnThread)(loop, child, feed, report)
+
+    def watch_tree(self) -> bool:
+        """False: nothing tells a loop."""
+        return False
+
+    def feed(self, feed: Feed) -> None:
+        """There is something to be written."""
+        self._how.feed(feed)
+
+    def pause(self, what: int) -> None:
+        """Begin no more reads of a stream; what one that is under way brings is still reported."""
+        self._how.pause(what)
+
+    def resume(self, what: int) -> None:
+        """Read it again."""
+        self._how.resume(what)
+
+    def unwatch(self, handle: int) -> None:
+        """Stop watching a stream, before it is closed."""
+        self._how.unwatch(handle)
+
+    def read_now(self, handle: int) -> bytes | None:
+        """What the pipe holds, None when there is nothing at this moment."""
+        return self._how.read_now(handle)
+
+    def close(self) -> None:
+        """Stop all that is under way; before the handles are closed. Idempotent."""
+        self._how.close()
+
+
+class _Pipe:
+    """What the Proactor takes for a pipe. It knows it by this object, so there is one for each stream of a child."""
+
+    __slots__ = ("__weakref__", "_handle")
+
+    def __init__(self, handle: int) -> None:
+        self._handle = handle
+
+    def fileno(self) -> int:
+        """The handle."""
+        return self._handle
+
+
+def _pipes(child: Any) -> dict[int, _Pipe]:
+    found: dict[int, _Pipe] = child.pipes
+    return found
+
+
+class _OnProactor:
+    """The loop's own completion port serves the pipes, and its registered wait the process."""
+
+    __slots__ = ("_child", "_feed", "_paused", "_proactor", "_report", "_under_way")
+
+    def __init__(self, loop: Any, child: Child, feed: Feed | None, report: Report) -> None:
+        proactor = loop._proactor
+        claim(child, proactor)
+        self._proactor = proactor
+        self._child = child
+        self._feed = feed
+        self._report = report
+        # what → (the pipe, the loop's future)
+        self._under_way: dict[int, tuple[_Pipe | None, Any]] = {}
+        # Streams that no read is begun on for now, and whether one would be due.
+        self._paused: dict[int, bool] = {}
+        if child.status() is None:
+            self._start(ENDED, None, proactor.wait_for_handle(child.ended))
+        else:
+            loop.call_soon(report, ENDED, b"")  # before any timer: a child that ended in time did not time out
+        for what in (STDOUT, STDERR):
+            if child.stream(what) >= 0:
+                self._read(what)
+        if feed is not None:
+            self.feed(feed)
+
+    def _start(self, what: int, pipe: _Pipe | None, future: Any) -> None:
+        self._under_way[what] = pipe, future
+        future.add_done_callback(lambda done: self._done(what, pipe, done))
+
+    def _pipe(self, what: int) -> _Pipe:
+        pipes = _pipes(self._child)
+        if what not in pipes:
+            pipes[what] = _Pipe(self._child.stream(what))
+        return pipes[what]
+
+    def _read(self, what: int) -> None:
+        pipe = self._pipe(what)
+        self._start(what, pipe, self._proactor.recv(pipe, PIPE_SIZE))
+
+    def feed(self, feed: Feed) -> None:
+        """There is something to be written."""
+        self._feed = feed
+        if STDIN in self._under_way or not feed.pending or self._child.stream(STDIN) < 0:
+            return
+        pipe = self._pipe(STDIN)
+        try:
+            self._start(STDIN, pipe, self._proactor.send(pipe, feed.next(PIPE_SIZE).tobytes()))
+        except OSError:
+            feed.end()
+
+    def _done(self, what: int, pipe: _Pipe | None, future: Any) -> None:
+        if self._under_way.get(what, (None, None))[1] is not future:
+            if not future.cancelled():
+                future.exception()  # of a stream that is not watched any more
+            return
+        del self._under_way[what]
+        if future.cancelled():
+            return
+        error = future.exception()
+        if what == ENDED:
+            self._report(ENDED, b"")
+        elif pipe is not None and what == STDIN:
+            self._wrote(error, future)
+        elif pipe is not None:
+            data = b"" if error is not None else future.result()
+            if data and what in self._paused:
+                self._paused[what] = True
+            elif data:
+                self._read(what)
+            self._report(what, data)
+
+    def _wrote(self, error: BaseException | None, future: Any) -> None:
+        assert self._feed is not None
+        if error is not None:
+            self._feed.end()
+        else:
+            self._feed.gone(future.result())
+            self.feed(self._feed)
+        self._report(STDIN, b"")
+
+    def pause(self, what: int) -> None:
+        """Begin no more reads of a stream."""
+        self._paused.setdefault(what, what not in self._under_way)
+
+    def resume(self, what: int) -> None:
+        """Read it again."""
+        if self._paused.pop(what, False):
+            self._read(what)
+
+    def unwatch(self, handle: int) -> None:
+        """Stop watching a stream, before it is closed."""
+        for what, (pipe, future) in list(self._under_way.items()):
+            if pipe is not None and pipe.fileno() == handle:
+                del self._under_way[what]
+                future.cancel()
+
+    def read_now(self, handle: int) -> bytes | None:
+        """What the pipe holds, None when there is nothing at this moment."""
+        for what, (pipe, future) in list(self._under_way.items()):
+            if pipe is not None and pipe.fileno() == handle:
+                del self._under_way[what]
+                return self._completed(future)
+        return None
+
+    @staticmethod
+    def _completed(future: Any) -> bytes | None:
+        """The data of a read that is complete, whether the loop knows it or not; else it is cancelled."""
+        try:
+            if future.cancelled():
+                return None
+            if future.done():
+                return future.result() or None
+            operation = future._ov
+            data = None if operation.pending else operation.getresult()
+        except OSError:
+            return None
+        future.cancel()
+        return data or None
+
+    def close(self) -> None:
+        """Stop all that is under way; what has been read by then is reported. Idempotent."""
+        under_way, self._under_way = self._under_way, {}
+        for what, (pipe, future) in under_way.items():
+            data = self._completed(future) if pipe is not None and what != STDIN else None
+            future.cancel()
+            if data:
+                self._report(what, data)
+
+
+class _OnThread:
+    """A loop that knows nothing but sockets: a thread blocks in its stead, and lives as long as the run."""
+
+    __slots__ = ("_child", "_closed", "_ended", "_inbox", "_loop", "_report", "_tree", "_waiter")
+
+    def __init__(self, loop: AbstractEventLoop, child: Child, feed: Feed | None, report: Report) -> None:
+        self._loop = loop
+        self._child = child
+        self._report = report
+        self._closed = False
+        # What the thread has brought and the loop has not had yet.
+        self._inbox: deque[tuple[int, bytes]] = deque()
+        assert isinstance(child.tree, Job)
+        self._tree = child.tree
+        self._waiter = Waiter(child, feed)
+        self._ended = _thread.allocate_lock()
+        self._ended.acquire()
+        _thread.start_new_thread(self._live, ())
+
+    def _live(self) -> None:
+        try:
+            while not self._closed:
+                self._waiter.wait(None, self._post, LOOK)
+        finally:
+            try:
+                # On this thread, for the system cancels what a thread has begun when that ends.
+                self._waiter.close(self._keep)
+            finally:
+                self._ended.release()
+
+    def _keep(self, what: int, data: bytes) -> None:
+        self._inbox.append((what, data))
+
+    def _post(self, what: int, data: bytes) -> None:
+        self._keep(what, data)
+        try:
+            self._loop.call_soon_threadsafe(self._deliver)
+        except RuntimeError:
+            self._closed = True  # the loop was closed: nobody wants to know any more
+
+    def _deliver(self) -> None:
+        while self._inbox:
+            self._report(*self._inbox.popleft())
+
+    def feed(self, feed: Feed) -> None:
+        """There is something to be written."""
+        self._waiter.feed(feed)
+
+    def pause(self, what: int) -> None:
+        """Begin no more reads of a stream."""
+        self._waiter.pause(what)
+
+    def resume(self, what: int) -> None:
+        """Read it again."""
+        self._waiter.resume(what)
+
+    def _stop(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._tree.port.wake()
+        with self._ended:
+            pass  # the thread has ended
+
+    def unwatch(self, handle: int) -> None:
+        """The run is about to close a stream; at its end the thread does not touch it any more."""
+
+    def read_now(self, handle: int) -> bytes | None:
+        """What the thread has brought, and then what the pipe holds; the thread must be gone before somebody else reads."""
+        self._stop()
+        what = next(what for what in (STDOUT, STDERR) if self._child.stream(what) == handle)
+        data = b"".join(data for whose, data in self._inbox if whose == what)
+        if data:
+            self._inbox = deque((whose, data) for whose, data in self._inbox if whose != what)
+            return data
+        return self._waiter.read_now(handle)
+
+    def close(self) -> None:
+        """End the thread, and what it had under way; what it has read by then is reported. Idempotent."""
+        self._stop()
+        self._deliver()
+
+
+class Sleeper:
+    """What an event loop of ours sleeps in, until somebody wakes it: what it waits for is waited for by threads."""
+
+    __slots__ = ("_woken",)
+
+    def __init__(self) -> None:
+        self._woken = _thread.allocate_lock()
+        self._woken.acquire()
+
+    def add(self, descriptor: int, callback: Callable[[], None]) -> None:
+        """NotImplementedError: nothing here is waited for by a descriptor."""
+        raise NotImplementedError("Windows has no readable descriptors")
+
+    def remove(self, descriptor: int) -> None:
+        """Nothing was added."""
+
+    def wake(self) -> None:
+        """Have `sleep` return soon. From any thread."""
+        try:
+            self._woken.release()
+        except RuntimeError:
+            pass  # it has been woken already
+
+    def sleep(self, seconds: float | None) -> None:
+        """At most so long, and never so long that Ctrl+C were not heard."""
+        self._woken.acquire(timeout=SLICE if seconds is None else min(seconds, SLICE))
+
+    def close(self) -> None:
+        """Nothing is owned."""
+
+
+class LoopEnds:
+    """Has a running event loop call `tell` when one of the processes whose `ended` these are has ended."""
+
+    __slots__ = ("_futures", "_loop", "_over")
+
+    def __init__(self, loop: AbstractEventLoop, ended: list[int], tell: Callable[[], None]) -> None:
+        self._loop = loop
+        self._over = False
+        self._futures: list[Any] = []
+        proactor = getattr(loop, "_proactor", None)
+        if proactor is None:
+            _thread.start_new_thread(self._wait, (list(ended), tell))
+            return
+        for handle in ended:
+            future = proactor.wait_for_handle(handle)
+            future.add_done_callback(lambda done: None if done.cancelled() else tell())
+            self._futures.append(future)
+
+    def _wait(self, ended: list[int], tell: Callable[[], None]) -> None:
+        while not self._over:
+            if any_of(ended, SLICE):
+                try:
+                    self._loop.call_soon_threadsafe(tell)
+                except RuntimeError:
+                    pass  # the loop was closed
+                return
+
+    def close(self) -> None:
+        """Stop waiting. Idempotent."""
+        self._over = True
+        while self._futures:
+            self._futures.pop().cancel()
+
+
+def any_of(ended: list[int], seconds: float) -> bool:
+    """Whether one of the processes has ended within `seconds`; of more than one call can wait for, the rest is looked at."""
+    return wait_for(ended[:MOST_WAITED], seconds) or any(map(is_signalled, ended[MOST_WAITED:]))
+
+
+def any_ended(ended: list[int], seconds: float | None) -> None:
+    """Block until one of the children whose `ended` these are has ended, for at most `seconds`."""
+    deadline = None if seconds is None else time.monotonic() + seconds
+    while True:
+        left = SLICE if deadline is None else min(SLICE, max(0.0, deadline - time.monotonic()))
+        if any_of(ended, left) or (deadline is not None and time.monotonic() >= deadline):
+            return
