@@ -41,84 +41,84 @@ if TYPE_CHECKING:
     from ._base.types import SignalName as SignalName
     from ._base.types import StreamingRunner as StreamingRunner
     from ._base.types import StrPath as StrPath
-    from ._batch import aoutput_all as aoutput_all
-    from ._batch import aoutput_all_bytes as aoutput_all_bytes
-    from ._batch import aoutput_as_completed as aoutput_as_completed
-    from ._batch import aoutput_as_completed_bytes as aoutput_as_completed_bytes
-    from ._batch import output_all as output_all
-    from ._batch import output_all_bytes as output_all_bytes
-    from ._batch import output_as_completed as output_as_completed
-    from ._cancel import CancellationToken as CancellationToken
-    from ._command import Command as Command
-    from ._detached import DetachedChild as DetachedChild
-    from ._group import ProcessGroup as ProcessGroup
-    from ._group import ProcessGroupStats as ProcessGroupStats
-    from ._group import ShutdownReport as ShutdownReport
-    from ._inspect import HostContainment as HostContainment
-    from ._inspect import MemberInfo as MemberInfo
-    from ._inspect import host_containment as host_containment
-    from ._inspect import process_info as process_info
-    from ._inspect import process_is_alive as process_is_alive
-    from ._inspect import which as which
-    from ._leash import leash_scope as leash_scope
-    from ._leash import run_guardian_if_invoked as run_guardian_if_invoked
-    from ._pipeline import Pipeline as Pipeline
-    from ._pipelined import RunningPipeline as RunningPipeline
-    from ._profile import RunProfile as RunProfile
-    from ._readiness import sample_stats as sample_stats
-    from ._readiness import wait_for_http as wait_for_http
-    from ._readiness import wait_for_line as wait_for_line
-    from ._readiness import wait_for_named_pipe as wait_for_named_pipe
-    from ._readiness import wait_for_path as wait_for_path
-    from ._readiness import wait_for_port as wait_for_port
-    from ._readiness import wait_for_unix_socket as wait_for_unix_socket
-    from ._readiness import wait_until as wait_until
-    from ._retry import is_transient as is_transient
-    from ._runner import Runner as Runner
-    from ._running import RunningProcess as RunningProcess
-    from ._simple import run as run
-    from ._stdin import ProcessStdin as ProcessStdin
-    from ._streams import JsonLines as JsonLines
-    from ._streams import LifecycleEvent as LifecycleEvent
-    from ._streams import LifecycleEvents as LifecycleEvents
-    from ._streams import OutputEvent as OutputEvent
-    from ._streams import OutputEvents as OutputEvents
-    from ._streams import StderrLines as StderrLines
-    from ._streams import StdoutLines as StdoutLines
+    from ._command.batch import aoutput_all as aoutput_all
+    from ._command.batch import aoutput_all_bytes as aoutput_all_bytes
+    from ._command.batch import aoutput_as_completed as aoutput_as_completed
+    from ._command.batch import aoutput_as_completed_bytes as aoutput_as_completed_bytes
+    from ._command.batch import output_all as output_all
+    from ._command.batch import output_all_bytes as output_all_bytes
+    from ._command.batch import output_as_completed as output_as_completed
+    from ._command.command import Command as Command
+    from ._command.runner import Runner as Runner
+    from ._command.simple import run as run
+    from ._group.group import ProcessGroup as ProcessGroup
+    from ._group.group import ProcessGroupStats as ProcessGroupStats
+    from ._group.group import ShutdownReport as ShutdownReport
+    from ._host.host import HostContainment as HostContainment
+    from ._host.host import MemberInfo as MemberInfo
+    from ._host.host import host_containment as host_containment
+    from ._host.host import process_info as process_info
+    from ._host.host import process_is_alive as process_is_alive
+    from ._host.host import which as which
+    from ._host.leash import leash_scope as leash_scope
+    from ._host.leash import run_guardian_if_invoked as run_guardian_if_invoked
+    from ._host.readiness import sample_stats as sample_stats
+    from ._host.readiness import wait_for_http as wait_for_http
+    from ._host.readiness import wait_for_line as wait_for_line
+    from ._host.readiness import wait_for_named_pipe as wait_for_named_pipe
+    from ._host.readiness import wait_for_path as wait_for_path
+    from ._host.readiness import wait_for_port as wait_for_port
+    from ._host.readiness import wait_for_unix_socket as wait_for_unix_socket
+    from ._host.readiness import wait_until as wait_until
+    from ._pipeline.pipeline import Pipeline as Pipeline
+    from ._pipeline.pipelined import RunningPipeline as RunningPipeline
+    from ._plan.cancel import CancellationToken as CancellationToken
+    from ._plan.retry import is_transient as is_transient
+    from ._process.detached import DetachedChild as DetachedChild
+    from ._process.profile import RunProfile as RunProfile
+    from ._process.running import RunningProcess as RunningProcess
+    from ._process.several import await_all as await_all
+    from ._process.several import await_any as await_any
+    from ._process.several import wait_all as wait_all
+    from ._process.several import wait_any as wait_any
+    from ._process.stdin import ProcessStdin as ProcessStdin
+    from ._process.streams import JsonLines as JsonLines
+    from ._process.streams import LifecycleEvent as LifecycleEvent
+    from ._process.streams import LifecycleEvents as LifecycleEvents
+    from ._process.streams import OutputEvent as OutputEvent
+    from ._process.streams import OutputEvents as OutputEvents
+    from ._process.streams import StderrLines as StderrLines
+    from ._process.streams import StdoutLines as StdoutLines
     from ._version import __version__ as __version__
-    from ._waiting import await_all as await_all
-    from ._waiting import await_any as await_any
-    from ._waiting import wait_all as wait_all
-    from ._waiting import wait_any as wait_any
 
 _HOMES = {
-    "_batch": "aoutput_all aoutput_all_bytes aoutput_as_completed aoutput_as_completed_bytes output_all output_all_bytes "
+    "_command.batch": "aoutput_all aoutput_all_bytes aoutput_as_completed aoutput_as_completed_bytes output_all output_all_bytes "
     "output_as_completed",
-    "_cancel": "CancellationToken",
-    "_command": "Command",
-    "_detached": "DetachedChild",
+    "_plan.cancel": "CancellationToken",
+    "_command.command": "Command",
+    "_process.detached": "DetachedChild",
     "_base.errors": "Cancelled IdleTimeout InvalidJson NonZeroExit NotReady OutputTooLarge PermissionDenied ProcessError ProcessNotFound "
     "ResourceLimit Signalled Timeout Unsupported WaitTimeout",
-    "_group": "ProcessGroup ProcessGroupStats ShutdownReport",
-    "_inspect": "HostContainment MemberInfo host_containment process_info process_is_alive which",
-    "_leash": "leash_scope run_guardian_if_invoked",
+    "_group.group": "ProcessGroup ProcessGroupStats ShutdownReport",
+    "_host.host": "HostContainment MemberInfo host_containment process_info process_is_alive which",
+    "_host.leash": "leash_scope run_guardian_if_invoked",
     "_base.log": "enable_logging",
-    "_pipeline": "Pipeline",
-    "_pipelined": "RunningPipeline",
-    "_profile": "RunProfile",
-    "_readiness": "sample_stats wait_for_http wait_for_line wait_for_named_pipe wait_for_path wait_for_port wait_for_unix_socket "
+    "_pipeline.pipeline": "Pipeline",
+    "_pipeline.pipelined": "RunningPipeline",
+    "_process.profile": "RunProfile",
+    "_host.readiness": "sample_stats wait_for_http wait_for_line wait_for_named_pipe wait_for_path wait_for_port wait_for_unix_socket "
     "wait_until",
     "_base.result": "BytesResult Finished Outcome ProcessResult",
-    "_retry": "is_transient",
-    "_runner": "Runner",
-    "_running": "RunningProcess",
-    "_simple": "run",
-    "_stdin": "ProcessStdin",
-    "_streams": "JsonLines LifecycleEvent LifecycleEvents OutputEvent OutputEvents StderrLines StdoutLines",
+    "_plan.retry": "is_transient",
+    "_command.runner": "Runner",
+    "_process.running": "RunningProcess",
+    "_command.simple": "run",
+    "_process.stdin": "ProcessStdin",
+    "_process.streams": "JsonLines LifecycleEvent LifecycleEvents OutputEvent OutputEvents StderrLines StdoutLines",
     "_base.types": "Args IoPriorityClass LineTerminatorName Priority ProcessRunner ReadableBuffer RetryIf RlimitResourceName "
     "SignalName StrPath StreamingRunner",
     "_version": "__version__",
-    "_waiting": "await_all await_any wait_all wait_any",
+    "_process.several": "await_all await_any wait_all wait_any",
 }
 _home_of = {name: module for module, names in _HOMES.items() for name in names.split()}
 

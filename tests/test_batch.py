@@ -24,7 +24,7 @@ from processkit import (
     output_all_bytes,
     output_as_completed,
 )
-from processkit._batch import at_once
+from processkit._command.batch import at_once
 
 ALL = {
     "sync": lambda *words, **options: output_all(*words, **options),

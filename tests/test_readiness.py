@@ -21,7 +21,7 @@ from processkit import (
     wait_for_unix_socket,
     wait_until,
 )
-from processkit._readiness import host_header
+from processkit._host.readiness import host_header
 
 
 def free_port():

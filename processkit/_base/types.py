@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, List, Literal, Protocol, Tuple, Union, runtime
 from . import PUBLIC
 
 if TYPE_CHECKING:
-    from .._command import Command
-    from .._running import RunningProcess
+    from .._command.command import Command
+    from .._process.running import RunningProcess
     from .result import BytesResult, ProcessResult
 
 StrPath = Union[str, "os.PathLike[str]"]

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
-    from .._settings import Settings
+    from .._plan.settings import Settings
 
 U16, U32, U64, I32 = 2**16 - 1, 2**32 - 1, 2**64 - 1, 2**31
 MOST_SECONDS = 2.0**64

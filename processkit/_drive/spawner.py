@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable
 
-    from .._running import RunningProcess
+    from .._process.running import RunningProcess
 
 IDLE_SECONDS = 1.0
 QUICK_SECONDS = 0.001

@@ -7,16 +7,16 @@ import inspect
 import math
 import os
 
-from ._base.errors import ProcessError, WaitTimeout, unsupported
-from ._base.validate import path_text
+from .._base.errors import ProcessError, WaitTimeout, unsupported
+from .._base.validate import path_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Container
     from typing import Any, Callable, TypeVar, Union
 
-    from ._base.types import StrPath
-    from ._group import ProcessGroup, ProcessGroupStats
+    from .._base.types import StrPath
+    from .._group.group import ProcessGroup, ProcessGroupStats
 
     T = TypeVar("T")
     Status = Union[Container[int], Callable[[int], object], None]
@@ -170,7 +170,7 @@ async def wait_for_unix_socket(path: StrPath, *, timeout: float, interval: float
 
 async def wait_for_named_pipe(name: str, *, timeout: float, interval: float = DEFAULT_INTERVAL) -> None:
     """Windows: return once the named pipe exists, busy or not; nothing connects to it."""
-    from ._os import named_pipe_exists
+    from .._os import named_pipe_exists
 
     try:
         named_pipe_exists("")

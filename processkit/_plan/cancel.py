@@ -5,14 +5,14 @@ from __future__ import annotations
 import _thread
 import time
 
-from ._base import PUBLIC
-from ._base.errors import cancelled
+from .._base import PUBLIC
+from .._base.errors import cancelled
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable
 
-    from ._settings import Settings
+    from .settings import Settings
 
 
 class CancellationToken:

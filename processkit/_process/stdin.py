@@ -5,21 +5,21 @@ from __future__ import annotations
 import io
 import os
 
-from ._base import PUBLIC
-from ._base.errors import failure
-from ._base.validate import byte_payload, text
-from ._drive.session import running_loop
-from ._os.errors import NotHere
+from .._base import PUBLIC
+from .._base.errors import failure
+from .._base.validate import byte_payload, text
+from .._drive.session import running_loop
+from .._os.errors import NotHere
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable
 
-    from ._base.types import ReadableBuffer
-    from ._drive.run import Run
-    from ._drive.session import Session
-    from ._handle import Handle
-    from ._os.feed import Feed
+    from .._base.types import ReadableBuffer
+    from .._drive.run import Run
+    from .._drive.session import Session
+    from .._os.feed import Feed
+    from .handle import Handle
 
 _CONTROLS = {
     **{chr(ord("a") + n): bytes((n + 1,)) for n in range(26)},

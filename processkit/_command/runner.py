@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from ._base import PUBLIC
+from .._base import PUBLIC
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ._base.result import BytesResult, ProcessResult
-    from ._command import Command
-    from ._running import RunningProcess
+    from .._base.result import BytesResult, ProcessResult
+    from .._process.running import RunningProcess
+    from .command import Command
 
 
 class Runner:

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import time
 
-from ._base import PUBLIC
-from ._base.errors import failure, unsupported
-from ._base.validate import positive
-from ._base.verdicts import exit_code_of, probe_of, require_loop, text_of
-from ._command import Command
-from ._launch import SHORT_TIMEOUT, give_up, may_linger, own_container, plan_unattended, spawn_in, taken
-from ._os import close_end, pipe_between, refused
-from ._os.port import PIPE, Handed
-from ._pipelined import RunningPipeline
-from ._planning import make_plan
-from ._running import RunningProcess
+from .._base import PUBLIC
+from .._base.errors import failure, unsupported
+from .._base.validate import positive
+from .._base.verdicts import exit_code_of, probe_of, require_loop, text_of
+from .._command.command import Command
+from .._os import close_end, pipe_between, refused
+from .._os.port import PIPE, Handed
+from .._plan.plan import make_plan
+from .._process.launch import SHORT_TIMEOUT, give_up, may_linger, own_container, plan_unattended, spawn_in, taken
+from .._process.running import RunningProcess
+from .pipelined import RunningPipeline
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ._base.result import BytesResult, ProcessResult
-    from ._cancel import CancellationToken
-    from ._os.port import Child, Container, Plan
-    from ._settings import Settings
+    from .._base.result import BytesResult, ProcessResult
+    from .._os.port import Child, Container, Plan
+    from .._plan.cancel import CancellationToken
+    from .._plan.settings import Settings
 
 LINGER = 0.005
 # What a stage that reads its predecessor has no use for.
@@ -234,7 +234,7 @@ class Pipeline:
         program = self._stages[0].program
         require_loop(program)
         plans = self._plans(unattended)
-        from ._drive.spawner import beside_the_loop
+        from .._drive.spawner import beside_the_loop
 
         process = await beside_the_loop(program, lambda: self._start(plans))
         assert isinstance(process, RunningPipeline)

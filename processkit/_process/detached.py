@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from ._base import PUBLIC
-from ._base.errors import unsupported
-from ._base.values import Value, store
-from ._os import spawn_detached as spawn_orphan
-from ._planning import make_plan, translated
-from ._settings import NULL, PIPE, Settings
+from .._base import PUBLIC
+from .._base.errors import unsupported
+from .._base.values import Value, store
+from .._os import spawn_detached as spawn_orphan
+from .._plan.plan import make_plan, translated
+from .._plan.settings import NULL, PIPE, Settings
 
 
 class DetachedChild(Value):

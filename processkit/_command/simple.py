@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from ._base.validate import arguments
-from ._command import Command
+from .._base.validate import arguments
+from .command import Command
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from ._base.result import ProcessResult
-    from ._base.types import Args, ReadableBuffer, StrPath
+    from .._base.result import ProcessResult
+    from .._base.types import Args, ReadableBuffer, StrPath
 
 
 def run(

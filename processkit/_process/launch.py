@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import time
 
-from ._base.errors import cancelled, failure, unsupported
-from ._base.log import DEBUG, listens
-from ._base.result import ProcessResult, outcome_of
-from ._base.verdicts import require_loop
-from ._os import leash_container, private_container
-from ._os.port import PIPE, PIPE_HOLDS, Data, Plan
-from ._planning import make_plan, translated
-from ._settings import Settings
+from .._base.errors import cancelled, failure, unsupported
+from .._base.log import DEBUG, listens
+from .._base.result import ProcessResult, outcome_of
+from .._base.verdicts import require_loop
+from .._os import leash_container, private_container
+from .._os.port import PIPE, PIPE_HOLDS, Data, Plan
+from .._plan.plan import make_plan, translated
+from .._plan.settings import Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable, TypeVar
 
-    from ._base.result import BytesResult
-    from ._core.encodings import DecoderFactory
-    from ._os.port import Child, Container
-    from ._running import RunningProcess
+    from .._base.result import BytesResult
+    from .._core.encodings import DecoderFactory
+    from .._os.port import Child, Container
+    from .running import RunningProcess
 
     P = TypeVar("P", bound=RunningProcess)
     T = TypeVar("T")
@@ -88,7 +88,7 @@ def _handle_of(child: Child, container: Container, settings: Settings, plan: Pla
     global _handle_type
     if _handle_type is None:
         # While the first child runs that does not end at once.
-        from ._running import RunningProcess
+        from .running import RunningProcess
 
         _handle_type = RunningProcess
     return _handle_type(container, child, settings, plan, owns, started)
@@ -173,7 +173,7 @@ def _taken_at_once(
 def _text(data: bytes, decoder: DecoderFactory | None, lone_cr: bool) -> str:
     if not data:
         return ""
-    from ._core.capture import whole_text
+    from .._core.capture import whole_text
 
     return whole_text(data, decoder, lone_cr)
 
@@ -207,7 +207,7 @@ async def astart_private(settings: Settings, plan: Plan | None = None) -> Runnin
     """`start_private` beside a running loop."""
     require_loop(settings.program)
     chosen = make_plan(settings) if plan is None else plan
-    from ._drive.spawner import beside_the_loop
+    from .._drive.spawner import beside_the_loop
 
     def spawn() -> RunningProcess:
         return start_in(own_container(settings, chosen), settings, chosen, owns=True)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 
-from ._base import PUBLIC
-from ._base.result import Ended, Outcome
-from ._base.validate import positive
-from ._base.values import store
-from ._os import cpu_seconds, peak_memory
+from .._base import PUBLIC
+from .._base.result import Ended, Outcome
+from .._base.validate import positive
+from .._base.values import store
+from .._os import cpu_seconds, peak_memory
 
 #: However short an interval was asked for, samples are no closer than this.
 SHORTEST = 0.001

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import time
 
-from ._base import validate
-from ._base.errors import Cancelled, ProcessError, Timeout, cancelled
-from ._base.log import DEBUG, listener, log
+from .._base import validate
+from .._base.errors import Cancelled, ProcessError, Timeout, cancelled
+from .._base.log import DEBUG, listener, log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable
     from typing import Any, Callable, TypeVar
 
-    from ._settings import Settings
+    from .settings import Settings
 
     T = TypeVar("T")
 

@@ -6,24 +6,24 @@ import time
 import weakref
 from functools import partial
 
-from ._base import PUBLIC
-from ._base.errors import cancelled
-from ._base.log import DEBUG, listens
-from ._base.result import BytesResult, Finished, Outcome, ProcessResult, outcome_of
-from ._core.capture import Discard, whole_text
-from ._core.stopping import DRAIN
-from ._handle import MERGED, value_of
-from ._os import STDERR, STDOUT
-from ._running import RunningProcess
+from .._base import PUBLIC
+from .._base.errors import cancelled
+from .._base.log import DEBUG, listens
+from .._base.result import BytesResult, Finished, Outcome, ProcessResult, outcome_of
+from .._core.capture import Discard, whole_text
+from .._core.stopping import DRAIN
+from .._os import STDERR, STDOUT
+from .._process.handle import MERGED, value_of
+from .._process.running import RunningProcess
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable
 
-    from ._core.capture import Capture
-    from ._drive.run import Run
-    from ._drive.session import Session
-    from ._os.feed import Feed
+    from .._core.capture import Capture
+    from .._drive.run import Run
+    from .._drive.session import Session
+    from .._os.feed import Feed
 
 
 class RunningPipeline(RunningProcess):

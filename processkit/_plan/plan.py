@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import os
 
-from ._base.errors import PermissionDenied, ProcessError, ProcessNotFound, failure, unsupported
-from ._os import NotExecutable, NotFound, environment, find_program, in_foreground, refused
-from ._os.errors import BAD_FORMAT, NO_DIRECTORY, NO_PROGRAM, NOT_ALLOWED, TOO_LONG, LaunchError, Refused, StreamError
-from ._os.port import PLAIN, Attributes, File, Plan
-from ._settings import INHERIT, NULL, PIPE, Redirect, Settings
+from .._base.errors import PermissionDenied, ProcessError, ProcessNotFound, failure, unsupported
+from .._os import NotExecutable, NotFound, environment, find_program, in_foreground, refused
+from .._os.errors import BAD_FORMAT, NO_DIRECTORY, NO_PROGRAM, NOT_ALLOWED, TOO_LONG, LaunchError, Refused, StreamError
+from .._os.port import PLAIN, Attributes, File, Plan
+from .settings import INHERIT, NULL, PIPE, Redirect, Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ._os.port import Environment
+    from .._os.port import Environment
 
 _NICE = {"idle": 19, "below_normal": 10, "normal": 0, "above_normal": -5, "high": -10}
 # The kernel's own bound (CONFIG_NR_CPUS) is at most 8192; what it has is its to say.
@@ -25,7 +25,7 @@ ENOENT, EACCES = 2, 13
 def make_plan(settings: Settings, linger: bool = False) -> Plan:
     """The launch that `settings` ask for, resolved now; raises what the user got wrong. `linger`: see `Plan`."""
     if settings.token is not None:
-        from ._cancel import check_token
+        from .cancel import check_token
 
         check_token(settings)
     if settings.plain:

@@ -7,7 +7,7 @@ import sys
 
 def leash_scope() -> str:
     """Who kills a leashed child when we die: `kernel`, `guardian`, or `best_effort` (only a drop or an exit does)."""
-    from ._os import leash_strength
+    from .._os import leash_strength
 
     return leash_strength()
 
@@ -17,7 +17,7 @@ def run_guardian_if_invoked() -> None:
 
     A no-op everywhere else. When this process is the guardian, the call does not return.
     """
-    from ._os import announce_hook, guardian_invocation, run_hook
+    from .._os import announce_hook, guardian_invocation, run_hook
 
     arguments = guardian_invocation(sys.argv)
     if arguments is not None:

@@ -6,11 +6,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable
 
-    from ._cancel import CancellationToken
-    from ._core.caps import Cap
-    from ._core.encodings import DecoderFactory
-    from ._retry import Retry
-    from ._tees import Sink
+    from .._core.caps import Cap
+    from .._core.encodings import DecoderFactory
+    from .._process.tees import Sink
+    from .cancel import CancellationToken
+    from .retry import Retry
 
 PIPE, NULL, INHERIT = "pipe", "null", "inherit"
 SUCCESS = (0,)

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import time
 
-from ._base.errors import WaitTimeout
-from ._base.validate import non_negative, sequence
-from ._base.verdicts import require_loop
+from .._base.errors import WaitTimeout
+from .._base.validate import non_negative, sequence
+from .._base.verdicts import require_loop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ._base.result import Outcome
-    from ._running import RunningProcess
+    from .._base.result import Outcome
+    from .running import RunningProcess
 
 
 def _ended(handles: Sequence[RunningProcess]) -> tuple[int, Outcome] | None:
@@ -33,7 +33,7 @@ def _handles(handles: Sequence[RunningProcess]) -> tuple[RunningProcess, ...]:
 
 def _first(handles: Sequence[RunningProcess], deadline: float | None) -> tuple[int, Outcome] | None:
     """The first that has ended, or None at the deadline."""
-    from ._os import any_ended
+    from .._os import any_ended
 
     while True:
         found = _ended(handles)
@@ -45,7 +45,7 @@ def _first(handles: Sequence[RunningProcess], deadline: float | None) -> tuple[i
 
 async def _afirst(handles: Sequence[RunningProcess], deadline: float | None) -> tuple[int, Outcome] | None:
     """The same beside a running loop."""
-    from ._drive.aio import wait_ended
+    from .._drive.aio import wait_ended
 
     while True:
         found = _ended(handles)

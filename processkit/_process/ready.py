@@ -6,8 +6,8 @@ import errno
 import os
 import time
 
-from ._base.errors import NotReady, ProcessError, WaitTimeout, unsupported
-from ._base.verdicts import require_loop
+from .._base.errors import NotReady, ProcessError, WaitTimeout, unsupported
+from .._base.verdicts import require_loop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Generator
     from typing import Any, Callable
 
-    from ._running import RunningProcess
+    from .running import RunningProcess
 
     Attempt = Callable[[], Generator[None, None, object]]
     Talk = Callable[[socket.socket], Generator[None, None, bool]]
@@ -29,7 +29,7 @@ def not_ready(process: RunningProcess, what: str, timeout: float, place: dict[st
     outcome = process.poll()
     if outcome is None:
         return None
-    from ._probing import last_words
+    from .probes import last_words
 
     how = f"ended with code {outcome.code}" if outcome.code is not None else f"ended with signal {outcome.signal}"
     if outcome.timed_out:
@@ -54,8 +54,8 @@ def until(
 
     What the process says is read meanwhile, so that nothing that is to become ready waits for a full pipe.
     """
-    from ._probing import reading
-    from ._readiness import check_interval, check_timeout
+    from .._host.readiness import check_interval, check_timeout
+    from .probes import reading
 
     check_timeout(timeout)
     check_interval(interval)
@@ -66,8 +66,8 @@ def until(
 def _try_until(
     process: RunningProcess, what: str, missed: str, attempt: Attempt, timeout: float, interval: float, place: dict[str, Any]
 ) -> None:
-    from ._probing import wait_for_end
-    from ._readiness import FIRST_WINDOW
+    from .._host.readiness import FIRST_WINDOW
+    from .probes import wait_for_end
 
     started = time.monotonic()
     deadline, first_until = started + timeout, started + min(interval, FIRST_WINDOW)
@@ -101,7 +101,7 @@ async def auntil(process: RunningProcess, what: str, wait: Coroutine[Any, Any, N
     """Await `wait`; NotReady when the process ends first."""
     import asyncio
 
-    from ._probing import await_end, read_out, reading
+    from .probes import await_end, read_out, reading
 
     try:
         require_loop(process.args[0])
@@ -200,7 +200,7 @@ def socket_accepts(path: str) -> Attempt:
 
 def http_answers(host: str, port: int, path: str, expected: Any) -> Attempt:
     """Whether GET `path` is answered with an accepted status. ValueError for a request that could not be written."""
-    from ._readiness import MOST_STATUS_LINE, accept, http_request
+    from .._host.readiness import MOST_STATUS_LINE, accept, http_request
 
     address, request = http_request(host, port, path)
 

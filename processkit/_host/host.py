@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from ._base import PUBLIC
-from ._base.errors import ProcessError
-from ._base.validate import unsigned
-from ._base.values import Value, store
-from ._os import dies_with_owner, guardian_kind, identify, launcher_name, mechanism, soft_stop_scope
-from ._version import __version__
+from .._base import PUBLIC
+from .._base.errors import ProcessError
+from .._base.validate import unsigned
+from .._base.values import Value, store
+from .._os import dies_with_owner, guardian_kind, identify, launcher_name, mechanism, soft_stop_scope
+from .._version import __version__
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ._base.types import StrPath
+    from .._base.types import StrPath
 
 
 class MemberInfo(Value):
@@ -85,6 +85,6 @@ def process_is_alive(pid: int, start_time: int | None = None) -> bool:
 
 def which(program: StrPath) -> str:
     """The absolute path of the program that a Command of this name would run; ProcessNotFound, PermissionDenied."""
-    from ._command import Command
+    from .._command.command import Command
 
     return Command(program).resolve_program()

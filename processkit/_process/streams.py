@@ -7,32 +7,32 @@ import weakref
 from itertools import chain
 from types import coroutine
 
-from ._base import PUBLIC
-from ._base.errors import IdleTimeout, InvalidJson, failure
-from ._base.result import outcome_of
-from ._base.validate import label, positive_int
-from ._base.values import Value, store
-from ._core.caps import DROP_NEWEST, DROP_OLDEST, longest_line
-from ._core.capture import BLOCK, BUFFER, Discard
-from ._core.channel import CappedChannel, Channel, LineSink
-from ._core.encodings import default_decoder
-from ._core.lines import Lines
-from ._core.stopping import LONG_DRAIN
-from ._handle import LINES, MERGED
-from ._os import STDERR, STDOUT
-from ._os.errors import NotHere
-from ._os.port import PIPE
+from .._base import PUBLIC
+from .._base.errors import IdleTimeout, InvalidJson, failure
+from .._base.result import outcome_of
+from .._base.validate import label, positive_int
+from .._base.values import Value, store
+from .._core.caps import DROP_NEWEST, DROP_OLDEST, longest_line
+from .._core.capture import BLOCK, BUFFER, Discard
+from .._core.channel import CappedChannel, Channel, LineSink
+from .._core.encodings import default_decoder
+from .._core.lines import Lines
+from .._core.stopping import LONG_DRAIN
+from .._os import STDERR, STDOUT
+from .._os.errors import NotHere
+from .._os.port import PIPE
+from .handle import LINES, MERGED
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Generator, Iterator
     from typing import Any, Callable
 
-    from ._base.result import Outcome
-    from ._core.capture import Capture
-    from ._core.channel import Maker
-    from ._handle import Handle
-    from ._settings import Settings
+    from .._base.result import Outcome
+    from .._core.capture import Capture
+    from .._core.channel import Maker
+    from .._plan.settings import Settings
+    from .handle import Handle
 
 MOST_JSON_SHOWN = 2048
 _OVERFLOWS = {name: name for name in (BLOCK, DROP_NEWEST, DROP_OLDEST)}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
-from ._base.validate import callback, positive_int, sequence
-from ._cancel import CancellationToken
-from ._command import Command
+from .._base.validate import callback, positive_int, sequence
+from .._plan.cancel import CancellationToken
+from .command import Command
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Sequence
     from typing import Any, Callable, Union
 
-    from ._base.errors import ProcessError
-    from ._base.result import BytesResult, ProcessResult
-    from ._base.types import ProcessRunner
+    from .._base.errors import ProcessError
+    from .._base.result import BytesResult, ProcessResult
+    from .._base.types import ProcessRunner
 
     Slot = Union[ProcessResult, ProcessError]
     BytesSlot = Union[BytesResult, ProcessError]

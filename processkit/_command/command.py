@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from . import _launch
-from ._base import PUBLIC, validate
-from ._base.verdicts import exit_code_of, json_of, probe_of, text_of
-from ._settings import INHERIT, NULL, PIPE, Redirect, Settings
+from .._base import PUBLIC, validate
+from .._base.verdicts import exit_code_of, json_of, probe_of, text_of
+from .._plan.settings import INHERIT, NULL, PIPE, Redirect, Settings
+from .._process import launch as _launch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any, Callable, Literal, TypeVar
 
-    from ._base.result import BytesResult, ProcessResult
-    from ._base.types import (
+    from .._base.result import BytesResult, ProcessResult
+    from .._base.types import (
         Args,
         IoPriorityClass,
         LineTerminatorName,
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
         SupportsWrite,
         SupportsWriteBytes,
     )
-    from ._cancel import CancellationToken
-    from ._core.encodings import DecoderFactory
-    from ._detached import DetachedChild
-    from ._pipeline import Pipeline
-    from ._running import RunningProcess
-    from ._tees import Sink
+    from .._core.encodings import DecoderFactory
+    from .._pipeline.pipeline import Pipeline
+    from .._plan.cancel import CancellationToken
+    from .._process.detached import DetachedChild
+    from .._process.running import RunningProcess
+    from .._process.tees import Sink
 
     T = TypeVar("T")
 
@@ -77,12 +77,12 @@ class Command:
 
     def command_line(self) -> str:
         """One line for display, quoted as a POSIX shell would need it. Holds the raw arguments: not for logs."""
-        from ._display import command_line
+        from .._plan.display import command_line
 
         return command_line(self._settings)
 
     def __repr__(self) -> str:
-        from ._display import redacted
+        from .._plan.display import redacted
 
         return redacted(self._settings)
 
@@ -154,7 +154,7 @@ class Command:
 
         It is never closed by us. What it raises ends the run and is raised.
         """
-        from ._stdin import check_source
+        from .._process.stdin import check_source
 
         return self._with(stdin_source=check_source(source), stdin_data=None, stdin_file=None)
 
@@ -187,20 +187,20 @@ class Command:
 
         Instead of a label: what `codecs.getincrementaldecoder` returns, or any callable like it.
         """
-        from ._core.encodings import decoder_factory
+        from .._core.encodings import decoder_factory
 
         decoder = decoder_factory(label)
         return self._with(stdout_decoder=decoder, stderr_decoder=decoder)
 
     def stdout_encoding(self, label: str | DecoderFactory) -> Command:
         """The encoding of stdout."""
-        from ._core.encodings import decoder_factory
+        from .._core.encodings import decoder_factory
 
         return self._with(stdout_decoder=decoder_factory(label, "stdout_encoding"))
 
     def stderr_encoding(self, label: str | DecoderFactory) -> Command:
         """The encoding of stderr."""
-        from ._core.encodings import decoder_factory
+        from .._core.encodings import decoder_factory
 
         return self._with(stderr_decoder=decoder_factory(label, "stderr_encoding"))
 
@@ -297,7 +297,7 @@ class Command:
 
         The pipe is read on whatever is kept. `error` raises OutputTooLarge when the run has ended, and ends a flood.
         """
-        from ._core.caps import DROP_NEWEST, DROP_OLDEST, ERROR, Cap
+        from .._core.caps import DROP_NEWEST, DROP_OLDEST, ERROR, Cap
 
         if max_bytes is None and max_lines is None:
             raise ValueError("output_limit needs max_bytes or max_lines")
@@ -308,7 +308,7 @@ class Command:
 
     def cancel_on(self, token: CancellationToken) -> Command:
         """End the run, and raise Cancelled, when `token` is cancelled; replaces an earlier token."""
-        from ._cancel import CancellationToken as Token
+        from .._plan.cancel import CancellationToken as Token
 
         if not isinstance(token, Token):
             raise TypeError(f"token must be a CancellationToken, not {type(token).__name__}")
@@ -325,7 +325,7 @@ class Command:
         jitter: bool | None = None,
     ) -> Command:
         """Have the checking verbs run it again when it fails for a reason that may pass: a preset, or `exc → bool`."""
-        from ._retry import Retry
+        from .._plan.retry import Retry
 
         policy = Retry(retry_if, max_retries, initial_backoff, multiplier, max_backoff, jitter)
         return self._with(retry=policy, retry_set=True)
@@ -357,7 +357,7 @@ class Command:
 
     def pipe(self, other: Command) -> Pipeline:
         """A pipeline in which `other` reads what this writes; so does `self | other`."""
-        from ._pipeline import Pipeline, check_stage
+        from .._pipeline.pipeline import Pipeline, check_stage
 
         return Pipeline((self, check_stage(other)))
 
@@ -373,7 +373,7 @@ class Command:
     @staticmethod
     def kill_on_parent_death_scope() -> str:
         """`whole_tree`, `direct_child_only` or `unsupported`: what dies here when the owner dies abruptly."""
-        from ._inspect import parent_death_scope
+        from .._host.host import parent_death_scope
 
         return parent_death_scope()
 
@@ -492,14 +492,14 @@ class Command:
         """What `verdict` makes of the run, or of one more where it is to be retried."""
         if self._settings.retry is None:
             return verdict(_launch.one_shot(self._settings, need_stdout))
-        from ._retry import retried
+        from .._plan.retry import retried
 
         return retried(self._settings, lambda: verdict(_launch.one_shot(self._settings, need_stdout)))
 
     async def _achecked(self, verdict: Callable[[ProcessResult], T], need_stdout: bool) -> T:
         if self._settings.retry is None:
             return verdict(await _launch.aone_shot(self._settings, need_stdout))
-        from ._retry import aretried
+        from .._plan.retry import aretried
 
         async def once() -> T:
             """One attempt."""
@@ -509,18 +509,18 @@ class Command:
 
     def resolve_program(self) -> str:
         """The absolute path of the program that would run; ProcessNotFound or PermissionDenied like a run."""
-        from ._planning import resolve_settings
+        from .._plan.plan import resolve_settings
 
         return resolve_settings(self._settings)
 
     def spawn_detached(self) -> DetachedChild:
         """Start it outside containment: it survives us, and we keep nothing of it but its pid."""
-        from ._detached import spawn_detached
+        from .._process.detached import spawn_detached
 
         return spawn_detached(self._settings)
 
 
 def _sink(sink: Any, append: bool) -> Sink:
-    from ._tees import Sink
+    from .._process.tees import Sink
 
     return Sink(sink, append)

@@ -6,26 +6,26 @@ import _thread
 import os
 import time
 
-from ._base.errors import cancelled, failure
-from ._base.log import DEBUG, WARNING, listener, log, warn_left_open
-from ._base.result import BytesResult, Outcome, ProcessResult, outcome_of
-from ._base.verdicts import require_loop
-from ._core.capture import BytesCapture, TextCapture
-from ._core.stopping import DRAIN, RUNNING, Stopping
-from ._drive.blocking import drive
-from ._drive.run import Run, act_on_tree
-from ._os import STDERR, STDIN, STDOUT, write_ready
-from ._os.port import PIPE, PIPE_HOLDS
-from ._settings import Settings
+from .._base.errors import cancelled, failure
+from .._base.log import DEBUG, WARNING, listener, log, warn_left_open
+from .._base.result import BytesResult, Outcome, ProcessResult, outcome_of
+from .._base.verdicts import require_loop
+from .._core.capture import BytesCapture, TextCapture
+from .._core.stopping import DRAIN, RUNNING, Stopping
+from .._drive.blocking import drive
+from .._drive.run import Run, act_on_tree
+from .._os import STDERR, STDIN, STDOUT, write_ready
+from .._os.port import PIPE, PIPE_HOLDS
+from .._plan.settings import Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable
 
-    from ._core.capture import Capture
-    from ._drive.session import Session
-    from ._os.feed import Feed
-    from ._os.port import Child, Container, Plan
+    from .._core.capture import Capture
+    from .._drive.session import Session
+    from .._os.feed import Feed
+    from .._os.port import Child, Container, Plan
 
 SIGTERM = 15
 # How often a tree that was asked or killed, and that nobody waits for, is looked at.
@@ -129,7 +129,7 @@ class Handle:
         cap = self._settings.cap
         if cap is None:
             return BytesCapture()
-        from ._core.caps import CappedBytes
+        from .._core.caps import CappedBytes
 
         return CappedBytes(cap)
 
@@ -137,8 +137,8 @@ class Handle:
         decoder, lone_cr, clean = self._settings.text_of(stream)
         cap = self._settings.cap if capped else None
         if clean or cap is not None:
-            from ._core.caps import WHOLE, CappedText
-            from ._core.encodings import default_decoder
+            from .._core.caps import WHOLE, CappedText
+            from .._core.encodings import default_decoder
 
             return CappedText(decoder or default_decoder, lone_cr, cap or WHOLE, clean)
         return TextCapture(decoder, lone_cr)
@@ -147,8 +147,8 @@ class Handle:
         token = None if self._ended_before else self._settings.token
         run = self._run = Run(self._child, self._stopping, sinks, self._soft_signal(), feed, token)
         if self._settings.tapped:
-            from ._drive.taps import Taps
-            from ._tees import taps_of
+            from .._drive.taps import Taps
+            from .tees import taps_of
 
             run.taps = Taps(dict(taps_of(self._settings, stdout=not self._exact)), run.pulse)
         return run
@@ -158,8 +158,8 @@ class Handle:
         with self._lock:
             self._check_usable()
             if self._session is None:
-                from ._core.capture import Held
-                from ._drive.session import Session
+                from .._core.capture import Held
+                from .._drive.session import Session
 
                 self._session = Session([self._make_run({STDOUT: Held(), STDERR: Held()}, self._feeding())])
                 self._stopping.drain_for(None, time.monotonic())
@@ -211,7 +211,7 @@ class Handle:
                 self._abort(error)
                 raise
         if self._tended:
-            from ._drive.tender import untend
+            from .._drive.tender import untend
 
             untend(self)
         self._spend_rest()
@@ -247,7 +247,7 @@ class Handle:
     def _pour(self) -> None:
         """Begin to write what the command's source gives, once."""
         if self._settings.stdin_source is not None and not self._stdin_taken and self._plan.stdin == PIPE:
-            from ._stdin import pour
+            from .stdin import pour
 
             pour(self, self._settings.stdin_source)
 
@@ -260,7 +260,7 @@ class Handle:
         if self._feed is None and self._plan.stdin == PIPE:
             keep = self._settings.keep_stdin_open or self._settings.stdin_source is not None
             data = self._settings.stdin_data if self._plan.content is None else self._plan.content
-            from ._os.feed import Feed
+            from .._os.feed import Feed
 
             self._feed = Feed(self._child, data or b"", keep)
         if self._feed is not None and self._spent and not self._stdin_taken:
@@ -303,7 +303,7 @@ class Handle:
             raise
 
     async def _finish_async(self, run: Run, at_end: Callable[[], None] | None = None) -> Outcome:
-        from ._drive.aio import drive as adrive
+        from .._drive.aio import drive as adrive
 
         try:
             if self._session is None:
@@ -388,7 +388,7 @@ class Handle:
         for stream in (STDOUT, STDERR):
             sink: Any = run.sinks[stream]
             if getattr(sink, "too_large", False):
-                from ._base.errors import too_large
+                from .._base.errors import too_large
 
                 cap = self._settings.cap
                 assert cap is not None
@@ -421,7 +421,7 @@ class Handle:
                 write_ready(self._child, feed)
         wake = self._stopping.wake
         if wake is not None:
-            from ._drive.tender import tend
+            from .._drive.tender import tend
 
             self._tended = True
             tend(self, wake, keep=not self._owns)
@@ -519,7 +519,7 @@ class Handle:
 
     def _leave(self) -> None:
         if self._tended:
-            from ._drive.tender import untend
+            from .._drive.tender import untend
 
             untend(self)
         self._close()

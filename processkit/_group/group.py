@@ -6,28 +6,28 @@ import _thread
 import os
 import time
 
-from ._base import PUBLIC, validate
-from ._base.errors import ProcessError, ResourceLimit, failure, unsupported
-from ._base.log import DEBUG, listener, log, warn_left_open
-from ._base.values import Value, store
-from ._base.verdicts import exit_code_of, probe_of, require_loop, text_of
-from ._drive import on_group_end
-from ._launch import capture_in, may_linger, plan_unattended, start_in, taken
-from ._os import group_container, identify
-from ._os.errors import Refused
-from ._planning import make_plan
+from .._base import PUBLIC, validate
+from .._base.errors import ProcessError, ResourceLimit, failure, unsupported
+from .._base.log import DEBUG, listener, log, warn_left_open
+from .._base.values import Value, store
+from .._base.verdicts import exit_code_of, probe_of, require_loop, text_of
+from .._drive import on_group_end
+from .._os import group_container, identify
+from .._os.errors import Refused
+from .._plan.plan import make_plan
+from .._process.launch import capture_in, may_linger, plan_unattended, start_in, taken
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, Callable, TypeVar
 
-    from ._base.result import BytesResult, ProcessResult
-    from ._command import Command
-    from ._inspect import MemberInfo
-    from ._os.port import GroupContainer, Plan
-    from ._running import RunningProcess
-    from ._settings import Settings
+    from .._base.result import BytesResult, ProcessResult
+    from .._command.command import Command
+    from .._host.host import MemberInfo
+    from .._os.port import GroupContainer, Plan
+    from .._plan.settings import Settings
+    from .._process.running import RunningProcess
 
     T = TypeVar("T")
 
@@ -203,7 +203,7 @@ class ProcessGroup:
 
     async def _astart(self, command: Command, plan: Callable[[Settings], Plan] = make_plan) -> RunningProcess:
         require_loop(command.program)
-        from ._drive.spawner import beside_the_loop
+        from .._drive.spawner import beside_the_loop
 
         return await beside_the_loop(command.program, lambda: self._start(command, plan))
 
@@ -270,7 +270,7 @@ class ProcessGroup:
 
     def members_info(self) -> list[MemberInfo]:
         """Who the members are; who has gone meanwhile is left out."""
-        from ._inspect import MemberInfo
+        from .._host.host import MemberInfo
 
         found = [identify(pid) for pid in self.members()]
         return [MemberInfo(one.pid, one.ppid, one.name, one.start) for one in found if one is not None]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import time
 
-from ._base import PUBLIC
-from ._base.errors import failure, unsupported
-from ._base.result import BytesResult, Finished, Outcome, ProcessResult
-from ._base.validate import non_negative, path_text, terminal_size
-from ._core.capture import BLOCK, BUFFER, Discard
-from ._handle import MERGED, Handle, value_of
-from ._os import STDERR, STDOUT, cpu_seconds, peak_memory
+from .._base import PUBLIC
+from .._base.errors import failure, unsupported
+from .._base.result import BytesResult, Finished, Outcome, ProcessResult
+from .._base.validate import non_negative, path_text, terminal_size
+from .._core.capture import BLOCK, BUFFER, Discard
+from .._os import STDERR, STDOUT, cpu_seconds, peak_memory
+from .handle import MERGED, Handle, value_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, Callable
 
-    from ._base.types import StrPath
-    from ._core.capture import Capture
-    from ._drive.run import Run
-    from ._profile import RunProfile, Sampler
-    from ._stdin import ProcessStdin
-    from ._streams import JsonLines, LifecycleEvents, OutputEvents, StderrLines, StdoutLines
+    from .._base.types import StrPath
+    from .._core.capture import Capture
+    from .._drive.run import Run
+    from .profile import RunProfile, Sampler
+    from .stdin import ProcessStdin
+    from .streams import JsonLines, LifecycleEvents, OutputEvents, StderrLines, StdoutLines
 
 
 class RunningProcess(Handle):
@@ -199,7 +199,7 @@ class RunningProcess(Handle):
         return self._profiled(await self._finish_async(run, sampler.look), sampler)
 
     def _sampling(self, every_seconds: float, in_loop: bool) -> tuple[Run, Sampler]:
-        from ._profile import Sampler
+        from .profile import Sampler
 
         sampler = Sampler(self._child.pid, every_seconds)
         self._check_follows("profile")
@@ -207,7 +207,7 @@ class RunningProcess(Handle):
         return run, sampler
 
     def _profiled(self, outcome: Outcome, sampler: Sampler) -> RunProfile:
-        from ._profile import RunProfile
+        from .profile import RunProfile
 
         return RunProfile(outcome, time.monotonic() - self._started, sampler.cpu, sampler.peak, sampler.samples)
 
@@ -236,13 +236,13 @@ class RunningProcess(Handle):
 
     def take_stdin(self) -> ProcessStdin:
         """Its stdin, to be written to in an event loop; once. ProcessError without `keep_stdin_open`."""
-        from ._stdin import ProcessStdin
+        from .stdin import ProcessStdin
 
         return ProcessStdin(self)
 
     def stdin_writer(self, encoding: str | None = None) -> Any:
         """Its stdin as a standard file of bytes, or, with an encoding, of text that goes out line by line; once, like `take_stdin`."""
-        from ._stdin import stdin_writer
+        from .stdin import stdin_writer
 
         return stdin_writer(self, encoding)
 
@@ -251,31 +251,31 @@ class RunningProcess(Handle):
 
         `on_overflow`: `block` lets the child wait; `drop_newest` and `drop_oldest` do not, and count in `dropped_lines`.
         """
-        from ._streams import StdoutLines
+        from .streams import StdoutLines
 
         return StdoutLines(self, buffer, on_overflow)
 
     def stdout_json_lines(self, *, buffer: int = BUFFER, on_overflow: str = BLOCK) -> JsonLines:
         """The JSON value of every line of stdout; InvalidJson for a line that has none, and the next one goes on."""
-        from ._streams import JsonLines
+        from .streams import JsonLines
 
         return JsonLines(self, buffer, on_overflow)
 
     def stderr_lines(self, *, buffer: int = BUFFER, on_overflow: str = BLOCK) -> StderrLines:
         """Its stderr line by line until its end; stdout is read and discarded."""
-        from ._streams import StderrLines
+        from .streams import StderrLines
 
         return StderrLines(self, buffer, on_overflow)
 
     def output_events(self, *, buffer: int = BUFFER, on_overflow: str = BLOCK) -> OutputEvents:
         """The lines of both streams as they come, until its end."""
-        from ._streams import OutputEvents
+        from .streams import OutputEvents
 
         return OutputEvents(self, buffer, on_overflow)
 
     def lifecycle_events(self, *, buffer: int = BUFFER, on_overflow: str = BLOCK) -> LifecycleEvents:
         """That it started, the lines of both streams as they come, and how it ended."""
-        from ._streams import LifecycleEvents
+        from .streams import LifecycleEvents
 
         return LifecycleEvents(self, buffer, on_overflow)
 
@@ -296,25 +296,25 @@ class RunningProcess(Handle):
 
         WaitTimeout after `timeout` seconds (0: one look), ProcessError at once when the stream ends first.
         """
-        from ._probing import wait_for_tail
+        from .probes import wait_for_tail
 
         return wait_for_tail(self, STDOUT, predicate, timeout)
 
     def await_for_output(self, predicate: str | Callable[[str], object], *, timeout: float) -> Awaitable[str]:
         """Async twin of `wait_for_output`."""
-        from ._probing import await_for_tail
+        from .probes import await_for_tail
 
         return await_for_tail(self, STDOUT, predicate, timeout)
 
     def wait_for_stderr_output(self, predicate: str | Callable[[str], object], *, timeout: float) -> str:
         """The same of stderr."""
-        from ._probing import wait_for_tail
+        from .probes import wait_for_tail
 
         return wait_for_tail(self, STDERR, predicate, timeout)
 
     def await_for_stderr_output(self, predicate: str | Callable[[str], object], *, timeout: float) -> Awaitable[str]:
         """Async twin of `wait_for_stderr_output`."""
-        from ._probing import await_for_tail
+        from .probes import await_for_tail
 
         return await_for_tail(self, STDERR, predicate, timeout)
 
@@ -325,19 +325,19 @@ class RunningProcess(Handle):
 
         No line is taken away: a stream, or a capture, still has it.
         """
-        from ._probing import wait_for_line
+        from .probes import wait_for_line
 
         return wait_for_line(self, predicate, timeout)
 
     async def await_for_line(self, predicate: str | Callable[[str], object], *, timeout: float) -> str:
         """Async twin of `wait_for_line`."""
-        from ._probing import await_for_line
+        from .probes import await_for_line
 
         return await await_for_line(self, predicate, timeout)
 
     def wait_until(self, predicate: Callable[[], object], *, timeout: float, interval: float = 0.05) -> None:
         """Return once `predicate()` is true; what it raises is raised."""
-        from ._awaiting import asked, until
+        from .ready import asked, until
 
         raised: list[Exception] = []
 
@@ -355,14 +355,14 @@ class RunningProcess(Handle):
 
     async def await_until(self, predicate: Callable[[], object], *, timeout: float, interval: float = 0.05) -> None:
         """Async twin of `wait_until`; the predicate may return an awaitable."""
-        from ._awaiting import auntil
-        from ._readiness import wait_until
+        from .._host.readiness import wait_until
+        from .ready import auntil
 
         await auntil(self, "the condition was met", wait_until(predicate, timeout=timeout, interval=interval), timeout)
 
     def wait_for_path(self, path: StrPath, *, timeout: float, interval: float = 0.05) -> None:
         """Return once `path` exists."""
-        from ._awaiting import asked, until
+        from .ready import asked, until
 
         text = path_text(path, "path")
         attempt = asked(lambda: os.path.exists(text))
@@ -370,29 +370,29 @@ class RunningProcess(Handle):
 
     async def await_for_path(self, path: StrPath, *, timeout: float, interval: float = 0.05) -> None:
         """Async twin of `wait_for_path`."""
-        from ._awaiting import auntil
-        from ._readiness import wait_for_path
+        from .._host.readiness import wait_for_path
+        from .ready import auntil
 
         await auntil(self, f"{path} appeared", wait_for_path(path, timeout=timeout, interval=interval), timeout, path=path)
 
     def wait_for_port(self, host: str, port: int, *, timeout: float, interval: float = 0.05) -> None:
         """Return once a TCP connection succeeds; it is closed at once."""
-        from ._awaiting import port_accepts, until
+        from .ready import port_accepts, until
 
         what, missed = (f"{host}:{port} {verb} a connection" for verb in ("accepted", "did not accept"))
         until(self, what, missed, port_accepts(host, port), timeout=timeout, interval=interval, host=host, port=port)
 
     async def await_for_port(self, host: str, port: int, *, timeout: float, interval: float = 0.05) -> None:
         """Async twin of `wait_for_port`."""
-        from ._awaiting import auntil
-        from ._readiness import wait_for_port
+        from .._host.readiness import wait_for_port
+        from .ready import auntil
 
         wait = wait_for_port(host, port, timeout=timeout, interval=interval)
         await auntil(self, f"{host}:{port} accepted a connection", wait, timeout, host=host, port=port)
 
     def wait_for_unix_socket(self, path: StrPath, *, timeout: float, interval: float = 0.05) -> None:
         """Return once a connection to the Unix socket succeeds; it is closed at once. Unsupported where there are none."""
-        from ._awaiting import socket_accepts, until
+        from .ready import socket_accepts, until
 
         attempt = socket_accepts(path_text(path, "path"))
         what, missed = (f"{path} {verb} a connection" for verb in ("accepted", "did not accept"))
@@ -400,8 +400,8 @@ class RunningProcess(Handle):
 
     async def await_for_unix_socket(self, path: StrPath, *, timeout: float, interval: float = 0.05) -> None:
         """Async twin of `wait_for_unix_socket`."""
-        from ._awaiting import auntil
-        from ._readiness import wait_for_unix_socket
+        from .._host.readiness import wait_for_unix_socket
+        from .ready import auntil
 
         wait = wait_for_unix_socket(path, timeout=timeout, interval=interval)
         await auntil(self, f"{path} accepted a connection", wait, timeout, path=path)
@@ -410,7 +410,7 @@ class RunningProcess(Handle):
         self, host: str, port: int, path: str = "/", *, timeout: float, interval: float = 0.05, expected_status: Any = None
     ) -> None:
         """Return once GET `path` is answered with an accepted status: any 2xx, or what `expected_status` holds or says."""
-        from ._awaiting import http_answers, until
+        from .ready import http_answers, until
 
         attempt = http_answers(host, port, path, expected_status)
         what, missed = (f"http://{host}:{port}{path} was {how}answered as expected" for how in ("", "not "))
@@ -420,8 +420,8 @@ class RunningProcess(Handle):
         self, host: str, port: int, path: str = "/", *, timeout: float, interval: float = 0.05, expected_status: Any = None
     ) -> None:
         """Async twin of `wait_for_http`."""
-        from ._awaiting import auntil
-        from ._readiness import wait_for_http
+        from .._host.readiness import wait_for_http
+        from .ready import auntil
 
         wait = wait_for_http(host, port, path, timeout=timeout, interval=interval, expected_status=expected_status)
         what = f"http://{host}:{port}{path} was answered as expected"
@@ -440,7 +440,7 @@ class RunningProcess(Handle):
         try:
             if kind is None and self._session is not None and not self._closed:
                 # A stream that was read to its end is also written to its end, on a thread of ours.
-                from ._drive.aio import delivered
+                from .._drive.aio import delivered
 
                 await delivered(self._session.runs)
         finally:

@@ -6,30 +6,30 @@ import _thread
 import time
 from contextlib import contextmanager
 
-from ._awaiting import not_ready
-from ._base.errors import WaitTimeout, failure
-from ._base.validate import non_negative
-from ._base.verdicts import require_loop
-from ._core.caps import CappedText
-from ._core.capture import Held, TextCapture
-from ._core.channel import CappedChannel, Channel, LineSink
-from ._core.encodings import default_decoder
-from ._core.lines import Lines
-from ._core.stopping import DRAIN
-from ._drive.session import running_loop
-from ._handle import PROBED, UNBOUND
-from ._os import STDERR, STDOUT
-from ._os.errors import NotHere
-from ._os.port import PIPE
-from ._streams import kept_channel, line_sink
+from .._base.errors import WaitTimeout, failure
+from .._base.validate import non_negative
+from .._base.verdicts import require_loop
+from .._core.caps import CappedText
+from .._core.capture import Held, TextCapture
+from .._core.channel import CappedChannel, Channel, LineSink
+from .._core.encodings import default_decoder
+from .._core.lines import Lines
+from .._core.stopping import DRAIN
+from .._drive.session import running_loop
+from .._os import STDERR, STDOUT
+from .._os.errors import NotHere
+from .._os.port import PIPE
+from .handle import PROBED, UNBOUND
+from .ready import not_ready
+from .streams import kept_channel, line_sink
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterator
     from typing import Any, Callable
 
-    from ._handle import Handle
-    from ._running import RunningProcess
+    from .handle import Handle
+    from .running import RunningProcess
 
     Predicate = str | Callable[[str], object]
 

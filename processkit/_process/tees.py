@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from ._base.log import WARNING, listener, log
-from ._base.validate import path_text
-from ._core.encodings import default_decoder
-from ._core.lines import Lines
-from ._core.unraisable import ignore
+from .._base.log import WARNING, listener, log
+from .._base.validate import path_text
+from .._core.encodings import default_decoder
+from .._core.lines import Lines
+from .._core.unraisable import ignore
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable
 
-    from ._settings import Settings
+    from .._plan.settings import Settings
 
 
 class Sink:

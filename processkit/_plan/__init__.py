@@ -1,0 +1,1 @@
+"""What a command asks for, and the checked plan made of it."""

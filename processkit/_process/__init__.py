@@ -1,0 +1,1 @@
+"""One started process."""
