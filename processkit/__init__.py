@@ -26,20 +26,18 @@ if TYPE_CHECKING:
     from ._base.errors import Unsupported as Unsupported
     from ._base.errors import WaitTimeout as WaitTimeout
     from ._base.log import enable_logging as enable_logging
+    from ._base.outcome import Outcome as Outcome
     from ._base.result import BytesResult as BytesResult
     from ._base.result import Finished as Finished
-    from ._base.result import Outcome as Outcome
     from ._base.result import ProcessResult as ProcessResult
     from ._base.types import Args as Args
     from ._base.types import IoPriorityClass as IoPriorityClass
     from ._base.types import LineTerminatorName as LineTerminatorName
     from ._base.types import Priority as Priority
-    from ._base.types import ProcessRunner as ProcessRunner
     from ._base.types import ReadableBuffer as ReadableBuffer
     from ._base.types import RetryIf as RetryIf
     from ._base.types import RlimitResourceName as RlimitResourceName
     from ._base.types import SignalName as SignalName
-    from ._base.types import StreamingRunner as StreamingRunner
     from ._base.types import StrPath as StrPath
     from ._command.batch import aoutput_all as aoutput_all
     from ._command.batch import aoutput_all_bytes as aoutput_all_bytes
@@ -49,11 +47,14 @@ if TYPE_CHECKING:
     from ._command.batch import output_all_bytes as output_all_bytes
     from ._command.batch import output_as_completed as output_as_completed
     from ._command.command import Command as Command
+    from ._command.protocols import ProcessRunner as ProcessRunner
+    from ._command.protocols import StreamingRunner as StreamingRunner
     from ._command.runner import Runner as Runner
     from ._command.simple import run as run
     from ._group.group import ProcessGroup as ProcessGroup
-    from ._group.group import ProcessGroupStats as ProcessGroupStats
-    from ._group.group import ShutdownReport as ShutdownReport
+    from ._group.limits import ProcessGroupStats as ProcessGroupStats
+    from ._group.sampling import sample_stats as sample_stats
+    from ._group.stop import ShutdownReport as ShutdownReport
     from ._host.host import HostContainment as HostContainment
     from ._host.host import MemberInfo as MemberInfo
     from ._host.host import host_containment as host_containment
@@ -62,7 +63,6 @@ if TYPE_CHECKING:
     from ._host.host import which as which
     from ._host.leash import leash_scope as leash_scope
     from ._host.leash import run_guardian_if_invoked as run_guardian_if_invoked
-    from ._host.readiness import sample_stats as sample_stats
     from ._host.readiness import wait_for_http as wait_for_http
     from ._host.readiness import wait_for_line as wait_for_line
     from ._host.readiness import wait_for_named_pipe as wait_for_named_pipe
@@ -99,24 +99,29 @@ _HOMES = {
     "_process.detached": "DetachedChild",
     "_base.errors": "Cancelled IdleTimeout InvalidJson NonZeroExit NotReady OutputTooLarge PermissionDenied ProcessError ProcessNotFound "
     "ResourceLimit Signalled Timeout Unsupported WaitTimeout",
-    "_group.group": "ProcessGroup ProcessGroupStats ShutdownReport",
+    "_group.group": "ProcessGroup",
+    "_group.limits": "ProcessGroupStats",
+    "_group.stop": "ShutdownReport",
     "_host.host": "HostContainment MemberInfo host_containment process_info process_is_alive which",
     "_host.leash": "leash_scope run_guardian_if_invoked",
     "_base.log": "enable_logging",
     "_pipeline.pipeline": "Pipeline",
     "_pipeline.pipelined": "RunningPipeline",
     "_process.profile": "RunProfile",
-    "_host.readiness": "sample_stats wait_for_http wait_for_line wait_for_named_pipe wait_for_path wait_for_port wait_for_unix_socket "
+    "_group.sampling": "sample_stats",
+    "_host.readiness": "wait_for_http wait_for_line wait_for_named_pipe wait_for_path wait_for_port wait_for_unix_socket "
     "wait_until",
-    "_base.result": "BytesResult Finished Outcome ProcessResult",
+    "_base.outcome": "Outcome",
+    "_base.result": "BytesResult Finished ProcessResult",
     "_plan.retry": "is_transient",
+    "_command.protocols": "ProcessRunner StreamingRunner",
     "_command.runner": "Runner",
     "_process.running": "RunningProcess",
     "_command.simple": "run",
     "_process.stdin": "ProcessStdin",
     "_process.streams": "JsonLines LifecycleEvent LifecycleEvents OutputEvent OutputEvents StderrLines StdoutLines",
-    "_base.types": "Args IoPriorityClass LineTerminatorName Priority ProcessRunner ReadableBuffer RetryIf RlimitResourceName "
-    "SignalName StrPath StreamingRunner",
+    "_base.types": "Args IoPriorityClass LineTerminatorName Priority ReadableBuffer RetryIf RlimitResourceName "
+    "SignalName StrPath",
     "_version": "__version__",
     "_process.several": "await_all await_any wait_all wait_any",
 }

@@ -8,9 +8,8 @@ import time
 
 import pytest
 
-from processkit._os.errors import Refused
+from processkit._os.errors import LaunchError, Refused
 from processkit._os.linux import cgroup, cgroupfs, home, proctree, system
-from processkit._os.linux.script import LaunchError
 from processkit._os.port import Attributes, Plan
 from processkit._os.posix.environ import environment
 

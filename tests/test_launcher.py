@@ -1,3 +1,4 @@
+import errno
 import os
 import signal
 import struct
@@ -9,16 +10,18 @@ from programs import alive, wait_until
 
 import processkit
 from processkit._abi import linux, machine_code
+from processkit._os.errors import LaunchError
 from processkit._os.linux import birth
 from processkit._os.linux import forked as forklauncher
-from processkit._os.linux import script as launching
+from processkit._os.linux import launch as launching
+from processkit._os.linux.calls import architecture
 from processkit._os.linux.forked import ForkLauncher
-from processkit._os.linux.script import Launched, LaunchError, Script
+from processkit._os.linux.script import Launched, Script
 from processkit._os.port import Attributes, Plan
 from processkit._os.posix.descriptors import pipe_above
-from processkit._os.posix.environ import environment
+from processkit._os.posix.environ import Strings, environment
 
-MACHINE = launching.architecture()
+MACHINE = architecture()
 
 
 def native(use_clone3):
@@ -249,7 +252,7 @@ def test_a_child_whose_owner_is_gone_does_not_begin(launcher, tmp_path):
     with pytest.raises(LaunchError) as failed:
         launch(launcher, script)
     assert failed.value.call == "getppid"
-    assert failed.value.errno == launching.ESRCH
+    assert failed.value.errno == errno.ESRCH
     assert not marker.exists()
 
 
@@ -316,7 +319,7 @@ def test_the_self_test_takes_the_next_launcher_when_one_does_not_deliver(monkeyp
 
     def refusing(self, script, launched):
         if self.name == "clone3":
-            raise LaunchError.of("clone3", launching.ENOSYS)
+            raise LaunchError.of("clone3", errno.ENOSYS)
         whole(self, script, launched)
 
     monkeypatch.setattr(NativeLauncher, "launch", refusing)
@@ -343,7 +346,7 @@ def test_where_the_first_launch_does_not_prove_the_launcher_the_guardian_is_star
 
     def refusing(self, script, launched):
         if why == "clone3" and self.name == "clone3":
-            raise LaunchError.of("clone3", launching.ENOSYS)
+            raise LaunchError.of("clone3", errno.ENOSYS)
         whole(self, script, launched)
         if why == "copied" and script.registration is not None:
             # An emulator that turns vfork into fork: what the child and the kernel write there never reaches our memory.
@@ -376,7 +379,7 @@ def test_what_may_pass_does_not_decide_the_launcher_for_good(monkeypatch):
     from processkit._os.linux.native import NativeLauncher
 
     def full(self, script, launched):
-        raise LaunchError.of("clone3", launching.EAGAIN)
+        raise LaunchError.of("clone3", errno.EAGAIN)
 
     monkeypatch.setattr(NativeLauncher, "launch", full)
     with pytest.raises(LaunchError):
@@ -432,7 +435,7 @@ def test_strings_for_the_kernel_end_with_a_nul_each_and_their_list_with_a_null()
     import ctypes
 
     for strings in ([], [b"a"], [b"", b"bc", b""], [b"x" * 5000] * 50):
-        kept = launching.Strings(strings)
+        kept = Strings(strings)
         found = (ctypes.c_char_p * (len(strings) + 1)).from_address(kept.address)
         assert found[:] == [*strings, None]
 

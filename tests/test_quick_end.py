@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from processkit import Command
-from processkit import _launch as launching
 from processkit._os.linux import child as children
+from processkit._process import launch as launching
 
 CASES = {
     "nothing": ("true", ()),

@@ -26,7 +26,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from .result import Outcome
+    from .outcome import Outcome
     from .types import StrPath
 
 EXCERPT = 200
@@ -229,3 +229,11 @@ def excerpt(diagnostic: str | None) -> str:
         return ""
     line = diagnostic.rstrip().rpartition("\n")[2].strip()
     return f": {line[:EXCERPT]}" if line else ""
+
+
+def require_loop(program: str) -> None:
+    """Refuse to go on without a running asyncio loop; nothing has been started or spent."""
+    import asyncio
+
+    if asyncio._get_running_loop() is None:
+        raise failure(f"{program}: no running asyncio event loop", program)

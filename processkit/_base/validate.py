@@ -9,13 +9,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from typing import Any
 
-    from .._plan.settings import Settings
 
 U16, U32, U64, I32 = 2**16 - 1, 2**32 - 1, 2**64 - 1, 2**31
 MOST_SECONDS = 2.0**64
-
-SIGNAL_NAMES = {"term": 15, "kill": 9, "int": 2, "hup": 1, "quit": 3}
-LAST_SIGNAL = 64
 
 
 def path_text(value: object, name: str) -> str:
@@ -101,18 +97,6 @@ def _dimension(value: object, name: str) -> int:
     return int(value)
 
 
-def terminal(settings: Settings) -> None:
-    """Refuse streams that a terminal leaves no room for."""
-    others = (
-        ("inherit_stdin()", settings.inherit_stdin),
-        ("a redirected or inherited stdout", settings.stdout != "pipe"),
-        ("a redirected or inherited stderr", settings.stderr != "pipe"),
-    )
-    for name, given in others:
-        if given:
-            raise ValueError(f"pty() cannot be combined with {name}")
-
-
 def signed(value: object, name: str) -> int:
     """An int of 32 bits."""
     if not isinstance(value, int):
@@ -162,32 +146,6 @@ def non_negative(value: object, name: str) -> float:
     return seconds
 
 
-USER_SIGNALS = {"usr1": 10, "usr2": 12}
-
-
-def signal_number(value: object, name: str = "signal") -> int:
-    """The number of a signal given by name or number (api.md §9.3)."""
-    if isinstance(value, bool):
-        raise TypeError(f"{name} must be a str or an int, not bool")
-    if isinstance(value, int):
-        if not 1 <= value <= LAST_SIGNAL:
-            raise ValueError(f"invalid signal number {value}: {name} must be in 1..{LAST_SIGNAL}")
-        return value
-    if not isinstance(value, str):
-        raise TypeError(f"{name} must be a str or an int, not {type(value).__name__}")
-    short = value.lower()
-    if short.startswith("sig"):  # noqa: FURB188 (removeprefix would be as long)
-        short = short[3:]
-    if short in ("usr1", "usr2"):
-        import signal
-
-        # A system without them has the names all the same, and refuses them where they are sent.
-        return int(getattr(signal, "SIG" + short.upper(), USER_SIGNALS[short]))
-    if short not in SIGNAL_NAMES:
-        raise ValueError(f"{name} must be one of {', '.join(SIGNAL_NAMES)}, usr1, usr2 or a number, not {value!r}")
-    return SIGNAL_NAMES[short]
-
-
 def callback(value: object, name: str) -> Any:
     """Anything that can be called."""
     if not callable(value):
@@ -225,3 +183,26 @@ def success_codes(codes: Sequence[int]) -> tuple[int, ...]:
     if not accepted:
         raise ValueError("success_codes must name at least one code")
     return accepted
+
+
+def _number(value: object, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"{name} must be a number of seconds, not {type(value).__name__}")
+    if value != value:  # noqa: PLR0124 (NaN, without the import of math)
+        raise ValueError(f"{name} must not be NaN")
+    return float(value)
+
+
+def check_timeout(timeout: object, name: str = "timeout") -> float:
+    """Seconds, 0 or more."""
+    seconds = _number(timeout, name)
+    if seconds < 0:
+        raise ValueError(f"{name} must not be negative, not {seconds}")
+    return seconds
+
+
+def check_interval(interval: object) -> float:
+    """Seconds, more than 0."""
+    if isinstance(interval, (int, float)) and not interval > 0:
+        raise ValueError(f"interval must be positive, not {interval}")
+    return _number(interval, "interval")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .errors import InvalidJson, NonZeroExit, failure
+from .errors import InvalidJson, NonZeroExit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,11 +48,3 @@ def probe_of(result: ProcessResult) -> bool:
     failed = result._failure()
     assert isinstance(failed, NonZeroExit)
     raise failed
-
-
-def require_loop(program: str) -> None:
-    """Refuse to go on without a running asyncio loop; nothing has been started or spent."""
-    import asyncio
-
-    if asyncio._get_running_loop() is None:
-        raise failure(f"{program}: no running asyncio event loop", program)

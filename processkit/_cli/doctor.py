@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from .. import HostContainment, ProcessError, ProcessGroup, ResourceLimit, Unsupported, host_containment
-from . import say
+from .status import say
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ Not argparse: its import and set-up alone cost as much as all that `run` does be
 
 from __future__ import annotations
 
-from . import say, tell
+from .status import USAGE, say, tell
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 U32, U64 = 2**32 - 1, 2**64 - 1
 PROG = "python -m processkit"
-USAGE = 2
 
 
 class Invalid(Exception):

@@ -15,7 +15,7 @@ from .. import (
     Timeout,
     Unsupported,
 )
-from . import INTERNAL, complain, tell
+from .status import IDLE, INTERNAL, NOT_EXECUTABLE, NOT_FOUND, SIGNALLED, TIMED_OUT, Undelivered, complain, tell
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,19 +28,10 @@ else:
     # `signal` wraps this one in enumerations, whose making is a twentieth of what a run may cost.
     import _signal as signal
 
-IDLE, TIMED_OUT, NOT_EXECUTABLE, NOT_FOUND, SIGNALLED = 123, 124, 126, 127, 128
 # What has the output read, line by line: see streaming.py.
 _STREAMING = ("idle_timeout", "output_limit", "sanitize_vt", "pty")
 #: Seconds between two looks of `--profile`.
 SAMPLING = 0.1
-
-
-class Undelivered(Exception):
-    """Our own output could not be written, and `status` says so."""
-
-    def __init__(self, status: int) -> None:
-        super().__init__(status)
-        self.status = status
 
 
 class _Told(BaseException):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from . import DELIVERY_FAILED, complain, reader_gone, silence
-from .run import SIGNALLED, Undelivered
+from .status import DELIVERY_FAILED, SIGNALLED, Undelivered, complain, reader_gone, silence
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

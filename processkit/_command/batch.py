@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from .._base.errors import ProcessError
     from .._base.result import BytesResult, ProcessResult
-    from .._base.types import ProcessRunner
+    from .protocols import ProcessRunner
 
     Slot = Union[ProcessResult, ProcessError]
     BytesSlot = Union[BytesResult, ProcessError]

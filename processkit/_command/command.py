@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .._base import PUBLIC, validate
 from .._base.verdicts import exit_code_of, json_of, probe_of, text_of
-from .._plan.settings import INHERIT, NULL, PIPE, Redirect, Settings
+from .._plan.settings import INHERIT, NULL, PIPE, Redirect, Settings, check_terminal
 from .._process import launch as _launch
 
 TYPE_CHECKING = False
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from .._core.encodings import DecoderFactory
     from .._pipeline.pipeline import Pipeline
     from .._plan.cancel import CancellationToken
+    from .._plan.sink import Sink
     from .._process.detached import DetachedChild
     from .._process.running import RunningProcess
-    from .._process.tees import Sink
 
     T = TypeVar("T")
 
@@ -55,7 +55,7 @@ class Command:
         copy = Command.__new__(Command)
         copy._settings = settings = self._settings.replace(**changes)
         if settings.pty is not None:
-            validate.terminal(settings)
+            check_terminal(settings)
         return copy
 
     # What it is.
@@ -280,7 +280,9 @@ class Command:
 
     def timeout_signal(self, name: str | int) -> Command:
         """The signal of the grace, by name or number; default `term`."""
-        return self._with(timeout_signal=validate.signal_number(name, "timeout_signal"))
+        from .._plan.signals import signal_number
+
+        return self._with(timeout_signal=signal_number(name, "timeout_signal"))
 
     def idle_timeout(self, seconds: float) -> Command:
         """End the tree when no line comes on either stream for this long: IdleTimeout, or `idle_timed_out` in a result."""
@@ -308,11 +310,9 @@ class Command:
 
     def cancel_on(self, token: CancellationToken) -> Command:
         """End the run, and raise Cancelled, when `token` is cancelled; replaces an earlier token."""
-        from .._plan.cancel import CancellationToken as Token
+        from .._plan.cancel import checked
 
-        if not isinstance(token, Token):
-            raise TypeError(f"token must be a CancellationToken, not {type(token).__name__}")
-        return self._with(token=token)
+        return self._with(token=checked(token))
 
     def retry(
         self,
@@ -359,7 +359,7 @@ class Command:
         """A pipeline in which `other` reads what this writes; so does `self | other`."""
         from .._pipeline.pipeline import Pipeline, check_stage
 
-        return Pipeline((self, check_stage(other)))
+        return Pipeline((self._settings, check_stage(other)))
 
     def __or__(self, other: Command) -> Pipeline:
         return self.pipe(other)
@@ -521,6 +521,6 @@ class Command:
 
 
 def _sink(sink: Any, append: bool) -> Sink:
-    from .._process.tees import Sink
+    from .._plan.sink import Sink
 
     return Sink(sink, append)

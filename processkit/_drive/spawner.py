@@ -16,9 +16,15 @@ from .._os import after_fork_in_child
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable
+    from typing import Any, Callable, Protocol, TypeVar
 
-    from .._process.running import RunningProcess
+    class Started(Protocol):
+        """What a spawn makes: a handle that owns what it has started."""
+
+        def _close(self) -> None:
+            """End it and give everything back. Idempotent."""
+
+    H = TypeVar("H", bound=Started)
 
 IDLE_SECONDS = 1.0
 QUICK_SECONDS = 0.001
@@ -37,13 +43,13 @@ class _Job:
 
     __slots__ = ("_lock", "_loop", "_result", "_spawn", "_unwanted", "future")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, spawn: Callable[[], RunningProcess]) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, spawn: Callable[[], Started]) -> None:
         self._loop = loop
         self._spawn = spawn
         self._lock = _thread.RLock()
         self._unwanted = False
-        self._result: RunningProcess | None = None
-        self.future: asyncio.Future[RunningProcess] = loop.create_future()
+        self._result: Started | None = None
+        self.future: asyncio.Future[Any] = loop.create_future()
 
     def run(self) -> None:
         """Spawn, on the worker's thread, and tell the loop; what nobody wants any more is ended at once."""
@@ -64,7 +70,7 @@ class _Job:
         except RuntimeError:
             self._end(process)  # the loop was closed meanwhile
 
-    def _tell(self, process: RunningProcess | None, error: BaseException | None) -> None:
+    def _tell(self, process: Started | None, error: BaseException | None) -> None:
         if self.future.done():
             return
         if process is not None:
@@ -82,7 +88,7 @@ class _Job:
         self._end(process)
 
     @staticmethod
-    def _end(process: RunningProcess | None) -> None:
+    def _end(process: Started | None) -> None:
         if process is not None:
             process._close()
 
@@ -119,7 +125,7 @@ class _Worker:
                 self._jobs.popleft().run()
 
 
-def _timed(program: str, spawn: Callable[[], RunningProcess]) -> RunningProcess:
+def _timed(program: str, spawn: Callable[[], H]) -> H:
     """Spawn, and remember whether that was quick."""
     started = time.monotonic()
     try:
@@ -130,14 +136,14 @@ def _timed(program: str, spawn: Callable[[], RunningProcess]) -> RunningProcess:
         _quick[program] = time.monotonic() - started < QUICK_SECONDS
 
 
-async def beside_the_loop(program: str, spawn: Callable[[], RunningProcess]) -> RunningProcess:
+async def beside_the_loop(program: str, spawn: Callable[[], H]) -> H:
     """What `spawn` returns; cancelled meanwhile, whatever it starts is ended."""
     if _quick.get(program):
         return _timed(program, spawn)
     return await _on_the_worker(lambda: _timed(program, spawn))
 
 
-async def _on_the_worker(spawn: Callable[[], RunningProcess]) -> RunningProcess:
+async def _on_the_worker(spawn: Callable[[], H]) -> H:
     global _worker, _hooked
     job = _Job(asyncio.get_running_loop(), spawn)
     with _lock:
@@ -159,7 +165,8 @@ async def _on_the_worker(spawn: Callable[[], RunningProcess]) -> RunningProcess:
         # What was on its way is gone when the caller hears of it; who cancels once more does not wait for that.
         await asyncio.wait({job.future})
         raise
-    return job.future.result()
+    made: H = job.future.result()
+    return made
 
 
 def _forget() -> None:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import _thread
 import os
-import time
 
 from .._base import PUBLIC, validate
-from .._base.errors import ProcessError, ResourceLimit, failure, unsupported
+from .._base.errors import ProcessError, failure, require_loop, unsupported
 from .._base.log import DEBUG, listener, log, warn_left_open
-from .._base.values import Value, store
-from .._base.verdicts import exit_code_of, probe_of, require_loop, text_of
+from .._base.verdicts import exit_code_of, probe_of, text_of
 from .._drive import on_group_end
-from .._os import group_container, identify
+from .._os import SIGKILL, group_container, identify
 from .._os.errors import Refused
 from .._plan.plan import make_plan
 from .._process.launch import capture_in, may_linger, plan_unattended, start_in, taken
+from .limits import ProcessGroupStats, check_limits
+from .stop import LAST_LOOK, ShutdownReport, Stop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,85 +32,6 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 DEFAULT_GRACE = 2.0
-SIGTERM, SIGKILL = 15, 9
-# Where nothing tells when a tree is empty, it is asked this often.
-FIRST_LOOK, LAST_LOOK = 0.002, 0.05
-
-
-class ShutdownReport(Value):
-    """How a group was stopped."""
-
-    __module__ = PUBLIC
-    __slots__ = ()
-    _fields = (
-        "soft_signal", "attempted_signal", "members_before", "members_after", "drained_within_grace", "escalated", "elapsed_seconds",
-    )  # fmt: skip
-    soft_signal: str
-    attempted_signal: str | None
-    members_before: int | None
-    members_after: int | None
-    drained_within_grace: bool
-    escalated: bool
-    elapsed_seconds: float
-
-    def __init__(
-        self,
-        soft_signal: str,
-        attempted_signal: str | None,
-        members_before: int | None,
-        members_after: int | None,
-        drained_within_grace: bool,
-        escalated: bool,
-        elapsed_seconds: float,
-    ) -> None:
-        store(
-            self, (soft_signal, attempted_signal, members_before, members_after, drained_within_grace, escalated, elapsed_seconds)
-        )
-
-
-class ProcessGroupStats(Value):
-    """What a group has used; `None` where its mechanism does not measure it."""
-
-    __module__ = PUBLIC
-    __slots__ = ()
-    _fields = (
-        "active_process_count", "peak_memory_bytes", "total_cpu_time_seconds", "io_read_bytes", "io_write_bytes", "peak_process_count",
-    )  # fmt: skip
-    active_process_count: int
-    peak_memory_bytes: int | None
-    total_cpu_time_seconds: float | None
-    io_read_bytes: int | None
-    io_write_bytes: int | None
-    peak_process_count: int | None
-
-    def __init__(
-        self,
-        active_process_count: int,
-        peak_memory_bytes: int | None,
-        total_cpu_time_seconds: float | None,
-        io_read_bytes: int | None,
-        io_write_bytes: int | None,
-        peak_process_count: int | None,
-    ) -> None:
-        store(
-            self,
-            (active_process_count, peak_memory_bytes, total_cpu_time_seconds, io_read_bytes, io_write_bytes, peak_process_count),
-        )
-
-
-def check_limits(max_memory: object, max_processes: object, cpu_quota: object) -> None:
-    """Refuse invalid caps, and in this version valid ones too: no cap is ever dropped in silence."""
-    for name, value in (("max_memory", max_memory), ("max_processes", max_processes)):
-        if value is not None and validate.unsigned(value, name, validate.U64) == 0:
-            raise ResourceLimit(f"{name} limit is invalid: it must be more than 0")
-    if cpu_quota is not None:
-        if not isinstance(cpu_quota, (int, float)):
-            raise TypeError(f"cpu_quota must be a number of cores, not {type(cpu_quota).__name__}")
-        if not 0 < cpu_quota < float("inf"):
-            raise ResourceLimit("cpu_quota limit is invalid: it must be a finite number of cores above 0")
-    for name, value in (("max_memory", max_memory), ("max_processes", max_processes), ("cpu_quota", cpu_quota)):
-        if value is not None:
-            raise ResourceLimit(f"{name} limit could not be enforced: this version of processkit sets no limits yet")
 
 
 class ProcessGroup:
@@ -292,7 +213,9 @@ class ProcessGroup:
 
     def signal(self, name: str | int) -> None:
         """Send a signal to the whole tree."""
-        number = validate.signal_number(name)
+        from .._plan.signals import signal_number
+
+        number = signal_number(name)
         tree = self._open().tree
         if number == SIGKILL:
             self._container.slay()  # which lets a suspended group go
@@ -338,7 +261,7 @@ class ProcessGroup:
     def stop(self, grace_seconds: float, *, escalate: bool = True) -> ShutdownReport:
         """Ask the tree to end, wait up to `grace_seconds`, kill the rest if `escalate`. The group stays open."""
         grace = validate.non_negative(grace_seconds, "grace_seconds")
-        stop = _Stop(self._open(), grace, escalate, self._logger)
+        stop = Stop(self._open(), grace, escalate, self._logger)
         pause = stop.begin()
         while pause is not None:
             stop.wait(pause)
@@ -351,7 +274,7 @@ class ProcessGroup:
 
         grace = validate.non_negative(grace_seconds, "grace_seconds")
         require_loop("ProcessGroup")
-        stop = _Stop(self._open(), grace, escalate, self._logger)
+        stop = Stop(self._open(), grace, escalate, self._logger)
         pause = stop.begin()
         try:
             while pause is not None:
@@ -410,60 +333,3 @@ class ProcessGroup:
             said = f"{self!r} was dropped while it was open; it is killed"
             self._close()
             warn_left_open(said, self)
-
-
-class _Stop:
-    """One graceful stop: ask, look until it is empty or the grace is over, kill."""
-
-    __slots__ = ("_before", "_drained", "_escalate", "_grace", "_logger", "_pause", "_sent", "_started", "container")
-
-    def __init__(self, container: GroupContainer, grace: float, escalate: bool, logger: Any) -> None:
-        self.container = container
-        self._grace = grace
-        self._escalate = escalate
-        self._logger = logger
-        self._started = time.monotonic()
-        self._pause = FIRST_LOOK
-        self._drained = False
-        self._before = 0
-        self._sent = 0
-
-    def begin(self) -> float | None:
-        """Ask; how long to wait before `look`, None when there is nothing to wait for."""
-        tree = self.container.tree
-        self._before = len(tree.members())
-        self._sent = tree.ask(SIGTERM) if self._before else 0
-        return self.look()
-
-    def wait(self, seconds: float) -> None:
-        """Sleep until the tree may have become empty, at most `seconds`."""
-        left = self._grace - (time.monotonic() - self._started)
-        self.container.tree.wait_change(max(left, 0.0), min(seconds, LAST_LOOK))
-
-    def look(self) -> float | None:
-        """Whether it is over; else how long to wait before looking again."""
-        if self.container.tree.empty():
-            self._drained = True
-            return None
-        left = self._grace - (time.monotonic() - self._started)
-        if left <= 0 or not self._sent:
-            return None
-        self._pause = min(self._pause * 2, LAST_LOOK)
-        return min(self._pause, left)
-
-    def end(self) -> ShutdownReport:
-        """Kill what is left, if that was asked for; the report."""
-        escalated = not self._drained and self._escalate
-        if escalated:
-            self.container.slay()
-        elif self._drained:
-            self.container.thaw()  # nobody is suspended any more, and who comes next is not to be
-        after = len(self.container.tree.members())
-        elapsed = time.monotonic() - self._started
-        asked = bool(self._sent) or not self._before
-        delivery = "sent" if asked else "unsupported"
-        log(
-            listener(self._logger), DEBUG, "graceful shutdown", signal="term", delivery=delivery, grace_ms=int(self._grace * 1000), members_before=self._before,
-            members_after=after, drained=self._drained, escalated=escalated, elapsed_ms=int(elapsed * 1000),
-        )  # fmt: skip
-        return ShutdownReport(delivery, "term" if asked else None, self._before, after, self._drained, escalated, elapsed)

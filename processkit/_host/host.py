@@ -85,6 +85,8 @@ def process_is_alive(pid: int, start_time: int | None = None) -> bool:
 
 def which(program: StrPath) -> str:
     """The absolute path of the program that a Command of this name would run; ProcessNotFound, PermissionDenied."""
-    from .._command.command import Command
+    from .._base.validate import path_text
+    from .._plan.plan import resolve_settings
+    from .._plan.settings import Settings
 
-    return Command(program).resolve_program()
+    return resolve_settings(Settings(path_text(program, "program"), ()))

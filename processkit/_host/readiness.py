@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import math
 import os
 
 from .._base.errors import ProcessError, WaitTimeout, unsupported
-from .._base.validate import path_text
+from .._base.validate import check_interval, check_timeout, path_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     from typing import Any, Callable, TypeVar, Union
 
     from .._base.types import StrPath
-    from .._group.group import ProcessGroup, ProcessGroupStats
 
     T = TypeVar("T")
     Status = Union[Container[int], Callable[[int], object], None]
@@ -27,29 +25,6 @@ FIRST_WINDOW = 0.05
 MOST_STATUS_LINE = 65536
 #: Of the loop, in which an item that is there comes all the way from a pipe.
 TURNS = 10
-
-
-def _number(value: object, name: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise TypeError(f"{name} must be a number of seconds, not {type(value).__name__}")
-    if math.isnan(value):
-        raise ValueError(f"{name} must not be NaN")
-    return float(value)
-
-
-def check_timeout(timeout: object, name: str = "timeout") -> float:
-    """Seconds, 0 or more."""
-    seconds = _number(timeout, name)
-    if seconds < 0:
-        raise ValueError(f"{name} must not be negative, not {seconds}")
-    return seconds
-
-
-def check_interval(interval: object) -> float:
-    """Seconds, more than 0."""
-    if isinstance(interval, (int, float)) and not interval > 0:
-        raise ValueError(f"interval must be positive, not {interval}")
-    return _number(interval, "interval")
 
 
 class _Clock:
@@ -302,11 +277,3 @@ async def wait_for_line(lines: AsyncIterator[T], predicate: str | Callable[[T], 
         item = found[0]
         if predicate in item if isinstance(predicate, str) and isinstance(item, str) else callable(predicate) and predicate(item):
             return item
-
-
-async def sample_stats(group: ProcessGroup, every: float) -> AsyncIterator[ProcessGroupStats]:
-    """`group.stats()` now, and then each `every` seconds for ever."""
-    pause = check_timeout(every, "every")
-    while True:
-        yield group.stats()
-        await asyncio.sleep(pause)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 
+from .._abi.signals import SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2
 from .errors import NotExecutable, NotFound
 from .forking import after_fork_in_child
 from .port import ENDED, STDERR, STDIN, STDOUT, TREE
@@ -15,8 +16,7 @@ TYPE_CHECKING = False
 if sys.platform == "linux":
     if TYPE_CHECKING:
         from .linux.loops import LoopEnds, LoopWaiter, Sleeper
-        from .posix.descriptors import any_ended
-        from .posix.waiting import Waiter, write_ready
+        from .posix.waiting import Waiter, any_ended, write_ready
     from .linux.guardian import announce_hook, guardian_invocation, run_hook
     from .linux.system import (
         cpu_seconds,
@@ -35,10 +35,10 @@ if sys.platform == "linux":
         soft_stop_scope,
         spawn_detached,
     )
-    from .posix.descriptors import in_foreground
     from .posix.environ import environment
     from .posix.lookup import find_program
     from .posix.stdio import close_end, pipe_between
+    from .posix.terminal import in_foreground
 
     _HOMES = {
         "posix.descriptors": "any_ended",
@@ -106,6 +106,13 @@ else:
 
 __all__ = [
     "ENDED",
+    "SIGHUP",
+    "SIGINT",
+    "SIGKILL",
+    "SIGQUIT",
+    "SIGTERM",
+    "SIGUSR1",
+    "SIGUSR2",
     "STDERR",
     "STDIN",
     "STDOUT",

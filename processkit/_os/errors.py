@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 # What a launch that failed means to whoever asked for it.
@@ -15,8 +16,10 @@ NO_PROGRAM, NO_DIRECTORY, NOT_ALLOWED, TOO_LONG, BAD_FORMAT, FAILED = (
 )
 
 # errno of execve(2). ENOTDIR, ENAMETOOLONG, ELOOP: what was there when it was looked for has gone since.
-_EXECVE = {2: NO_PROGRAM, 20: NO_PROGRAM, 36: NO_PROGRAM, 40: NO_PROGRAM, 13: NOT_ALLOWED, 7: TOO_LONG, 8: BAD_FORMAT}
-EPERM, EACCES = 1, 13
+_EXECVE = {
+    errno.ENOENT: NO_PROGRAM, errno.ENOTDIR: NO_PROGRAM, errno.ENAMETOOLONG: NO_PROGRAM, errno.ELOOP: NO_PROGRAM,
+    errno.EACCES: NOT_ALLOWED, errno.E2BIG: TOO_LONG, errno.ENOEXEC: BAD_FORMAT,
+}  # fmt: skip
 
 
 class NotHere(Exception):
@@ -38,7 +41,7 @@ class LaunchError(OSError):
             error.means = NO_DIRECTORY
         elif call == "execve":
             error.means = _EXECVE.get(code, FAILED)
-        elif code in (EPERM, EACCES):
+        elif code in (errno.EPERM, errno.EACCES):
             error.means = NOT_ALLOWED
         return error
 

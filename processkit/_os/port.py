@@ -152,6 +152,25 @@ class Usage:
 # What every system gives, for who reads and for who checks: nothing of this is there when it runs.
 if TYPE_CHECKING:
 
+    class Identity(Protocol):
+        """What the system says of one live process."""
+
+        @property
+        def pid(self) -> int:
+            """Its number."""
+
+        @property
+        def ppid(self) -> int | None:
+            """Its parent's number, where it can be told."""
+
+        @property
+        def name(self) -> str | None:
+            """The base name of its program, where it can be told."""
+
+        @property
+        def start(self) -> int:
+            """When it started, in a unit of the system's own: tells it from a later process of the same number."""
+
     class Environment(Protocol):
         """A child's whole environment; never changed."""
 

@@ -8,9 +8,7 @@ if TYPE_CHECKING:
     from typing import Callable, NoReturn
 
     from .feed import Feed
-    from .linux.identity import Identity
-    from .port import Child, Container, GroupContainer, Plan
-    from .posix.environ import Environment
+    from .port import Child, Container, Environment, GroupContainer, Identity, Plan
 
 
 def _refuse() -> NoReturn:

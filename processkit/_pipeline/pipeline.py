@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 
 from .._base import PUBLIC
-from .._base.errors import failure, unsupported
+from .._base.errors import failure, require_loop, unsupported
 from .._base.validate import positive
-from .._base.verdicts import exit_code_of, probe_of, require_loop, text_of
-from .._command.command import Command
+from .._base.verdicts import exit_code_of, probe_of, text_of
 from .._os import close_end, pipe_between, refused
 from .._os.port import PIPE, Handed
 from .._plan.plan import make_plan
+from .._plan.settings import Settings
 from .._process.launch import SHORT_TIMEOUT, give_up, may_linger, own_container, plan_unattended, spawn_in, taken
 from .._process.running import RunningProcess
 from .pipelined import RunningPipeline
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from .._base.result import BytesResult, ProcessResult
+    from .._command.command import Command
     from .._os.port import Child, Container, Plan
     from .._plan.cancel import CancellationToken
-    from .._plan.settings import Settings
 
 LINGER = 0.005
 # What a stage that reads its predecessor has no use for.
@@ -41,7 +41,7 @@ class Pipeline:
     __module__ = PUBLIC
     __slots__ = ("_logger", "_prepared", "_stages", "_timeout", "_token")
 
-    def __init__(self, stages: tuple[Command, ...]) -> None:
+    def __init__(self, stages: tuple[Settings, ...]) -> None:
         self._stages = stages
         self._timeout: float | None = None
         self._token: CancellationToken | None = None
@@ -74,8 +74,9 @@ class Pipeline:
 
     def cancel_on(self, token: CancellationToken) -> Pipeline:
         """End the chain when `token` is cancelled; stages with a token of their own keep that."""
-        self._stages[0].cancel_on(token)  # checks it
-        return self._with(_token=token)
+        from .._plan.cancel import checked
+
+        return self._with(_token=checked(token))
 
     def logger(self, logger: Any) -> Pipeline:
         """Where the log records of stages without a logger of their own go."""
@@ -143,7 +144,7 @@ class Pipeline:
     # How they start.
 
     def _require_piped(self) -> None:
-        last = self._stages[-1]._settings
+        last = self._stages[-1]
         if last.stdout != PIPE:
             raise failure(f"{last.program}: stdout of the last stage is not piped, so it cannot be captured", last.program)
 
@@ -155,8 +156,7 @@ class Pipeline:
 
     def _prepare(self) -> list[Settings]:
         found = []
-        for index, stage in enumerate(self._stages):
-            settings = stage._settings
+        for index, settings in enumerate(self._stages):
             changes: dict[str, Any] = {name: value for name, value in _NOT_A_STAGES.items() if name in settings.__dict__}
             if index:
                 changes.update((name, value) for name, value in _NO_STDIN.items() if name in settings.__dict__)
@@ -241,8 +241,9 @@ class Pipeline:
         return process
 
 
-def check_stage(other: object) -> Command:
-    """`other` if it is a Command; TypeError for anything else."""
-    if not isinstance(other, Command):
+def check_stage(other: object) -> Settings:
+    """The settings of a Command; TypeError for anything else."""
+    settings = getattr(other, "_settings", None)
+    if not isinstance(settings, Settings):
         raise TypeError(f"a stage must be a Command, not {type(other).__name__}")
-    return other
+    return settings

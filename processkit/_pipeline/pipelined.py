@@ -9,7 +9,8 @@ from functools import partial
 from .._base import PUBLIC
 from .._base.errors import cancelled
 from .._base.log import DEBUG, listens
-from .._base.result import BytesResult, Finished, Outcome, ProcessResult, outcome_of
+from .._base.outcome import Outcome, outcome_of
+from .._base.result import BytesResult, Finished, ProcessResult
 from .._core.capture import Discard, whole_text
 from .._core.stopping import DRAIN
 from .._os import STDERR, STDOUT

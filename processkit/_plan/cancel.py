@@ -6,13 +6,10 @@ import _thread
 import time
 
 from .._base import PUBLIC
-from .._base.errors import cancelled
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable
-
-    from .settings import Settings
 
 
 class CancellationToken:
@@ -110,7 +107,8 @@ class CancellationToken:
         raise TypeError("a CancellationToken cannot be pickled")
 
 
-def check_token(settings: Settings) -> None:
-    """Refuse to start what was cancelled before."""
-    if settings.token is not None and settings.token.is_cancelled():
-        raise cancelled(settings.program)
+def checked(token: object) -> CancellationToken:
+    """`token` if it is a CancellationToken; TypeError for anything else."""
+    if not isinstance(token, CancellationToken):
+        raise TypeError(f"token must be a CancellationToken, not {type(token).__name__}")
+    return token

@@ -4,30 +4,23 @@ from __future__ import annotations
 
 import os
 
-from .._base.errors import PermissionDenied, ProcessError, ProcessNotFound, failure, unsupported
+from .._base.errors import cancelled, failure, unsupported
 from .._os import NotExecutable, NotFound, environment, find_program, in_foreground, refused
-from .._os.errors import BAD_FORMAT, NO_DIRECTORY, NO_PROGRAM, NOT_ALLOWED, TOO_LONG, LaunchError, Refused, StreamError
 from .._os.port import PLAIN, Attributes, File, Plan
 from .settings import INHERIT, NULL, PIPE, Redirect, Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from .._os.port import Environment
 
 _NICE = {"idle": 19, "below_normal": 10, "normal": 0, "above_normal": -5, "high": -10}
 # The kernel's own bound (CONFIG_NR_CPUS) is at most 8192; what it has is its to say.
 MOST_CPUS = 8192
-ENOENT, EACCES = 2, 13
 
 
 def make_plan(settings: Settings, linger: bool = False) -> Plan:
     """The launch that `settings` ask for, resolved now; raises what the user got wrong. `linger`: see `Plan`."""
-    if settings.token is not None:
-        from .cancel import check_token
-
-        check_token(settings)
+    check_token(settings)
     if settings.plain:
         return _plain_plan(settings, linger)
     plan = _new_plan(settings, False)
@@ -40,6 +33,12 @@ def make_plan(settings: Settings, linger: bool = False) -> Plan:
     if operation is not None:
         raise unsupported(operation, "this system has no such thing")
     return plan
+
+
+def check_token(settings: Settings) -> None:
+    """Raises Cancelled for a command whose token was cancelled before: it is not started."""
+    if settings.token is not None and settings.token.is_cancelled():
+        raise cancelled(settings.program)
 
 
 def _plain_plan(settings: Settings, linger: bool) -> Plan:
@@ -162,8 +161,12 @@ def resolve(program: str, prefer_local: tuple[str, ...], path: str | None, to_la
     except ValueError as error:
         raise failure(f"{program}: prefer_local: {error}", program) from error
     except NotFound as miss:
+        from .refusals import not_found
+
         raise not_found(program, miss.searched) from None
     except NotExecutable:
+        from .refusals import denied
+
         raise denied(program, f"{program} exists but cannot be executed: permission denied") from None
 
 
@@ -206,53 +209,3 @@ def _attributes(settings: Settings) -> Attributes:
             raise failure(f"{settings.program}: {beyond}", settings.program)
         attributes.affinity = settings.affinity
     return attributes
-
-
-def not_found(program: str, searched: str | None) -> ProcessNotFound:
-    """The error for a program that is not there."""
-    where = "" if searched is None else f" (searched {searched or 'nothing: PATH is empty'})"
-    error: Any = ProcessNotFound(f"{program} was not found{where}")
-    error.program = program
-    error.searched = searched
-    error.errno = ENOENT
-    return error  # type: ignore[no-any-return]
-
-
-def denied(program: str, text: str, code: int = EACCES) -> PermissionDenied:
-    """The error for what the system refuses."""
-    error: Any = PermissionDenied(text)
-    error.program = program
-    error.errno = code
-    return error  # type: ignore[no-any-return]
-
-
-def translated(error: BaseException, plan: Plan) -> BaseException:
-    """The library's error for what a spawn raised; what is no refusal of the system is itself."""
-    program = plan.program
-    if isinstance(error, ProcessError):
-        return error
-    if isinstance(error, NotImplementedError):
-        return unsupported("spawn", str(error))
-    if isinstance(error, Refused):
-        return failure(f"{program} could not be started: {error}", program)
-    if isinstance(error, StreamError):
-        return failure(f"{program}: cannot open {error.path} for a redirect: {error}", program)
-    if isinstance(error, LaunchError):
-        return _launch_failure(error, program)
-    if isinstance(error, OSError):
-        return failure(f"{program} could not be started: {error}", program)
-    return error
-
-
-def _launch_failure(error: LaunchError, program: str) -> ProcessError:
-    if error.means == NO_DIRECTORY:
-        return failure(f"{program}: cwd cannot be entered: {error}", program)
-    if error.means == NO_PROGRAM:
-        return not_found(program, None)
-    if error.means == TOO_LONG:
-        return failure(f"{program}: args and env together are too long: {error}", program)
-    if error.means == BAD_FORMAT:
-        return failure(f"{program} is not in a format that this machine executes: {error}", program)
-    if error.means == NOT_ALLOWED:
-        return denied(program, f"{program} could not be started: permission denied: {error}", error.errno or EACCES)
-    return failure(f"{program} could not be started: {error}", program)

@@ -1,4 +1,4 @@
-"""What a Command knows: plain data with defaults. `Command` builds it, `_planning` resolves it."""
+"""What a Command knows: plain data with defaults. `Command` builds it, `plan.py` resolves it."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ if TYPE_CHECKING:
 
     from .._core.caps import Cap
     from .._core.encodings import DecoderFactory
-    from .._process.tees import Sink
     from .cancel import CancellationToken
     from .retry import Retry
+    from .sink import Sink
 
 PIPE, NULL, INHERIT = "pipe", "null", "inherit"
 SUCCESS = (0,)
@@ -127,3 +127,15 @@ class Settings:
         copy = Settings.__new__(Settings)
         copy.__dict__.update(self.__dict__, **changes)
         return copy
+
+
+def check_terminal(settings: Settings) -> None:
+    """Refuse streams that a terminal leaves no room for."""
+    others = (
+        ("inherit_stdin()", settings.inherit_stdin),
+        ("a redirected or inherited stdout", settings.stdout != "pipe"),
+        ("a redirected or inherited stderr", settings.stderr != "pipe"),
+    )
+    for name, given in others:
+        if given:
+            raise ValueError(f"pty() cannot be combined with {name}")

@@ -6,7 +6,8 @@ from .._base import PUBLIC
 from .._base.errors import unsupported
 from .._base.values import Value, store
 from .._os import spawn_detached as spawn_orphan
-from .._plan.plan import make_plan, translated
+from .._plan.plan import make_plan
+from .._plan.refusals import translated
 from .._plan.settings import NULL, PIPE, Settings
 
 

@@ -6,15 +6,15 @@ import _thread
 import os
 import time
 
-from .._base.errors import cancelled, failure
+from .._base.errors import cancelled, failure, require_loop
 from .._base.log import DEBUG, WARNING, listener, log, warn_left_open
-from .._base.result import BytesResult, Outcome, ProcessResult, outcome_of
-from .._base.verdicts import require_loop
+from .._base.outcome import Outcome, outcome_of
+from .._base.result import BytesResult, ProcessResult
 from .._core.capture import BytesCapture, TextCapture
 from .._core.stopping import DRAIN, RUNNING, Stopping
 from .._drive.blocking import drive
 from .._drive.run import Run, act_on_tree
-from .._os import STDERR, STDIN, STDOUT, write_ready
+from .._os import SIGTERM, STDERR, STDIN, STDOUT, write_ready
 from .._os.port import PIPE, PIPE_HOLDS
 from .._plan.settings import Settings
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from .._os.feed import Feed
     from .._os.port import Child, Container, Plan
 
-SIGTERM = 15
 # How often a tree that was asked or killed, and that nobody waits for, is looked at.
 LOOK_AGAIN = 0.05
 #: What has been made of the output so far: nothing, lines of stdout, a probe that keeps them, events of both streams.

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 
-from .._base.errors import cancelled, failure, unsupported
+from .._base.errors import cancelled, failure, require_loop, unsupported
 from .._base.log import DEBUG, listens
-from .._base.result import ProcessResult, outcome_of
-from .._base.verdicts import require_loop
+from .._base.outcome import outcome_of
+from .._base.result import ProcessResult
 from .._os import leash_container, private_container
 from .._os.port import PIPE, PIPE_HOLDS, Data, Plan
-from .._plan.plan import make_plan, translated
+from .._plan.plan import make_plan
+from .._plan.refusals import translated
 from .._plan.settings import Settings
 
 TYPE_CHECKING = False

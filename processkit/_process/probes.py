@@ -4,37 +4,29 @@ from __future__ import annotations
 
 import _thread
 import time
-from contextlib import contextmanager
 
-from .._base.errors import WaitTimeout, failure
+from .._base.errors import WaitTimeout, failure, require_loop
 from .._base.validate import non_negative
-from .._base.verdicts import require_loop
-from .._core.caps import CappedText
-from .._core.capture import Held, TextCapture
+from .._core.capture import Held
 from .._core.channel import CappedChannel, Channel, LineSink
 from .._core.encodings import default_decoder
 from .._core.lines import Lines
-from .._core.stopping import DRAIN
-from .._drive.session import running_loop
 from .._os import STDERR, STDOUT
-from .._os.errors import NotHere
 from .._os.port import PIPE
+from .attend import auntil_ready, reading, until_ready
 from .handle import PROBED, UNBOUND
 from .ready import not_ready
 from .streams import kept_channel, line_sink
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterator
+    from collections.abc import Awaitable
     from typing import Any, Callable
 
     from .handle import Handle
     from .running import RunningProcess
 
     Predicate = str | Callable[[str], object]
-
-WORDS_SIZE, MOST_WORDS = 4096, 5
-MOST_SHOWN = 200
 
 
 def _question(predicate: Predicate) -> Callable[[str], object]:
@@ -77,51 +69,6 @@ class _Answer:
         if self.error is not None:
             raise self.error
         return self.found
-
-
-@contextmanager
-def reading(process: Any) -> Iterator[None]:
-    """Have all that the process says read, however much it is, while somebody waits in here."""
-    run = process._attend().runs[0]
-    run.lifted += 1
-    try:
-        yield
-    finally:
-        run.lifted -= 1
-
-
-def wait_for_end(process: Any, deadline: float) -> None:
-    """Block until the process has ended, at most until then, and read what it says meanwhile."""
-    _until(process, process._has_ended, deadline)
-
-
-async def await_end(process: Any) -> None:
-    """The same in an event loop."""
-    await _auntil(process, process._has_ended, None)
-
-
-def _until(process: Any, ready: Callable[[], bool], deadline: float | None) -> bool:
-    try:
-        return bool(process._attend().until(ready, deadline))
-    except NotHere as error:
-        raise failure(str(error), process._plan.program) from error
-
-
-async def _auntil(process: Any, ready: Callable[[], bool], deadline: float | None) -> bool:
-    try:
-        return bool(await process._attend().auntil(ready, deadline))
-    except NotHere as error:
-        raise failure(str(error), process._plan.program) from error
-
-
-async def read_out(process: Any) -> None:
-    """Read what a process that has ended left in its pipes, for a moment if somebody still holds them."""
-    await _auntil(process, _all_read(process), time.monotonic() + DRAIN)
-
-
-def _all_read(process: Any) -> Callable[[], bool]:
-    runs = process._attend().runs
-    return lambda: not any(run.open_streams for run in runs)
 
 
 # Its prompt.
@@ -178,7 +125,7 @@ def wait_for_tail(process: RunningProcess, stream: int, predicate: Predicate, ti
     """See `RunningProcess.wait_for_output`."""
     tail = _Tail(process, stream, predicate, timeout)
     with reading(process):
-        _until(process, tail.is_ready, tail.deadline)
+        until_ready(process, tail.is_ready, tail.deadline)
     return tail.verdict()
 
 
@@ -190,7 +137,7 @@ def await_for_tail(process: RunningProcess, stream: int, predicate: Predicate, t
     async def wait() -> str:
         """Wait for it."""
         with reading(process):
-            await _auntil(process, tail.is_ready, tail.deadline)
+            await auntil_ready(process, tail.is_ready, tail.deadline)
         return tail.verdict()
 
     return wait()
@@ -251,7 +198,7 @@ def wait_for_line(process: Any, predicate: Predicate, timeout: float) -> str:
     answer, seconds = _Answer(_question(predicate)), non_negative(timeout, "timeout")
     listening = _Listening(process, answer)
     with reading(process), listening:
-        _until(process, listening.is_ready, time.monotonic() + seconds)
+        until_ready(process, listening.is_ready, time.monotonic() + seconds)
     return _line(process, answer, seconds)
 
 
@@ -261,7 +208,7 @@ async def await_for_line(process: Any, predicate: Predicate, timeout: float) -> 
     require_loop(process._plan.program)
     listening = _Listening(process, answer)
     with reading(process), listening:
-        await _auntil(process, listening.is_ready, time.monotonic() + seconds)
+        await auntil_ready(process, listening.is_ready, time.monotonic() + seconds)
     return _line(process, answer, seconds)
 
 
@@ -273,30 +220,3 @@ def _line(process: Any, answer: _Answer, seconds: float) -> str:
     if ended is not None:
         raise ended
     raise WaitTimeout(f"{process._plan.program}: no matching line within {seconds} s", timeout_seconds=seconds)
-
-
-# Its last words.
-
-
-def last_words(process: Any) -> str:
-    """The last lines that it said, for an exception's text; what its pipes still hold is read for that."""
-    if running_loop() is None:  # in a loop `read_out` has done that
-        with reading(process):
-            _until(process, _all_read(process), time.monotonic() + DRAIN)
-    for lines in (_last_of(process._voice(), STDERR), _last_of(process, STDOUT)):
-        text = " | ".join(line.strip() for line in lines if line.strip())
-        if text:
-            return f": {text[-MOST_SHOWN:]}"
-    return ""
-
-
-def _last_of(process: Handle, stream: int) -> list[str]:
-    """The last lines of one of its streams."""
-    assert process._run is not None
-    sink: Any = process._run.sinks[stream]
-    if isinstance(sink, LineSink):
-        return sink.recent
-    if isinstance(sink, Held):
-        decoder = process._settings.text_of(stream)[0] or default_decoder
-        return decoder("replace").decode(sink.end_of(WORDS_SIZE), True).splitlines()[-MOST_WORDS:]
-    return sink.value().splitlines()[-MOST_WORDS:] if isinstance(sink, (TextCapture, CappedText)) else []

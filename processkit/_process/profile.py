@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 
 from .._base import PUBLIC
-from .._base.result import Ended, Outcome
+from .._base.outcome import Outcome
+from .._base.result import Ended
 from .._base.validate import positive
 from .._base.values import store
 from .._os import cpu_seconds, peak_memory

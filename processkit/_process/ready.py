@@ -6,8 +6,8 @@ import errno
 import os
 import time
 
-from .._base.errors import NotReady, ProcessError, WaitTimeout, unsupported
-from .._base.verdicts import require_loop
+from .._base.errors import NotReady, ProcessError, WaitTimeout, require_loop, unsupported
+from .attend import await_end, last_words, read_out, reading, wait_for_end
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,8 +29,6 @@ def not_ready(process: RunningProcess, what: str, timeout: float, place: dict[st
     outcome = process.poll()
     if outcome is None:
         return None
-    from .probes import last_words
-
     how = f"ended with code {outcome.code}" if outcome.code is not None else f"ended with signal {outcome.signal}"
     if outcome.timed_out:
         how = "was ended by its timeout"
@@ -54,8 +52,7 @@ def until(
 
     What the process says is read meanwhile, so that nothing that is to become ready waits for a full pipe.
     """
-    from .._host.readiness import check_interval, check_timeout
-    from .probes import reading
+    from .._base.validate import check_interval, check_timeout
 
     check_timeout(timeout)
     check_interval(interval)
@@ -67,7 +64,6 @@ def _try_until(
     process: RunningProcess, what: str, missed: str, attempt: Attempt, timeout: float, interval: float, place: dict[str, Any]
 ) -> None:
     from .._host.readiness import FIRST_WINDOW
-    from .probes import wait_for_end
 
     started = time.monotonic()
     deadline, first_until = started + timeout, started + min(interval, FIRST_WINDOW)
@@ -100,8 +96,6 @@ def _try_until(
 async def auntil(process: RunningProcess, what: str, wait: Coroutine[Any, Any, None], timeout: float, **place: Any) -> None:
     """Await `wait`; NotReady when the process ends first."""
     import asyncio
-
-    from .probes import await_end, read_out, reading
 
     try:
         require_loop(process.args[0])

@@ -7,7 +7,8 @@ import time
 
 from .._base import PUBLIC
 from .._base.errors import failure, unsupported
-from .._base.result import BytesResult, Finished, Outcome, ProcessResult
+from .._base.outcome import Outcome
+from .._base.result import BytesResult, Finished, ProcessResult
 from .._base.validate import non_negative, path_text, terminal_size
 from .._core.capture import BLOCK, BUFFER, Discard
 from .._os import STDERR, STDOUT, cpu_seconds, peak_memory

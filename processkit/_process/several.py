@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import time
 
-from .._base.errors import WaitTimeout
+from .._base.errors import WaitTimeout, require_loop
 from .._base.validate import non_negative, sequence
-from .._base.verdicts import require_loop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .._base.result import Outcome
+    from .._base.outcome import Outcome
     from .running import RunningProcess
 
 

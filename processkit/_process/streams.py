@@ -9,7 +9,7 @@ from types import coroutine
 
 from .._base import PUBLIC
 from .._base.errors import IdleTimeout, InvalidJson, failure
-from .._base.result import outcome_of
+from .._base.outcome import outcome_of
 from .._base.validate import label, positive_int
 from .._base.values import Value, store
 from .._core.caps import DROP_NEWEST, DROP_OLDEST, longest_line
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Generator, Iterator
     from typing import Any, Callable
 
-    from .._base.result import Outcome
+    from .._base.outcome import Outcome
     from .._core.capture import Capture
     from .._core.channel import Maker
     from .._plan.settings import Settings

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import sys
 from array import array
+from errno import EBADF
 
 from ..._abi import linux
 from ..._abi.signals import SIGKILL, SIGPIPE, SIGXFSZ
 from ..port import PLAIN, Plan
 from ..posix.descriptors import is_filled
+from ..posix.environ import Strings
 from ..posix.stdio import KEEP
-from .script import EBADF, Script, Strings, architecture, raw_syscall
+from .calls import architecture, raw_syscall
+from .script import Script
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")

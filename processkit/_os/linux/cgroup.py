@@ -11,18 +11,21 @@ import _thread
 import os
 import select
 import sys
+from errno import E2BIG, EINVAL, ESRCH
 
 from ..._core.proctext import flat_keyed
 from ..errors import LaunchError
+from ..members import Members
 from ..port import Usage
-from ..posix.descriptors import any_ended
-from ..unreaped import Members, leave_behind, reap_ended
+from ..posix.reaping import reap
+from ..unreaped import leave_behind, reap_ended
 from . import cgroupfs
 from .birth import Placement
+from .calls import architecture, raw_syscall
 from .child import spawn_child
 from .guardian import Guardian
 from .home import home_name, make_home, make_left
-from .script import E2BIG, EINVAL, ESRCH, architecture, launcher, raw_syscall, reap
+from .launch import launcher
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
@@ -134,6 +137,8 @@ class Cgroup:
 
     def wait_change(self, seconds: float, pause: float) -> None:  # noqa: ARG002
         """Block until cgroup.events has news, at most `seconds`."""
+        from ..posix.waiting import any_ended
+
         any_ended([self.changed()], seconds)
 
     def release(self, pid: int) -> int:

@@ -9,7 +9,7 @@ import time
 
 from ..._abi.signals import SIGKILL
 from ..._core.proctext import cgroup2_mounts, flat_keyed, locate_cgroup, unified_cgroup
-from ..posix.descriptors import NONE_LEFT, opened
+from ..posix.reserve import NONE_LEFT, opened
 from .procfs import read_stat
 
 if sys.platform != "linux":

@@ -8,11 +8,13 @@ import select
 import sys
 
 from ..._abi.signals import SIGKILL
-from ..posix.descriptors import any_ended, pipe_above, read_all
+from ..posix.descriptors import pipe_above, read_all
+from ..posix.reaping import STATUS_UNKNOWN, peek
 from ..posix.stdio import Streams
 from .birth import Placement, compile_script, script_for
+from .launch import launcher
 from .procfs import start_time
-from .script import STATUS_UNKNOWN, Launched, launcher, peek
+from .script import Launched
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
@@ -116,6 +118,8 @@ class LinuxChild:
 
     def linger(self, seconds: float) -> None:
         """Wait for its end, for so long at most."""
+        from ..posix.waiting import any_ended
+
         any_ended([self.ended], seconds)
 
     def is_over(self) -> bool:
@@ -148,6 +152,8 @@ class LinuxChild:
 
     def wait_killed(self, patience: float = 10.0) -> None:
         """Wait until the process that was just killed has ended; one that hangs in the kernel is given up on."""
+        from ..posix.waiting import any_ended
+
         any_ended([self.ended], patience)
 
     def send(self, number: int) -> bool:

@@ -12,23 +12,14 @@ import signal
 import struct
 import sys
 from array import array
+from errno import EAGAIN, EINVAL, ESRCH
 
 from ..._abi import linux
 from ..._abi.machine_code import HIGHEST, LOWEST, WORDS
 from ..errors import LaunchError
 from ..forking import forking_ourselves
-from .script import (
-    CHILD_FAILED,
-    EAGAIN,
-    EINVAL,
-    ESRCH,
-    Architecture,
-    Launched,
-    Script,
-    open_pidfd,
-    raw_syscall,
-    resettable_signals,
-)
+from .calls import Architecture, open_pidfd, raw_syscall
+from .script import CHILD_FAILED, Launched, Script, resettable_signals
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")

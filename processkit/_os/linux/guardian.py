@@ -16,9 +16,12 @@ from ..._abi import linux
 from ..._abi.signals import SIGHUP, SIGINT, SIGKILL, SIGPIPE, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2
 from ..errors import LaunchError
 from ..posix.descriptors import Descriptors, open_above, pipe_above
+from ..posix.environ import Strings
 from .birth import become_ordinary, run_on
+from .calls import architecture, open_pidfd, raw_syscall
+from .launch import launch_first_orphan, launcher
 from .procfs import start_time
-from .script import ANY, Launched, Script, Strings, architecture, launch_first_orphan, launcher, open_pidfd, raw_syscall
+from .script import ANY, Launched, Script
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")

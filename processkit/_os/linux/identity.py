@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from errno import ENOENT
 
 from .procfs import read_stat
 
@@ -33,7 +34,7 @@ def identify(pid: int) -> Identity | None:
     stat = read_stat(pid)
     if stat is None:
         if read_stat(os.getpid()) is None:
-            raise OSError(2, "/proc is not mounted")
+            raise OSError(ENOENT, "/proc is not mounted")
         return None
     # /proc/PID is answered for a thread's id as well, but its stat then names the thread, which is no process.
     if stat.gone or not _is_process(pid):

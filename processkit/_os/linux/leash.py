@@ -9,13 +9,16 @@ from __future__ import annotations
 import _thread
 import sys
 from collections import deque
+from errno import EAGAIN
 
+from ..._abi.signals import SIGKILL
 from ..errors import LaunchError
 from ..forking import after_fork_in_child
-from ..posix.descriptors import any_ended
+from ..posix.reaping import reap
 from .birth import Placement
 from .child import LinuxChild, spawn_child
-from .script import EAGAIN, Launched, Script, launcher, reap
+from .launch import launcher
+from .script import Launched, Script
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
@@ -125,7 +128,7 @@ class LeashedTree:
 
     def kill(self) -> None:
         """Kill it."""
-        self.send(9)
+        self.send(SIGKILL)
 
     def changed(self) -> int:
         """Its own end is what the driver watches anyway."""
@@ -133,6 +136,8 @@ class LeashedTree:
 
     def wait_change(self, seconds: float, pause: float) -> None:  # noqa: ARG002
         """Block until it has ended, at most `seconds`."""
+        from ..posix.waiting import any_ended
+
         if self._child is not None:
             any_ended([self._child.ended], seconds)
 

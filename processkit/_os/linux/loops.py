@@ -8,8 +8,8 @@ import sys
 
 from ..forking import after_fork_in_child
 from ..port import STDIN
-from ..posix.descriptors import SLICE, never_waits, pipe_above
-from ..posix.waiting import Bell, Watch
+from ..posix.descriptors import never_waits, pipe_above
+from ..posix.waiting import SLICE, Bell, Watch
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")

@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import sys
 from array import array
+from errno import EINVAL, ESRCH
 
 from ..._abi import linux, machine_code
 from ..._abi.foreign import function_at, store_at
 from ..._abi.signals import SIGCHLD
 from ..errors import LaunchError
-from .script import ANY, CHILD_FAILED, EINVAL, ESRCH, NOT_RUN, Architecture, Launched, Script, raw_syscall, resettable_signals
+from .calls import Architecture, raw_syscall
+from .script import ANY, CHILD_FAILED, NOT_RUN, Launched, Script, resettable_signals
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")

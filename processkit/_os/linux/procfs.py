@@ -6,7 +6,7 @@ import os
 import sys
 
 from ..._core.proctext import Stat, parse_stat
-from ..posix.descriptors import NONE_LEFT, opened
+from ..posix.reserve import NONE_LEFT, opened
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")

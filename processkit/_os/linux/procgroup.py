@@ -12,18 +12,21 @@ import os
 import sys
 import time
 from array import array
+from errno import ESRCH
 
 from ..._abi.signals import SIGCONT, SIGSTOP
+from ..members import Members
 from ..port import Plan, Usage
-from ..posix.descriptors import NONE_LEFT, take_terminal_back
-from ..unreaped import Members, reap_ended
+from ..posix.reaping import STATUS_UNKNOWN, peek, reap
+from ..posix.reserve import NONE_LEFT
+from ..posix.terminal import take_terminal_back
+from ..unreaped import reap_ended
 from . import proctree
 from .birth import Placement
 from .child import spawn_child
 from .guardian import Guardian
 from .identity import peak_memory
 from .procfs import is_same, read_stat, start_time
-from .script import STATUS_UNKNOWN, peek, reap
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
@@ -282,7 +285,7 @@ class GroupsContainer(Members):
         """Take in one process and what descends from it while it lives."""
         start = start_time(pid)
         if start is None:
-            raise ProcessLookupError(3, "adopt: no such process")
+            raise ProcessLookupError(ESRCH, "adopt: no such process")
         self.tree.adopt({pid: start})
 
     def usage(self) -> Usage:

@@ -8,12 +8,13 @@ import os
 import sys
 
 from ..forking import after_fork_in_child
-from ..posix.descriptors import fill_standard, forget_null, forget_reserve, keep_reserve
+from ..posix.descriptors import fill_standard, forget_null
+from ..posix.reserve import forget_reserve, keep_reserve
 from ..unreaped import reap_ended
 from .guardian import Guardian, kind
 from .home import why_unusable
-from .script import after_fork as launching_after_fork
-from .script import predicted_name
+from .launch import after_fork as launching_after_fork
+from .launch import predicted_name
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import select
 import sys
-import time
+from errno import EIO
 
 from ..errors import LaunchError
 
@@ -14,7 +13,7 @@ if sys.platform != "linux":
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable, TypeVar
+    from typing import TypeVar
 
     T = TypeVar("T")
 
@@ -110,28 +109,6 @@ def forget_null() -> None:
         os.close(kept)
 
 
-def in_foreground() -> bool:
-    """Whether our stdin is our terminal and we are in its foreground. tcgetpgrp(3)"""
-    try:
-        return os.tcgetpgrp(0) == os.getpgrp()
-    except OSError:
-        return False
-
-
-def take_terminal_back() -> None:
-    """Make our process group the foreground group of the terminal that is our stdin again."""
-    import signal
-
-    # We are in the background now, where tcsetpgrp(3) is answered with SIGTTOU unless that is blocked.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTTOU])
-    try:
-        os.tcsetpgrp(0, os.getpgrp())
-    except OSError:
-        pass  # the terminal has been hung up
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 class Descriptors:
     """Descriptors that are closed together, by `close` or the end of the `with` block; `release` hands one on."""
 
@@ -164,11 +141,6 @@ class Descriptors:
 
 # What a pipe holds unless told otherwise: pipe(7).
 READ_SIZE = 1 << 16
-# 1. CPython looks for signals for the last time. 2. One comes; its C handler only sets a flag. 3. poll(2) blocks, and nothing
-# interrupts it any more; nor does a signal that the kernel gave to another thread: signal(7). So no wait of a user's thread
-# is longer than this many seconds, after which the Python handler runs.
-SLICE = 1.0
-EIO = 5
 
 
 def read_from(descriptor: int, size: int) -> bytes:
@@ -191,49 +163,4 @@ def read_all(descriptor: int) -> bytes:
         parts.append(part)
 
 
-def any_ended(descriptors: list[int], seconds: float | None) -> None:
-    """Block until one of the children whose `ended` these are has ended, for at most `seconds`."""
-    deadline = None if seconds is None else time.monotonic() + seconds
-    poller = select.poll()
-    for descriptor in descriptors:
-        poller.register(descriptor, select.POLLIN)
-    while True:
-        left = SLICE if deadline is None else min(SLICE, max(0.0, deadline - time.monotonic()))
-        if poller.poll(-int(-left * 1000 // 1)) or (deadline is not None and time.monotonic() >= deadline):
-            return
-
-
 # In reserve, so that a tree can be found and killed also when all others are in use.
-
-ENFILE, EMFILE = 23, 24
-NONE_LEFT = (EMFILE, ENFILE)
-
-#: Who signals a process holds its pidfd while he looks whether it is the one that is meant.
-MOST = 2
-_kept: list[int] = []
-
-
-def keep_reserve() -> None:
-    """Have them in reserve, if they are to be had."""
-    while len(_kept) < MOST:
-        try:
-            _kept.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
-        except OSError:
-            return  # it is tried again before the next start
-
-
-def forget_reserve() -> None:
-    """In a forked child, whose owner may close what he does not know."""
-    while _kept:
-        os.close(_kept.pop())
-
-
-def opened(call: Callable[[], T]) -> T:
-    """What `call` opens; when no descriptor is left it gets one of those in reserve."""
-    while True:
-        try:
-            return call()
-        except OSError as error:
-            if error.errno not in NONE_LEFT or not _kept:
-                raise
-        os.close(_kept.pop())

@@ -4,8 +4,25 @@ from __future__ import annotations
 
 import os
 import sys
+from array import array
 
-from ..linux.script import Strings
+
+class Strings:
+    """A NULL-terminated `char *[]` with its strings. No ctypes array: that would be a new type for every length."""
+
+    __slots__ = ("_pointers", "_text", "address")
+
+    def __init__(self, strings: list[bytes]) -> None:
+        self._text = array("b", b"\0".join((*strings, b"")))
+        place = self._text.buffer_info()[0]
+        # An unsigned long is as wide as a pointer, in each of Linux's ABIs.
+        self._pointers = pointers = array("L")
+        for string in strings:
+            pointers.append(place)
+            place += len(string) + 1
+        pointers.append(0)
+        #: Where it lies, as long as this object lives.
+        self.address: int = pointers.buffer_info()[0]
 
 
 class Environment:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import sys
+from errno import EISDIR
 
 from ..errors import StreamError
 from ..port import INHERIT, NULL, PIPE, Data, File, Handed, Plan
@@ -14,7 +15,6 @@ if sys.platform != "linux":
     raise ImportError("this room is for Linux")
 
 KEEP = -1
-EISDIR = 21
 
 
 class Streams:

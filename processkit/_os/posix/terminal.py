@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import struct
 import sys
 
 from .descriptors import above_standard, never_waits
@@ -41,6 +40,29 @@ def open_terminal(columns: int, rows: int) -> tuple[int, int, int]:
 def set_size(terminal: int, columns: int, rows: int) -> None:
     """Set the size of a terminal; its foreground processes are told by SIGWINCH. TIOCSWINSZ(2const)"""
     import fcntl
+    import struct
     import termios
 
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+
+def in_foreground() -> bool:
+    """Whether our stdin is our terminal and we are in its foreground. tcgetpgrp(3)"""
+    try:
+        return os.tcgetpgrp(0) == os.getpgrp()
+    except OSError:
+        return False
+
+
+def take_terminal_back() -> None:
+    """Make our process group the foreground group of the terminal that is our stdin again."""
+    import signal
+
+    # We are in the background now, where tcsetpgrp(3) is answered with SIGTTOU unless that is blocked.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTTOU])
+    try:
+        os.tcsetpgrp(0, os.getpgrp())
+    except OSError:
+        pass  # the terminal has been hung up
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

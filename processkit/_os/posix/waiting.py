@@ -10,9 +10,11 @@ import _thread
 import os
 import select
 import sys
+import time
+from errno import EIO, EPIPE
 
 from ..port import ENDED, STDERR, STDIN, STDOUT, TREE
-from .descriptors import EIO, READ_SIZE, SLICE, never_waits, pipe_above, read_from
+from .descriptors import READ_SIZE, never_waits, pipe_above, read_from
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
@@ -29,7 +31,22 @@ WAKE = 5
 FLOOD_SIZE = 1 << 17
 MOST_WRITTEN = 1 << 20
 F_SETPIPE_SZ = 1031
-EPIPE = 32
+# 1. CPython looks for signals for the last time. 2. One comes; its C handler only sets a flag. 3. poll(2) blocks, and nothing
+# interrupts it any more; nor does a signal that the kernel gave to another thread: signal(7). So no wait of a user's thread
+# is longer than this many seconds, after which the Python handler runs.
+SLICE = 1.0
+
+
+def any_ended(descriptors: list[int], seconds: float | None) -> None:
+    """Block until one of the children whose `ended` these are has ended, for at most `seconds`."""
+    deadline = None if seconds is None else time.monotonic() + seconds
+    poller = select.poll()
+    for descriptor in descriptors:
+        poller.register(descriptor, select.POLLIN)
+    while True:
+        left = SLICE if deadline is None else min(SLICE, max(0.0, deadline - time.monotonic()))
+        if poller.poll(-int(-left * 1000 // 1)) or (deadline is not None and time.monotonic() >= deadline):
+            return
 
 
 def write_ready(child: Child, feed: Feed) -> None:

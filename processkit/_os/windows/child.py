@@ -7,8 +7,9 @@ import sys
 
 from ..._abi import windows
 from ..._abi.foreign import reference
+from ..._abi.signals import SIGKILL
 from .handles import close, is_signalled, wait_for
-from .job import KILLED, SIGKILL, Job
+from .job import KILLED, Job
 from .stdio import Streams
 
 if sys.platform != "win32":

@@ -10,8 +10,9 @@ import _thread
 import sys
 
 from ..._abi import windows
+from ..members import Members
 from ..port import Usage
-from ..unreaped import Members, leave_behind, reap_ended
+from ..unreaped import leave_behind, reap_ended
 from .child import WindowsChild
 from .handles import Handles, close
 from .job import Job

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 #: What a job is terminated with: 128 + SIGKILL, as a shell tells it. A member that ended so after we killed was killed by us.
 KILLED = 137
-SIGTERM, SIGKILL = 15, 9
 CONSOLE_HOST = "conhost.exe"
 #: Completion key of what a job reports; streams use their numbers.
 JOB = 8

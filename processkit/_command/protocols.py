@@ -1,0 +1,39 @@
+"""What a runner is; imported only when somebody asks for it, for `typing` takes its time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from .._base import PUBLIC
+
+if TYPE_CHECKING:
+    from .._base.result import BytesResult, ProcessResult
+    from .._process.running import RunningProcess
+    from .command import Command
+
+
+@runtime_checkable
+class ProcessRunner(Protocol):
+    """Anything that runs a command to its end."""
+
+    def output(self, command: Command, /) -> ProcessResult: ...
+    def output_bytes(self, command: Command, /) -> BytesResult: ...
+    def run(self, command: Command, /) -> str: ...
+    def exit_code(self, command: Command, /) -> int: ...
+    def probe(self, command: Command, /) -> bool: ...
+    async def aoutput(self, command: Command, /) -> ProcessResult: ...
+    async def aoutput_bytes(self, command: Command, /) -> BytesResult: ...
+    async def arun(self, command: Command, /) -> str: ...
+    async def aexit_code(self, command: Command, /) -> int: ...
+    async def aprobe(self, command: Command, /) -> bool: ...
+
+
+@runtime_checkable
+class StreamingRunner(ProcessRunner, Protocol):
+    """A runner that also hands out running processes."""
+
+    def start(self, command: Command, /) -> RunningProcess: ...
+    async def astart(self, command: Command, /) -> RunningProcess: ...
+
+
+ProcessRunner.__module__ = StreamingRunner.__module__ = PUBLIC

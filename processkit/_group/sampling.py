@@ -1,0 +1,22 @@
+"""What a group uses, looked at again and again: api.md §17."""
+
+from __future__ import annotations
+
+import asyncio
+
+from .._base.validate import check_timeout
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from .group import ProcessGroup
+    from .limits import ProcessGroupStats
+
+
+async def sample_stats(group: ProcessGroup, every: float) -> AsyncIterator[ProcessGroupStats]:
+    """`group.stats()` now, and then each `every` seconds for ever."""
+    pause = check_timeout(every, "every")
+    while True:
+        yield group.stats()
+        await asyncio.sleep(pause)

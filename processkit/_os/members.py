@@ -1,0 +1,75 @@
+"""What every container of many children does alike: which child is let in, and which is left behind."""
+
+from __future__ import annotations
+
+import _thread
+
+from .errors import Refused
+from .unreaped import leave_behind, reap_ended
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable, TypeVar
+
+    from .port import Child
+
+    C = TypeVar("C", bound=Child)
+
+
+CLOSED = "the group is already closed"
+
+
+class Members:
+    """Children are born under its lock, until it is sealed; a child whose handle is gone is reaped at the next occasion."""
+
+    __slots__ = ("_births", "_closed", "_frozen", "_sealed", "_spawning", "outlives")
+
+    def __init__(self, outlives: bool) -> None:
+        # Held while a child is being born: closing and freezing wait for it. Reentrant, for a signal handler may end the group in
+        # the midst of a birth on its own thread.
+        self._spawning = _thread.RLock()
+        self._births = 0
+        self._closed = self._sealed = self._frozen = False
+        self.outlives = outlives
+
+    def _bear(self, spawn: Callable[[], C]) -> C:
+        """What `spawn` makes, or Refused where there may be no other child."""
+        child: C | None = None
+        try:
+            with self._spawning:
+                self._check_open()
+                reap_ended()
+                self._births += 1
+                try:
+                    child = spawn()
+                finally:
+                    self._births -= 1
+                if self._closed:  # by a signal handler, which did not know of the child
+                    raise Refused(CLOSED)
+            return child
+        except BaseException as error:
+            if child is not None:
+                child.end()
+            if self._sealed and isinstance(error, OSError):
+                raise Refused(CLOSED) from error
+            raise
+
+    def _check_open(self) -> None:
+        if self._sealed:
+            raise Refused(CLOSED)
+        if self._frozen:
+            # A vfork-like clone returns when the child execs, and a child born frozen never does.
+            raise Refused("the group is suspended")
+
+    def _check_no_birth(self) -> None:
+        if self._births:
+            raise Refused("the group cannot be suspended from within a start of its own")
+
+    def abandon(self, child: Child) -> None:
+        """Reap the child at the next occasion after its end."""
+        leave_behind(child)
+
+    def seal(self) -> None:
+        """Take no more children; those that are being born are waited for. Idempotent."""
+        with self._spawning:
+            self._sealed = True

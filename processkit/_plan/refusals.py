@@ -1,0 +1,64 @@
+"""The library's errors for what a launch was refused."""
+
+from __future__ import annotations
+
+from errno import EACCES, ENOENT
+
+from .._base.errors import PermissionDenied, ProcessError, ProcessNotFound, failure, unsupported
+from .._os.errors import BAD_FORMAT, NO_DIRECTORY, NO_PROGRAM, NOT_ALLOWED, TOO_LONG, LaunchError, Refused, StreamError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .._os.port import Plan
+
+
+def not_found(program: str, searched: str | None) -> ProcessNotFound:
+    """The error for a program that is not there."""
+    where = "" if searched is None else f" (searched {searched or 'nothing: PATH is empty'})"
+    error: Any = ProcessNotFound(f"{program} was not found{where}")
+    error.program = program
+    error.searched = searched
+    error.errno = ENOENT
+    return error  # type: ignore[no-any-return]
+
+
+def denied(program: str, text: str, code: int = EACCES) -> PermissionDenied:
+    """The error for what the system refuses."""
+    error: Any = PermissionDenied(text)
+    error.program = program
+    error.errno = code
+    return error  # type: ignore[no-any-return]
+
+
+def translated(error: BaseException, plan: Plan) -> BaseException:
+    """The library's error for what a spawn raised; what is no refusal of the system is itself."""
+    program = plan.program
+    if isinstance(error, ProcessError):
+        return error
+    if isinstance(error, NotImplementedError):
+        return unsupported("spawn", str(error))
+    if isinstance(error, Refused):
+        return failure(f"{program} could not be started: {error}", program)
+    if isinstance(error, StreamError):
+        return failure(f"{program}: cannot open {error.path} for a redirect: {error}", program)
+    if isinstance(error, LaunchError):
+        return _launch_failure(error, program)
+    if isinstance(error, OSError):
+        return failure(f"{program} could not be started: {error}", program)
+    return error
+
+
+def _launch_failure(error: LaunchError, program: str) -> ProcessError:
+    if error.means == NO_DIRECTORY:
+        return failure(f"{program}: cwd cannot be entered: {error}", program)
+    if error.means == NO_PROGRAM:
+        return not_found(program, None)
+    if error.means == TOO_LONG:
+        return failure(f"{program}: args and env together are too long: {error}", program)
+    if error.means == BAD_FORMAT:
+        return failure(f"{program} is not in a format that this machine executes: {error}", program)
+    if error.means == NOT_ALLOWED:
+        return denied(program, f"{program} could not be started: permission denied: {error}", error.errno or EACCES)
+    return failure(f"{program} could not be started: {error}", program)
