@@ -38,6 +38,7 @@ SIGNATURE = "the public signature of a verb names what users hold in their hands
 NAMED_UPWARDS = {
     ("_group/group.py", "_command/command.py"): SIGNATURE,
     ("_pipeline/pipeline.py", "_command/command.py"): SIGNATURE,
+    ("_process/verbs.py", "_command/command.py"): SIGNATURE,
 }
 
 

@@ -36,42 +36,91 @@ class ProcessError(Exception):
     """Something about a process went wrong; the base of everything here."""
 
     __module__ = PUBLIC
+    program: str | None = None
+    """The program, as it was given; None where none is meant."""
+
+    def __init__(self, *args: object, program: str | None = None) -> None:
+        super().__init__(*args)
+        self.program = program
 
 
-class NonZeroExit(ProcessError):
+class _Failed(ProcessError):
+    """A run that did not succeed, with what it said."""
+
+    __module__ = PUBLIC
+    program: str
+    """The program, as it was given."""
+    stdout: str
+    """What was captured of its stdout, as text; "" where it was not captured."""
+    stderr: str
+    """What was captured of its stderr; "" where it was not captured."""
+    stdout_bytes: bytes | None
+    """The exact bytes of its stdout, where bytes were asked for; else None."""
+    diagnostic: str | None
+    """What it said about itself: stripped stderr if that has text, else stripped stdout, else None."""
+
+    def __init__(
+        self,
+        *args: object,
+        program: str = "",
+        stdout: str = "",
+        stderr: str = "",
+        stdout_bytes: bytes | None = None,
+        diagnostic: str | None = None,
+    ) -> None:
+        super().__init__(*args, program=program)
+        self.stdout = stdout
+        self.stderr = stderr
+        self.stdout_bytes = stdout_bytes
+        self.diagnostic = diagnostic
+
+
+class NonZeroExit(_Failed):
     """The process ended with a code outside its success codes."""
 
     __module__ = PUBLIC
     code: int
-    program: str
-    stdout: str
-    stderr: str
-    stdout_bytes: bytes | None
-    diagnostic: str | None
+    """The exit code; on Windows what a crash leaves is a negative number."""
+
+    def __init__(self, *args: object, code: int = 1, **said: Any) -> None:
+        super().__init__(*args, **said)
+        self.code = code
 
 
-class Timeout(ProcessError, TimeoutError):
+class Timeout(_Failed, TimeoutError):
     """The run's own deadline passed and its tree was ended."""
 
     __module__ = PUBLIC
-    program: str
-    stdout: str
-    stderr: str
-    stdout_bytes: bytes | None
-    diagnostic: str | None
-    timeout_seconds: float | None = None
+    timeout_seconds: float | None
+    """The timeout that passed, in seconds; None where it is not known."""
+
+    def __init__(self, *args: object, timeout_seconds: float | None = None, **said: Any) -> None:
+        super().__init__(*args, **said)
+        self.timeout_seconds = timeout_seconds
 
 
-class Signalled(ProcessError):
-    """A signal ended the process; `signal` is None where nobody knows which."""
+class Signalled(_Failed):
+    """A signal ended the process."""
 
     __module__ = PUBLIC
     signal: int | None
-    program: str
-    stdout: str
-    stderr: str
-    stdout_bytes: bytes | None
-    diagnostic: str | None
+    """The number of the signal; None where it is not known."""
+
+    def __init__(self, *args: object, signal: int | None = None, **said: Any) -> None:
+        super().__init__(*args, **said)
+        self.signal = signal
+
+
+class IdleTimeout(_Failed):
+    """No watched output line came for too long and the tree was ended. Not a Timeout."""
+
+    __module__ = PUBLIC
+    idle_timeout_seconds: float
+    """The idle timeout that passed, in seconds."""
+
+    def __init__(self, *args: object, idle_timeout_seconds: float = 0.0, **said: Any) -> None:
+        super().__init__(*args, **said)
+        self.idle_timeout_seconds = idle_timeout_seconds
 
 
 def _with_errno(error: Any) -> tuple[Any, ...]:
@@ -80,20 +129,30 @@ def _with_errno(error: Any) -> tuple[Any, ...]:
 
 
 class ProcessNotFound(ProcessError, FileNotFoundError):
-    """There is no such program; `searched` lists the directories that were searched, None for a path."""
+    """There is no such program."""
 
     __module__ = PUBLIC
     program: str
-    searched: str | None = None
+    """The program, as it was given."""
+    searched: str | None
+    """The directories that were searched, as in PATH; None for a program that was given as a path."""
     __reduce__ = _with_errno
+
+    def __init__(self, *args: object, program: str = "", searched: str | None = None, errno: int | None = None) -> None:
+        super().__init__(*args, program=program)
+        self.searched = searched
+        self.errno = errno
 
 
 class PermissionDenied(ProcessError, PermissionError):
     """The system refused the program, or something that was asked for it."""
 
     __module__ = PUBLIC
-    program: str | None = None
     __reduce__ = _with_errno
+
+    def __init__(self, *args: object, program: str | None = None, errno: int | None = None) -> None:
+        super().__init__(*args, program=program)
+        self.errno = errno
 
 
 class ResourceLimit(ProcessError):
@@ -106,7 +165,12 @@ class Unsupported(ProcessError):
     """This system cannot do `operation`."""
 
     __module__ = PUBLIC
-    operation = ""
+    operation: str
+    """What cannot be done here, by the name of the method or option."""
+
+    def __init__(self, *args: object, operation: str = "", program: str | None = None) -> None:
+        super().__init__(*args, program=program)
+        self.operation = operation
 
 
 class OutputTooLarge(ProcessError):
@@ -114,10 +178,30 @@ class OutputTooLarge(ProcessError):
 
     __module__ = PUBLIC
     program: str
+    """The program, as it was given."""
     max_lines: int | None
+    """The cap in lines; None: there was none."""
     max_bytes: int | None
+    """The cap in bytes; None: there was none."""
     total_lines: int
+    """Lines of the stream that passed it, as far as they were read; 0 for exact bytes."""
     total_bytes: int
+    """Bytes of the stream that passed it, as far as they were read."""
+
+    def __init__(
+        self,
+        *args: object,
+        program: str = "",
+        max_lines: int | None = None,
+        max_bytes: int | None = None,
+        total_lines: int = 0,
+        total_bytes: int = 0,
+    ) -> None:
+        super().__init__(*args, program=program)
+        self.max_lines = max_lines
+        self.max_bytes = max_bytes
+        self.total_lines = total_lines
+        self.total_bytes = total_bytes
 
 
 class Cancelled(ProcessError):
@@ -125,13 +209,10 @@ class Cancelled(ProcessError):
 
     __module__ = PUBLIC
     program: str
+    """The program, as it was given."""
 
-
-class IdleTimeout(ProcessError):
-    """No watched output line came for `idle_timeout_seconds`."""
-
-    __module__ = PUBLIC
-    idle_timeout_seconds: float
+    def __init__(self, *args: object, program: str = "") -> None:
+        super().__init__(*args, program=program)
 
 
 class InvalidJson(ProcessError):
@@ -139,13 +220,27 @@ class InvalidJson(ProcessError):
 
     __module__ = PUBLIC
     program: str
+    """The program, as it was given."""
     stdout: str | None
+    """The beginning of stdout, at most 2048 characters; None when a stream of lines found it."""
+
+    def __init__(self, *args: object, program: str = "", stdout: str | None = None) -> None:
+        super().__init__(*args, program=program)
+        self.stdout = stdout
 
 
 class WaitTimeout(ProcessError, TimeoutError):
     """What was waited for did not come in time; nothing was done to the process."""
 
     __module__ = PUBLIC
+    timeout_seconds: float
+    """For how long was waited, in seconds."""
+    host: str | None
+    """The host that was asked, where one was."""
+    port: int | None
+    """The port that was asked, where one was."""
+    path: StrPath | None
+    """The path of the file, socket, pipe or request that was asked for, where there was one."""
 
     def __init__(
         self,
@@ -155,72 +250,60 @@ class WaitTimeout(ProcessError, TimeoutError):
         host: str | None = None,
         port: int | None = None,
         path: StrPath | None = None,
+        program: str | None = None,
     ) -> None:
-        super().__init__(message)
+        super().__init__(message, program=program)
         self.timeout_seconds = timeout_seconds
         self.host = host
         self.port = port
         self.path = path
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild_wait_timeout, (self.args[0], self.timeout_seconds, self.host, self.port, self.path)
+        return _rebuild, (type(self), self.args[0], vars(self))
 
 
 class NotReady(WaitTimeout):
-    """The process ended before it was ready; `outcome` says how."""
+    """The process ended before it was ready."""
 
     __module__ = PUBLIC
-    outcome: Outcome | None = None
+    outcome: Outcome | None
+    """How it ended."""
 
-    def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild_not_ready, (*super().__reduce__()[1], self.outcome)  # type: ignore[misc]
-
-
-def _rebuild_not_ready(message: str, timeout_seconds: float, host: Any, port: Any, path: Any, outcome: Any) -> NotReady:
-    made = NotReady(message, timeout_seconds=timeout_seconds, host=host, port=port, path=path)
-    made.outcome = outcome
-    return made
+    def __init__(self, message: str, *, timeout_seconds: float, outcome: Outcome | None = None, **place: Any) -> None:
+        super().__init__(message, timeout_seconds=timeout_seconds, **place)
+        self.outcome = outcome
 
 
-def _rebuild_wait_timeout(
-    message: str, timeout_seconds: float, host: str | None, port: int | None, path: StrPath | None
-) -> WaitTimeout:
-    return WaitTimeout(message, timeout_seconds=timeout_seconds, host=host, port=port, path=path)
+def _rebuild(kind: type[WaitTimeout], message: str, attributes: dict[str, Any]) -> WaitTimeout:
+    return kind(message, **attributes)
 
 
 def failure(text: str, program: str | None = None) -> ProcessError:
     """A plain ProcessError about `program`."""
-    error = ProcessError(text)
-    error.program = program  # type: ignore[attr-defined]
-    return error
+    return ProcessError(text, program=program)
 
 
 def unsupported(operation: str, why: str) -> Unsupported:
     """`operation` cannot be done here."""
-    error = Unsupported(f"{operation} is not supported here: {why}")
-    error.operation = operation
-    return error
+    return Unsupported(f"{operation} is not supported here: {why}", operation=operation)
 
 
 def cancelled(program: str) -> Cancelled:
     """The error of a run whose token was cancelled."""
-    error: Any = Cancelled(f"{program} was cancelled")
-    error.program = program
-    return error  # type: ignore[no-any-return]
+    return Cancelled(f"{program} was cancelled", program=program)
 
 
 def too_large(program: str, max_bytes: int | None, max_lines: int | None, total_bytes: int, total_lines: int) -> OutputTooLarge:
     """A stream passed its cap."""
     most = " and ".join(f"{most} {unit}" for most, unit in ((max_bytes, "bytes"), (max_lines, "lines")) if most is not None)
-    error: Any = OutputTooLarge(
-        f"{program}: output exceeded its capture ceiling of {most}: {total_bytes} bytes, {total_lines} lines"
+    return OutputTooLarge(
+        f"{program}: output exceeded its capture ceiling of {most}: {total_bytes} bytes, {total_lines} lines",
+        program=program,
+        max_lines=max_lines,
+        max_bytes=max_bytes,
+        total_lines=total_lines,
+        total_bytes=total_bytes,
     )
-    error.program = program
-    error.max_bytes = max_bytes
-    error.max_lines = max_lines
-    error.total_bytes = total_bytes
-    error.total_lines = total_lines
-    return error  # type: ignore[no-any-return]
 
 
 def excerpt(diagnostic: str | None) -> str:

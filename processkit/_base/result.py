@@ -126,26 +126,22 @@ class _Result(Ended):
 
     def _failure(self) -> ProcessError:
         tail = excerpt(self.diagnostic)
-        error: Any
+        said: dict[str, Any] = {
+            "program": self.program,
+            "stdout": self._stdout_text(),
+            "stderr": self.stderr,
+            "stdout_bytes": self._stdout_bytes(),
+            "diagnostic": self.diagnostic,
+        }
         if self.idle_seconds is not None:
-            error = IdleTimeout(f"{self.program} was idle: no watched output line for {self.idle_seconds} s{tail}")
-            error.idle_timeout_seconds = self.idle_seconds
-        elif self.timed_out:
-            error = Timeout(f"{self.program} timed out after {self.timeout} s{tail}")
-            error.timeout_seconds = self.timeout
-        elif self.outcome.code is None:
+            text = f"{self.program} was idle: no watched output line for {self.idle_seconds} s{tail}"
+            return IdleTimeout(text, idle_timeout_seconds=self.idle_seconds, **said)
+        if self.timed_out:
+            return Timeout(f"{self.program} timed out after {self.timeout} s{tail}", timeout_seconds=self.timeout, **said)
+        if self.outcome.code is None:
             which = "an unknown signal" if self.signal is None else f"signal {self.signal}"
-            error = Signalled(f"{self.program} was killed by {which}{tail}")
-            error.signal = self.signal
-        else:
-            error = NonZeroExit(f"{self.program} exited with code {self.outcome.code}{tail}")
-            error.code = self.outcome.code
-        error.program = self.program
-        error.stdout = self._stdout_text()
-        error.stderr = self.stderr
-        error.stdout_bytes = self._stdout_bytes()
-        error.diagnostic = self.diagnostic
-        return error  # type: ignore[no-any-return]
+            return Signalled(f"{self.program} was killed by {which}{tail}", signal=self.signal, **said)
+        return NonZeroExit(f"{self.program} exited with code {self.outcome.code}{tail}", code=self.outcome.code, **said)
 
 
 class ProcessResult(_Result):

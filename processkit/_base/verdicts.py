@@ -26,10 +26,8 @@ def json_of(result: ProcessResult) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        invalid: Any = InvalidJson(f"{result.program}: stdout is not valid JSON: {error}")
-        invalid.program = result.program
-        invalid.stdout = text[:MOST_JSON_SHOWN]
-        raise invalid from error
+        message = f"{result.program}: stdout is not valid JSON: {error}"
+        raise InvalidJson(message, program=result.program, stdout=text[:MOST_JSON_SHOWN]) from error
 
 
 def exit_code_of(result: ProcessResult) -> int:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from .._base import PUBLIC, validate
-from .._base.verdicts import exit_code_of, json_of, probe_of, text_of
 from .._plan.settings import INHERIT, NULL, PIPE, Redirect, Settings, check_terminal
 from .._process import launch as _launch
+from .._process.verbs import Verbs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import Any, Callable, Literal, TypeVar
+    from typing import Any, Callable, Literal
 
     from .._base.result import BytesResult, ProcessResult
     from .._base.types import (
@@ -32,15 +32,13 @@ if TYPE_CHECKING:
     from .._process.detached import DetachedChild
     from .._process.running import RunningProcess
 
-    T = TypeVar("T")
-
 _MODES = {"pipe": PIPE, "piped": PIPE, "inherit": INHERIT, "null": NULL}
 _TERMINATORS = {"newline": "", "lf": "", "carriage_return": "cr", "cr": "cr"}
 _PRIORITIES = {name: name for name in ("idle", "below_normal", "normal", "above_normal", "high")}
 _RLIMITS = {name: name for name in ("cpu", "core", "data", "file_size", "no_file", "stack")}
 
 
-class Command:
+class Command(Verbs):
     """A program with its arguments and settings. Every builder method returns a new Command; nothing starts before a verb."""
 
     __module__ = PUBLIC
@@ -456,56 +454,22 @@ class Command:
         """Async twin of `output_bytes`."""
         return await _launch.aone_shot_bytes(self._settings)
 
-    def run(self) -> str:
-        """Run it and return stdout without trailing white space; raise unless it succeeded."""
-        return self._checked(text_of, True)
-
-    async def arun(self) -> str:
-        """Async twin of `run`."""
-        return await self._achecked(text_of, True)
-
     def run_json(self) -> Any:
-        """Run it and return the JSON value in its stdout; raise unless it succeeded and is JSON."""
-        return self._checked(json_of, True)
+        """Run it and return the JSON value in its stdout; raise as `run` does, InvalidJson where it is none."""
+        return self._json()
 
     async def arun_json(self) -> Any:
         """Async twin of `run_json`."""
-        return await self._achecked(json_of, True)
+        return await self._ajson()
 
-    def exit_code(self) -> int:
-        """Run it and return its exit code, whatever it is; raise Signalled or Timeout where there is none."""
-        return self._checked(exit_code_of, False)
+    def _captured(self) -> ProcessResult:
+        return _launch.one_shot(self._settings, need_stdout=False)
 
-    async def aexit_code(self) -> int:
-        """Async twin of `exit_code`."""
-        return await self._achecked(exit_code_of, False)
+    async def _acaptured(self) -> ProcessResult:
+        return await _launch.aone_shot(self._settings, need_stdout=False)
 
-    def probe(self) -> bool:
-        """Run it: True for exit code 0, False for 1; any other raises."""
-        return self._checked(probe_of, False)
-
-    async def aprobe(self) -> bool:
-        """Async twin of `probe`."""
-        return await self._achecked(probe_of, False)
-
-    def _checked(self, verdict: Callable[[ProcessResult], T], need_stdout: bool) -> T:
-        """What `verdict` makes of the run, or of one more where it is to be retried."""
-        if self._settings.retry is None:
-            return verdict(_launch.one_shot(self._settings, need_stdout))
-        from .._plan.retry import retried
-
-        return retried(self._settings, lambda: verdict(_launch.one_shot(self._settings, need_stdout)))
-
-    async def _achecked(self, verdict: Callable[[ProcessResult], T], need_stdout: bool) -> T:
-        if self._settings.retry is None:
-            return verdict(await _launch.aone_shot(self._settings, need_stdout))
-        from .._plan.retry import aretried
-
-        async def once() -> T:
-            """One attempt."""
-            return verdict(await _launch.aone_shot(self._settings, need_stdout))
-
-        return await aretried(self._settings, once)
+    def _retrying(self) -> Settings | None:
+        return None if self._settings.retry is None else self._settings
 
     def resolve_program(self) -> str:
         """The absolute path of the program that would run; ProcessNotFound or PermissionDenied like a run."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .._base import PUBLIC
+from .._process.verbs import RunnerVerbs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from .command import Command
 
 
-class Runner:
+class Runner(RunnerVerbs):
     """Runs commands for real, each in a private tree."""
 
     __module__ = PUBLIC
@@ -39,29 +40,11 @@ class Runner:
         """As `Command.aoutput_bytes`."""
         return await command.aoutput_bytes()
 
-    def run(self, command: Command, /) -> str:
-        """As `Command.run`."""
-        return command.run()
+    def _captured(self, command: Command) -> ProcessResult:
+        return command._captured()
 
-    async def arun(self, command: Command, /) -> str:
-        """As `Command.arun`."""
-        return await command.arun()
-
-    def exit_code(self, command: Command, /) -> int:
-        """As `Command.exit_code`."""
-        return command.exit_code()
-
-    async def aexit_code(self, command: Command, /) -> int:
-        """As `Command.aexit_code`."""
-        return await command.aexit_code()
-
-    def probe(self, command: Command, /) -> bool:
-        """As `Command.probe`."""
-        return command.probe()
-
-    async def aprobe(self, command: Command, /) -> bool:
-        """As `Command.aprobe`."""
-        return await command.aprobe()
+    async def _acaptured(self, command: Command) -> ProcessResult:
+        return await command._acaptured()
 
     def start(self, command: Command, /) -> RunningProcess:
         """As `Command.start`."""

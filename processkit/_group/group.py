@@ -8,12 +8,12 @@ import os
 from .._base import PUBLIC, validate
 from .._base.errors import ProcessError, failure, require_loop, unsupported
 from .._base.log import DEBUG, listener, log, warn_left_open
-from .._base.verdicts import exit_code_of, probe_of, text_of
 from .._drive import on_group_end
 from .._os import SIGKILL, group_container, identify
 from .._os.errors import Refused
 from .._plan.plan import make_plan
 from .._process.launch import capture_in, may_linger, plan_unattended, start_in, taken
+from .._process.verbs import RunnerVerbs
 from .limits import ProcessGroupStats, check_limits
 from .stop import LAST_LOOK, ShutdownReport, Stop
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 DEFAULT_GRACE = 2.0
 
 
-class ProcessGroup:
+class ProcessGroup(RunnerVerbs):
     """A container for processes. Leaving its `with` block, dropping it, exiting or dying ends everything in it."""
 
     __module__ = PUBLIC
@@ -142,7 +142,7 @@ class ProcessGroup:
     async def aoutput(self, command: Command, /) -> ProcessResult:
         """Async twin of `output`."""
         self._require_piped(command)
-        return await (await self._astart(command))._acapture()
+        return await self._acaptured(command)
 
     def output_bytes(self, command: Command, /) -> BytesResult:
         """Run a member; the exact bytes of its stdout."""
@@ -154,29 +154,8 @@ class ProcessGroup:
         self._require_piped(command)
         return await (await self._astart(command)).aoutput_bytes()
 
-    def run(self, command: Command, /) -> str:
-        """Run a member and return its stdout without trailing white space; raise unless it succeeded."""
-        return text_of(self.output(command))
-
-    async def arun(self, command: Command, /) -> str:
-        """Async twin of `run`."""
-        return text_of(await self.aoutput(command))
-
-    def exit_code(self, command: Command, /) -> int:
-        """Run a member and return its exit code."""
-        return exit_code_of(self._captured(command))
-
-    async def aexit_code(self, command: Command, /) -> int:
-        """Async twin of `exit_code`."""
-        return exit_code_of(await (await self._astart(command))._acapture())
-
-    def probe(self, command: Command, /) -> bool:
-        """Run a member: True for exit code 0, False for 1; any other raises."""
-        return probe_of(self._captured(command))
-
-    async def aprobe(self, command: Command, /) -> bool:
-        """Async twin of `probe`."""
-        return probe_of(await (await self._astart(command))._acapture())
+    async def _acaptured(self, command: Command) -> ProcessResult:
+        return await (await self._astart(command))._acapture()
 
     @staticmethod
     def _require_piped(command: Command) -> None:

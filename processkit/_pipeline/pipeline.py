@@ -7,13 +7,13 @@ import time
 from .._base import PUBLIC
 from .._base.errors import failure, require_loop, unsupported
 from .._base.validate import positive
-from .._base.verdicts import exit_code_of, probe_of, text_of
 from .._os import close_end, pipe_between, refused
 from .._os.port import PIPE, Handed
 from .._plan.plan import make_plan
 from .._plan.settings import Settings
 from .._process.launch import SHORT_TIMEOUT, give_up, may_linger, own_container, plan_unattended, spawn_in, taken
 from .._process.running import RunningProcess
+from .._process.verbs import Verbs
 from .pipelined import RunningPipeline
 
 TYPE_CHECKING = False
@@ -32,7 +32,7 @@ _NO_STDIN = {"stdin_data": None, "stdin_file": None, "stdin_source": None, "keep
 _NOT_A_STAGES = {"idle_timeout": None, "retry": None}
 
 
-class Pipeline:
+class Pipeline(Verbs):
     """Commands in a chain. Immutable; every stage has a contained tree of its own, and nothing of any outlives a verb.
 
     The first checked stage that fails decides code, signal, stderr and program of the result; its stdout is the last stage's.
@@ -105,7 +105,7 @@ class Pipeline:
     async def aoutput(self) -> ProcessResult:
         """Async twin of `output`."""
         self._require_piped()
-        return await (await self._astart())._acapture()
+        return await self._acaptured()
 
     def output_bytes(self) -> BytesResult:
         """Run the chain; the exact bytes of the last stage's stdout."""
@@ -117,29 +117,8 @@ class Pipeline:
         self._require_piped()
         return await (await self._astart()).aoutput_bytes()
 
-    def run(self) -> str:
-        """Run the chain and return the last stdout without trailing white space; raise unless it succeeded."""
-        return text_of(self.output())
-
-    async def arun(self) -> str:
-        """Async twin of `run`."""
-        return text_of(await self.aoutput())
-
-    def exit_code(self) -> int:
-        """Run the chain and return its exit code."""
-        return exit_code_of(self._captured())
-
-    async def aexit_code(self) -> int:
-        """Async twin of `exit_code`."""
-        return exit_code_of(await (await self._astart())._acapture())
-
-    def probe(self) -> bool:
-        """Run the chain: True for exit code 0, False for 1; any other raises."""
-        return probe_of(self._captured())
-
-    async def aprobe(self) -> bool:
-        """Async twin of `probe`."""
-        return probe_of(await (await self._astart())._acapture())
+    async def _acaptured(self) -> ProcessResult:
+        return await (await self._astart())._acapture()
 
     # How they start.
 

@@ -9,27 +9,18 @@ from .._os.errors import BAD_FORMAT, NO_DIRECTORY, NO_PROGRAM, NOT_ALLOWED, TOO_
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from .._os.port import Plan
 
 
 def not_found(program: str, searched: str | None) -> ProcessNotFound:
     """The error for a program that is not there."""
     where = "" if searched is None else f" (searched {searched or 'nothing: PATH is empty'})"
-    error: Any = ProcessNotFound(f"{program} was not found{where}")
-    error.program = program
-    error.searched = searched
-    error.errno = ENOENT
-    return error  # type: ignore[no-any-return]
+    return ProcessNotFound(f"{program} was not found{where}", program=program, searched=searched, errno=ENOENT)
 
 
 def denied(program: str, text: str, code: int = EACCES) -> PermissionDenied:
     """The error for what the system refuses."""
-    error: Any = PermissionDenied(text)
-    error.program = program
-    error.errno = code
-    return error  # type: ignore[no-any-return]
+    return PermissionDenied(text, program=program, errno=code)
 
 
 def translated(error: BaseException, plan: Plan) -> BaseException:

@@ -33,9 +33,7 @@ def not_ready(process: RunningProcess, what: str, timeout: float, place: dict[st
     if outcome.timed_out:
         how = "was ended by its timeout"
     said = last_words(process)
-    error = NotReady(f"{process._names()} {how} before {what}{said}", timeout_seconds=timeout, **place)
-    error.outcome = outcome
-    return error
+    return NotReady(f"{process._names()} {how} before {what}{said}", timeout_seconds=timeout, outcome=outcome, **place)
 
 
 def until(

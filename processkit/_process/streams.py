@@ -242,9 +242,9 @@ class _Stream:
             self._told = True
             if self._run.idle_timed_out:
                 seconds = self._run.idle_seconds
-                error: Any = IdleTimeout(f"{self._program} was idle: no watched output line for {seconds} s")
-                error.idle_timeout_seconds = seconds
-                raise error
+                assert seconds is not None
+                text = f"{self._program} was idle: no watched output line for {seconds} s"
+                raise IdleTimeout(text, idle_timeout_seconds=seconds, program=self._program)
         return None
 
 
@@ -321,10 +321,7 @@ class JsonLines(_Stream):
 
     def _invalid(self, place: str, line: str) -> InvalidJson:
         program = self._program
-        error: Any = InvalidJson(f"{program}: stdout is not valid JSON: {place}: {line[:MOST_JSON_SHOWN]!r}")
-        error.program = program
-        error.stdout = None
-        return error  # type: ignore[no-any-return]
+        return InvalidJson(f"{program}: stdout is not valid JSON: {place}: {line[:MOST_JSON_SHOWN]!r}", program=program)
 
 
 class _Merged(_Stream):
