@@ -1,4 +1,4 @@
-"""Run, contain and end child processes. Nothing that processkit starts outlives it, not even after `kill -9` of its owner.
+"""Run, contain and end child processes. What processkit starts does not outlive its owner, even if that is killed by `kill -9`.
 
     >>> import processkit
     >>> processkit.Command("git", ["--version"]).run().startswith("git version")
@@ -139,7 +139,7 @@ def __getattr__(name: str) -> object:
 
     value = getattr(import_module("." + home, __name__), name)
     if type(value) is type(__getattr__):
-        value.__module__ = __name__  # what a traceback and a repr show is the public name
+        value.__module__ = __name__  # so that a traceback and a repr show the public name
     globals()[name] = value
     return value
 

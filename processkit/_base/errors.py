@@ -1,17 +1,17 @@
 """What processkit raises.
 
     ProcessError
-     ├─ NonZeroExit         the exit code is not one that was accepted
+     ├─ NonZeroExit         the exit code is not a success code
      ├─ Timeout             (TimeoutError) the run's own deadline passed
      ├─ Signalled           a signal ended it
      ├─ ProcessNotFound     (FileNotFoundError) no such program
-     ├─ PermissionDenied    (PermissionError) the program, or what was asked for it, is not allowed
+     ├─ PermissionDenied    (PermissionError) the system refuses the program, or what was asked for it
      ├─ ResourceLimit       a limit cannot be enforced here
      ├─ Unsupported         this system cannot do it
      ├─ OutputTooLarge      the output passed its cap in `error` mode
      ├─ Cancelled           its cancellation token was cancelled
      ├─ IdleTimeout         no line came for too long
-     ├─ InvalidJson         the output is no JSON
+     ├─ InvalidJson         the output is not JSON
      └─ WaitTimeout         (TimeoutError) something did not become ready in time
          └─ NotReady        the process ended first
 
@@ -33,11 +33,11 @@ EXCERPT = 200
 
 
 class ProcessError(Exception):
-    """Something about a process went wrong; the base of everything here."""
+    """Base of every exception of this package. If a failure concerns one program, `program` is its name as it was given."""
 
     __module__ = PUBLIC
     program: str | None = None
-    """The program, as it was given; None where none is meant."""
+    """The program as it was given; None if the failure concerns none."""
 
     def __init__(self, *args: object, program: str | None = None) -> None:
         super().__init__(*args)
@@ -45,19 +45,19 @@ class ProcessError(Exception):
 
 
 class _Failed(ProcessError):
-    """A run that did not succeed, with what it said."""
+    """A run that did not succeed, with its captured output."""
 
     __module__ = PUBLIC
     program: str
     """The program, as it was given."""
     stdout: str
-    """What was captured of its stdout, as text; "" where it was not captured."""
+    """The captured stdout as text, partial if it did not exit by itself; "" if it was not captured."""
     stderr: str
-    """What was captured of its stderr; "" where it was not captured."""
+    """The captured stderr, partial if it did not exit by itself; "" if it was not captured."""
     stdout_bytes: bytes | None
-    """The exact bytes of its stdout, where bytes were asked for; else None."""
+    """The exact bytes of stdout if the failure comes from a BytesResult, else None."""
     diagnostic: str | None
-    """What it said about itself: stripped stderr if that has text, else stripped stdout, else None."""
+    """Stripped stderr if that has text, else stripped stdout, else None."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class NonZeroExit(_Failed):
 
     __module__ = PUBLIC
     code: int
-    """The exit code; on Windows what a crash leaves is a negative number."""
+    """The exit code; a crash on Windows has a negative one."""
 
     def __init__(self, *args: object, code: int = 1, **said: Any) -> None:
         super().__init__(*args, **said)
@@ -92,7 +92,7 @@ class Timeout(_Failed, TimeoutError):
 
     __module__ = PUBLIC
     timeout_seconds: float | None
-    """The timeout that passed, in seconds; None where it is not known."""
+    """The configured `timeout` in seconds; None if unknown."""
 
     def __init__(self, *args: object, timeout_seconds: float | None = None, **said: Any) -> None:
         super().__init__(*args, **said)
@@ -104,7 +104,7 @@ class Signalled(_Failed):
 
     __module__ = PUBLIC
     signal: int | None
-    """The number of the signal; None where it is not known."""
+    """The number of the signal; None if it is unknown."""
 
     def __init__(self, *args: object, signal: int | None = None, **said: Any) -> None:
         super().__init__(*args, **said)
@@ -116,7 +116,7 @@ class IdleTimeout(_Failed):
 
     __module__ = PUBLIC
     idle_timeout_seconds: float
-    """The idle timeout that passed, in seconds."""
+    """The configured `idle_timeout` in seconds."""
 
     def __init__(self, *args: object, idle_timeout_seconds: float = 0.0, **said: Any) -> None:
         super().__init__(*args, **said)
@@ -124,7 +124,7 @@ class IdleTimeout(_Failed):
 
 
 def _with_errno(error: Any) -> tuple[Any, ...]:
-    """How an OSError whose errno was set later is pickled: it is neither in its arguments nor in its dictionary."""
+    """Pickle an OSError whose errno was set later, which is neither in its arguments nor in its dictionary."""
     return type(error), error.args, {**vars(error), "errno": error.errno}
 
 
@@ -135,7 +135,7 @@ class ProcessNotFound(ProcessError, FileNotFoundError):
     program: str
     """The program, as it was given."""
     searched: str | None
-    """The directories that were searched, as in PATH; None for a program that was given as a path."""
+    """The searched directories, joined by `os.pathsep`; None if there was no search: for a path, or at the launch itself."""
     __reduce__ = _with_errno
 
     def __init__(self, *args: object, program: str = "", searched: str | None = None, errno: int | None = None) -> None:
@@ -145,7 +145,7 @@ class ProcessNotFound(ProcessError, FileNotFoundError):
 
 
 class PermissionDenied(ProcessError, PermissionError):
-    """The system refused the program, or something that was asked for it."""
+    """The system refuses the program, or something that was asked for it."""
 
     __module__ = PUBLIC
     __reduce__ = _with_errno
@@ -156,7 +156,7 @@ class PermissionDenied(ProcessError, PermissionError):
 
 
 class ResourceLimit(ProcessError):
-    """A resource limit is invalid or cannot be enforced here; the group or run was not started."""
+    """A resource limit is invalid or cannot be enforced here; nothing was started."""
 
     __module__ = PUBLIC
 
@@ -174,19 +174,19 @@ class Unsupported(ProcessError):
 
 
 class OutputTooLarge(ProcessError):
-    """The output passed its cap."""
+    """A stream passed its `output_limit` in `error` mode."""
 
     __module__ = PUBLIC
     program: str
     """The program, as it was given."""
     max_lines: int | None
-    """The cap in lines; None: there was none."""
+    """The cap in lines; None if there is none, or for the stdout of `output_bytes`."""
     max_bytes: int | None
-    """The cap in bytes; None: there was none."""
+    """The cap in bytes; None if there is none."""
     total_lines: int
-    """Lines of the stream that passed it, as far as they were read; 0 for exact bytes."""
+    """Complete lines read from the stream that passed its cap; 0 for the stdout of `output_bytes`."""
     total_bytes: int
-    """Bytes of the stream that passed it, as far as they were read."""
+    """Bytes read from that stream."""
 
     def __init__(
         self,
@@ -205,7 +205,7 @@ class OutputTooLarge(ProcessError):
 
 
 class Cancelled(ProcessError):
-    """The run's cancellation token was cancelled; its tree was ended."""
+    """The run's cancellation token was cancelled; its tree is gone, or was never started."""
 
     __module__ = PUBLIC
     program: str
@@ -222,7 +222,7 @@ class InvalidJson(ProcessError):
     program: str
     """The program, as it was given."""
     stdout: str | None
-    """The beginning of stdout, at most 2048 characters; None when a stream of lines found it."""
+    """The first 2048 characters of stdout; None if a stream raises it, whose message holds the line."""
 
     def __init__(self, *args: object, program: str = "", stdout: str | None = None) -> None:
         super().__init__(*args, program=program)
@@ -230,17 +230,17 @@ class InvalidJson(ProcessError):
 
 
 class WaitTimeout(ProcessError, TimeoutError):
-    """What was waited for did not come in time; nothing was done to the process."""
+    """A condition did not become true in time; nothing was done to any process."""
 
     __module__ = PUBLIC
     timeout_seconds: float
-    """For how long was waited, in seconds."""
+    """The given timeout in seconds."""
     host: str | None
-    """The host that was asked, where one was."""
+    """The host that was tried; None if none was."""
     port: int | None
-    """The port that was asked, where one was."""
+    """The port that was tried; None if none was."""
     path: StrPath | None
-    """The path of the file, socket, pipe or request that was asked for, where there was one."""
+    """The file, socket, pipe name or HTTP path that was tried, as it was given; None if none was."""
 
     def __init__(
         self,
@@ -263,11 +263,11 @@ class WaitTimeout(ProcessError, TimeoutError):
 
 
 class NotReady(WaitTimeout):
-    """The process ended before it was ready."""
+    """The process ended before it was ready. The message ends with its last output."""
 
     __module__ = PUBLIC
     outcome: Outcome | None
-    """How it ended."""
+    """How the process ended."""
 
     def __init__(self, message: str, *, timeout_seconds: float, outcome: Outcome | None = None, **place: Any) -> None:
         super().__init__(message, timeout_seconds=timeout_seconds, **place)
@@ -279,22 +279,22 @@ def _rebuild(kind: type[WaitTimeout], message: str, attributes: dict[str, Any]) 
 
 
 def failure(text: str, program: str | None = None) -> ProcessError:
-    """A plain ProcessError about `program`."""
+    """Return a plain ProcessError about `program`."""
     return ProcessError(text, program=program)
 
 
 def unsupported(operation: str, why: str) -> Unsupported:
-    """`operation` cannot be done here."""
+    """Return the error of an `operation` that cannot be done here."""
     return Unsupported(f"{operation} is not supported here: {why}", operation=operation)
 
 
 def cancelled(program: str) -> Cancelled:
-    """The error of a run whose token was cancelled."""
+    """Return the error of a run whose token was cancelled."""
     return Cancelled(f"{program} was cancelled", program=program)
 
 
 def too_large(program: str, max_bytes: int | None, max_lines: int | None, total_bytes: int, total_lines: int) -> OutputTooLarge:
-    """A stream passed its cap."""
+    """Return the error of a stream that passed its cap."""
     most = " and ".join(f"{most} {unit}" for most, unit in ((max_bytes, "bytes"), (max_lines, "lines")) if most is not None)
     return OutputTooLarge(
         f"{program}: output exceeded its capture ceiling of {most}: {total_bytes} bytes, {total_lines} lines",
@@ -307,7 +307,7 @@ def too_large(program: str, max_bytes: int | None, max_lines: int | None, total_
 
 
 def excerpt(diagnostic: str | None) -> str:
-    """The tail of a message: the last line that has text, cut."""
+    """Return the end of a message: the last line of `diagnostic` that has text, cut to EXCERPT characters."""
     if diagnostic is None:
         return ""
     line = diagnostic.rstrip().rpartition("\n")[2].strip()
@@ -315,7 +315,7 @@ def excerpt(diagnostic: str | None) -> str:
 
 
 def require_loop(program: str) -> None:
-    """Refuse to go on without a running asyncio loop; nothing has been started or spent."""
+    """Raise ProcessError without a running asyncio loop, before anything is started or spent."""
     import asyncio
 
     if asyncio._get_running_loop() is None:

@@ -1,6 +1,6 @@
 """Log records as `event key=value` text with the same fields as `extra`; never argv, environment, cwd or output.
 
-`logging` is not imported for a program that did not import it: nobody would see the record.
+`logging` is not imported for a program that did not import it: such a program could not see the record.
 """
 
 from __future__ import annotations
@@ -19,32 +19,32 @@ _own: Any = None
 
 
 def listener(logger: Any) -> Any:
-    """`logger`, else the package's own, else None: nobody imported `logging`."""
+    """Return `logger`, else the package's own, else None if the program has not imported `logging`."""
     global _own
     if logger is None and _own is None:
         logging = sys.modules.get("logging")
         if logging is not None:
             _own = logging.getLogger(NAME)
-            # Or a program that has set up no logging would see our warnings on its stderr, because asyncio imports logging.
+            # Without it a program that has set up no logging would get our warnings on stderr, because asyncio imports logging.
             _own.addHandler(logging.NullHandler())
     return _own if logger is None else logger
 
 
 def listens(logger: Any, level: int) -> bool:
-    """Whether a record of `level` would be seen by somebody."""
+    """Return whether a record of `level` would be handled."""
     found = listener(logger)
     return found is not None and bool(found.isEnabledFor(level))
 
 
 def log(logger: Any, level: int, event: str, **fields: object) -> None:
-    """One record to a `listener`; nothing is formatted unless the level is enabled."""
+    """Send one record to a logger that `listener` returned; nothing is formatted unless the level is enabled."""
     if logger is not None and logger.isEnabledFor(level):
         text = " ".join(f"{key}={value}" for key, value in fields.items())
         logger.log(level, f"{event} {text}", extra=fields)
 
 
 def enable_logging() -> bool:
-    """Kept for compatibility: records always go to the `processkit` logger once `logging` is in use. True."""
+    """Import `logging`, so that from now on records go to the logger named `processkit`; returns True."""
     import logging
 
     logging.getLogger(NAME)
@@ -52,7 +52,7 @@ def enable_logging() -> bool:
 
 
 def warn_left_open(text: str, source: object) -> None:
-    """A ResourceWarning of a finalizer; none while the interpreter takes itself apart, which cannot import any more."""
+    """Issue the ResourceWarning of a finalizer; none at the end of the interpreter, which cannot import any more."""
     try:
         import warnings
     except ImportError:

@@ -7,26 +7,29 @@ from .values import Value, store
 
 
 class Outcome(Value):
-    """How a process ended: with a code, by a signal (whose number may be unknown), or at its deadline."""
+    """How a process ended: with a code, at its deadline, or else by a signal, whose number may be unknown."""
 
     __module__ = PUBLIC
     __slots__ = ()
     _fields = ("code", "signal", "timed_out")
     code: int | None
+    """The exit code; None if it did not exit by itself. A crash on Windows has a negative one (0xC0000005 is -1073741819)."""
     signal: int | None
+    """The number of the signal that killed it; None if none did or it is unknown. 9 on Windows for a process that we killed."""
     timed_out: bool
+    """Whether its `timeout` ended it; then `code` and `signal` are None."""
 
     def __init__(self, code: int | None, signal: int | None, timed_out: bool) -> None:
         store(self, (code, signal, timed_out))
 
     @property
     def exited_zero(self) -> bool:
-        """Whether it ended with exit code 0, whatever codes are accepted."""
+        """Whether it ended with exit code 0, whatever its success codes are."""
         return self.code == 0
 
 
 def outcome_of(status: int | None, timed_out: bool) -> Outcome:
-    """The outcome in a wait status (wait(2)); None or -1 is a status that nobody knows."""
+    """Return the outcome in a wait status (wait(2)); None or -1 is an unknown status."""
     if timed_out:
         return Outcome(None, None, True)
     if status is None or status < 0:
@@ -35,5 +38,5 @@ def outcome_of(status: int | None, timed_out: bool) -> Outcome:
     code = status >> 8
     if signal:
         return Outcome(None, signal, False)
-    # Windows has 32 bits of it: what a crash leaves there (0xC0000005) is a negative number, as success codes are.
+    # A code of Windows has 32 bits; that of a crash (0xC0000005) becomes negative, for success codes are signed.
     return Outcome(code if code < 2**31 else code - 2**32, None, False)

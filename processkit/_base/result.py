@@ -1,4 +1,4 @@
-"""What a finished run was."""
+"""The values that describe a finished run: how it ended and what was captured."""
 
 from __future__ import annotations
 
@@ -15,35 +15,37 @@ if TYPE_CHECKING:
 
 
 class Ended(Value):
-    """What has an outcome mirrors it."""
+    """Base of the values that have an outcome and mirror it."""
 
     __slots__ = ()
     outcome: Outcome
 
     @property
     def code(self) -> int | None:
-        """The exit code, None when it did not exit by itself."""
+        """The exit code; None if it did not exit by itself."""
         return self.outcome.code
 
     @property
     def signal(self) -> int | None:
-        """The signal that ended it, if one did."""
+        """The number of the signal that killed it; None if none did or it is unknown."""
         return self.outcome.signal
 
     @property
     def timed_out(self) -> bool:
-        """Whether its deadline ended it."""
+        """Whether its `timeout` ended it."""
         return self.outcome.timed_out
 
 
 class Finished(Ended):
-    """A run whose stdout was not captured: its outcome and its stderr."""
+    """The outcome and the stderr of a run whose stdout was not captured."""
 
     __module__ = PUBLIC
     __slots__ = ()
     _fields = ("outcome", "stderr")
     outcome: Outcome
+    """How it ended."""
     stderr: str
+    """The captured text of stderr; "" if it is not piped or was delivered by a stream."""
 
     def __init__(self, outcome: Outcome, stderr: str) -> None:
         store(self, (outcome, stderr))
@@ -55,28 +57,40 @@ class Finished(Ended):
 
 
 class _Result(Ended):
-    """What text and bytes results share."""
+    """What text and bytes results share. Equal if program, captured output, outcome, timeout and success codes are."""
 
     __slots__ = ()
     _fields = (
         "program", "stdout", "stderr", "outcome", "timeout", "success_codes",
         "duration_seconds", "truncated", "pid", "args", "mechanism", "leaked", "idle_seconds",
     )  # fmt: skip
-    # Not what differs between two runs that went the same way.
+    # The fields after these differ between two runs that went the same way.
     _compared = 6
     program: str
+    """The program as it was given; of a pipeline the stage that decides the result, or all names if the whole chain timed out."""
     stderr: str
+    """The captured text of stderr, lines joined by newlines; empty if it is not piped."""
     outcome: Outcome
+    """How it ended."""
     timeout: float | None
+    """The configured `timeout` in seconds; None: no limit."""
     success_codes: tuple[int, ...]
+    """The exit codes that count as success, in ascending order."""
     duration_seconds: float
+    """Seconds from the launch to the result."""
     truncated: bool
+    """Whether an `output_limit` that drops has dropped something."""
     pid: int | None
+    """The process id that it had."""
     args: tuple[str, ...]
+    """The program and the arguments, as they were given."""
     mechanism: str
+    """The mechanism that contained it: `cgroup_v2`, `process_group`, `job_object` or `leash`."""
     leaked: int
+    """Descendants that were still alive after the process had exited, and were killed; 0 for a member of a ProcessGroup."""
     #: Seconds without a line after which it was ended; None: it was not.
     idle_seconds: float | None
+    """The `idle_timeout` in seconds that ended it; None: it did not."""
 
     def __init__(
         self,
@@ -99,7 +113,7 @@ class _Result(Ended):
 
     @property
     def idle_timed_out(self) -> bool:
-        """Whether it was ended because no line came for too long."""
+        """Whether its `idle_timeout` ended it."""
         return self.idle_seconds is not None
 
     @property
@@ -115,11 +129,11 @@ class _Result(Ended):
 
     @property
     def diagnostic(self) -> str | None:
-        """What it said about itself: stripped stderr if that has text, else stripped stdout, else None."""
+        """Stripped stderr if that has text, else stripped stdout, else None."""
         return self.stderr.strip() or self._stdout_text().strip() or None
 
     def ensure_success(self: R) -> R:
-        """This object if it is a success, else raise what a checking verb would: NonZeroExit, Signalled, (Idle)Timeout."""
+        """Return this object if it is a success, else raise NonZeroExit, Signalled, Timeout or IdleTimeout."""
         if self.is_success:
             return self
         raise self._failure()
@@ -150,10 +164,11 @@ class ProcessResult(_Result):
     __module__ = PUBLIC
     __slots__ = ()
     stdout: str
+    """The captured text of stdout, lines joined by newlines, without a final one."""
 
     @property
     def combined(self) -> str:
-        """Both with a newline between them, or the one that is not empty."""
+        """Stdout, a newline and stderr; or the one of them that is not empty."""
         return f"{self.stdout}\n{self.stderr}" if self.stdout and self.stderr else self.stdout or self.stderr
 
     def _stdout_text(self) -> str:
@@ -169,6 +184,7 @@ class BytesResult(_Result):
     __module__ = PUBLIC
     __slots__ = ()
     stdout: bytes
+    """The exact bytes of stdout, as far as an `output_limit` keeps them."""
 
     def _stdout_text(self) -> str:
         return self.stdout.decode("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""What arguments may be (api.md §0.5): each check returns the normal form or raises, naming the parameter."""
+"""Checks of arguments (api.md §0.5): each returns the normal form or raises, naming the parameter."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def sequence(value: Any, name: str) -> tuple[Any, ...]:
 
 def arguments(value: Any, name: str = "args") -> tuple[str, ...]:
     """An argv list as texts."""
-    # list and tuple first: collections.abc is not worth its import for them.
+    # list and tuple first: they do not need the import of collections.abc.
     items = value if isinstance(value, (list, tuple)) else sequence(value, name)
     return tuple([path_text(item, f"each of {name}") for item in items])
 

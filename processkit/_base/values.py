@@ -1,4 +1,4 @@
-"""What every result and report shares: immutable, compared and hashed by value, readable, picklable."""
+"""The base of results and reports: immutable, compared and hashed by value, readable, picklable."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 
 class Value:
-    """Base of the value types. `_fields` names what the constructor stores, in order; the first `_compared` make it equal."""
+    """Base of the value types. `_fields` names the stored values in order; the first `_compared` (None: all) decide equality."""
 
     __slots__ = ("_values",)
     _values: tuple[Any, ...]

@@ -1,4 +1,4 @@
-"""What the one-shot verbs make of a finished run; `Command`, groups and runners have the same ones."""
+"""From a finished run to the value of a one-shot verb, the same for `Command`, groups and pipelines."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ MOST_JSON_SHOWN = 2048
 
 
 def text_of(result: ProcessResult) -> str:
-    """`run`: stdout without trailing white space, or what `ensure_success` raises."""
+    """`run`: return stdout without trailing white space, or raise what `ensure_success` does."""
     return result.ensure_success().stdout.rstrip()
 
 
 def json_of(result: ProcessResult) -> Any:
-    """`run_json`: the JSON value in stdout; InvalidJson with a bounded head of it."""
+    """`run_json`: return the JSON value in stdout, or raise InvalidJson with the head of it."""
     import json
 
     text = result.ensure_success().stdout
@@ -31,7 +31,7 @@ def json_of(result: ProcessResult) -> Any:
 
 
 def exit_code_of(result: ProcessResult) -> int:
-    """`exit_code`: the raw code; Signalled or Timeout where there is none."""
+    """`exit_code`: return the raw code, or raise Signalled, Timeout or IdleTimeout if there is none."""
     if result.code is None:
         result.ensure_success()
     assert result.code is not None
@@ -39,7 +39,7 @@ def exit_code_of(result: ProcessResult) -> int:
 
 
 def probe_of(result: ProcessResult) -> bool:
-    """`probe`: True for 0, False for 1, else raise."""
+    """`probe`: return True for 0, False for 1; raise NonZeroExit for any other code."""
     code = exit_code_of(result)
     if code in (0, 1):
         return code == 0

@@ -1,4 +1,4 @@
-"""The command line: the first user of the public API, and the one place that turns what happened into an exit status."""
+"""The command line: the first user of the public API, and the one place that makes an exit status of an outcome."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one sub-command; its exit status. SystemExit for usage errors and help."""
+    """Run one sub-command and return its exit status. SystemExit for usage errors and help."""
     from .options import parse
 
     options = parse(list(sys.argv[1:] if argv is None else argv))
@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def main_and_exit() -> NoReturn:
     """Run the command line of this process and end it by SystemExit with the status."""
-    # This process does one thing and ends: whatever a collection could free goes with it.
+    # This process does one thing and ends, and its memory with it: no collection is worth its time.
     gc.disable()
     try:
         status = main()

@@ -1,4 +1,4 @@
-"""`doctor`: what this machine can contain, found by building groups and starting nothing."""
+"""`doctor`: what this machine can contain, found by making empty groups."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _MEANS = {
 
 
 class _Findings:
-    """What the probes found."""
+    """The results of the probes."""
 
     def __init__(self) -> None:
         self.mechanism = "unknown"
@@ -45,7 +45,7 @@ class _Findings:
 def _probe() -> _Findings:
     found = _Findings()
     try:
-        # A group that would outlive us is made in the same place, and needs no guardian to be started.
+        # A group that may outlive us is made in the same place, and starts no guardian.
         with ProcessGroup(survive_owner=True) as group:
             found.mechanism = group.mechanism
     except (ResourceLimit, Unsupported) as error:
@@ -68,7 +68,7 @@ def _probe() -> _Findings:
 
 
 def doctor(as_json: bool) -> int:
-    """Print the report; the exit status that goes with the verdict."""
+    """Print the report and return the exit status of the verdict."""
     found = _probe()
     try:
         host: HostContainment | None = host_containment()

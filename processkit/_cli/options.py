@@ -1,6 +1,6 @@
-"""The options of every sub-command, and what is a usage error.
+"""The options of every sub-command, and the usage errors.
 
-Not argparse: its import and set-up alone cost as much as all that `run` does besides, and half of what a run may cost.
+Not argparse: its import and set-up cost as much as everything else that `run` does, and half of what a run may cost.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ PROG = "python -m processkit"
 
 
 class Invalid(Exception):
-    """A value that its option does not take."""
+    """An option's value is not valid."""
 
 
 class Option:
-    """One option: how its value is read (`read` None: a flag), where it goes, what the help says."""
+    """One option: its name, the function that reads its value (`read` None: a flag), and its help text."""
 
     __slots__ = ("bare", "help", "metavar", "name", "read", "repeatable")
 
@@ -33,12 +33,12 @@ class Option:
         self.metavar = metavar
         self.read = read
         self.repeatable = repeatable
-        #: What the option means without a value, where it may stand without one.
+        #: The value that the option has when none is given; None: a value is required.
         self.bare = bare
 
     @property
     def flag(self) -> str:
-        """As it is written."""
+        """The option as it is written: `--name`."""
         return "--" + self.name.replace("_", "-")
 
 
@@ -87,7 +87,7 @@ def _pair(text: str) -> tuple[str, str]:
 
 def _env_file(path: str) -> list[tuple[str, str]]:
     try:
-        # Universal newlines: only line ends end a line, whatever else str.splitlines takes for one.
+        # Not str.splitlines, which also splits at form feeds and other characters.
         with open(path, encoding="utf-8-sig") as file:
             lines = file.read().split("\n")
     except (OSError, ValueError) as error:
@@ -161,7 +161,7 @@ _SUBCOMMANDS = {
     "doctor": (DOCTOR, "[--json]", "say what this machine can contain"),
 }
 
-# What cannot go together: the first breaks the other's promise.
+# Pairs that exclude each other: the first would break the promise of the second.
 _EXCLUSIVE = [
     *((one, "profile") for one in ("idle_timeout", "output_limit", "sanitize_vt", "pty")),
     *((one, "stdout_file") for one in ("output_limit", "sanitize_vt", "idle_timeout")),
@@ -171,14 +171,14 @@ _EXCLUSIVE = [
 
 
 def usage(subcommand: str | None) -> str:
-    """The usage line of a sub-command, or of the program."""
+    """Return the usage line of a sub-command, or of the program."""
     if subcommand is None:
         return f"usage: {PROG} {{{','.join(_SUBCOMMANDS)}}} ..."
     return f"usage: {PROG} {subcommand} {_SUBCOMMANDS[subcommand][1]}"
 
 
 def fail(subcommand: str | None, text: str) -> NoReturn:
-    """Print the usage and what is wrong; SystemExit with the status of a usage error."""
+    """Print the usage and the error, and raise SystemExit with the status of a usage error."""
     prog = PROG if subcommand is None else f"{PROG} {subcommand}"
     tell(f"{usage(subcommand)}\n{prog}: error: {text}\n")
     raise SystemExit(USAGE)
@@ -196,7 +196,7 @@ def _help(subcommand: str | None) -> NoReturn:
 
 
 def parse(words: list[str]) -> Options:
-    """The options in `words`; everything behind the first `--` is the child's command, verbatim."""
+    """Return the options in `words`; everything behind the first `--` is the child's command, verbatim."""
     command: list[str] | None = None
     if "--" in words:
         cut = words.index("--")
@@ -251,7 +251,7 @@ def _read(subcommand: str, words: list[str]) -> Options:
 
 
 def _value(subcommand: str, option: Option, waiting: list[str]) -> str:
-    """The value in the next word, or what the option means without one. A negative number is a value, not an option."""
+    """Return the next word as the value, or the option's `bare` value. A negative number is a value, not an option."""
     following = waiting[-1] if waiting else None
     if following is None or (following.startswith("-") and not following[1:2].isdigit() and following != "-"):
         if option.bare is None:
@@ -261,7 +261,7 @@ def _value(subcommand: str, option: Option, waiting: list[str]) -> str:
 
 
 def _check_run(options: Options) -> None:
-    """What only the options together can be wrong about."""
+    """Check the options against each other."""
     if not options.command:
         fail("run", "missing command: put it behind --")
     if options.timeout_grace is not None and options.timeout is None:

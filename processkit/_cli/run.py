@@ -1,4 +1,4 @@
-"""`run`: one command in a group of its own, its streams ours, its status our status."""
+"""`run`: one command in a group of its own, with our streams; its exit status is ours."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from .. import RunningProcess
     from .options import Options
 else:
-    # `signal` wraps this one in enumerations, whose making is a twentieth of what a run may cost.
+    # `signal` makes enumerations of it when it is imported, which costs a twentieth of what a run may cost.
     import _signal as signal
 
-# What has the output read, line by line: see streaming.py.
+# Options that need the output to be read, line by line: see streaming.py.
 _STREAMING = ("idle_timeout", "output_limit", "sanitize_vt", "pty")
-#: Seconds between two looks of `--profile`.
+#: Seconds between two samples of `--profile`.
 SAMPLING = 0.1
 
 
@@ -47,11 +47,11 @@ def _tell(number: int, _frame: FrameType | None) -> None:
 
 
 def run(options: Options) -> int:
-    """Run the command of `options`; the exit status of api.md §26.4."""
+    """Run the command of `options` and return the exit status of api.md §26.4."""
     try:
         for name in ("SIGTERM", "SIGHUP", "SIGQUIT"):
             number = getattr(signal, name, None)
-            # What was ignored when we were started stays so: nohup(1).
+            # A signal that was ignored when we were started stays ignored: nohup(1).
             if number is not None and signal.getsignal(number) is signal.SIG_DFL:
                 signal.signal(number, _tell)
         return _run(options, _command(options))
@@ -96,7 +96,7 @@ def _run(options: Options, command: Command) -> int:
 
 
 def _outcome(group: ProcessGroup, command: Command, options: Options) -> Outcome:
-    """How the command ended."""
+    """Run the command and return how it ended."""
     if any(getattr(options, name) for name in _STREAMING):
         from .streaming import follow
 
@@ -114,11 +114,11 @@ def _outcome(group: ProcessGroup, command: Command, options: Options) -> Outcome
 
 
 class _NotWritable(Exception):
-    """The figures have no place to go to."""
+    """The figures of `--profile` cannot be written to their file."""
 
 
 def _profiled(process: RunningProcess, path: str) -> Outcome:
-    """The outcome; the figures are one line of JSON, on stderr or in a file."""
+    """Return the outcome, after writing the figures as one line of JSON to stderr or a file."""
     import json
 
     profile = process.profile(SAMPLING)
@@ -145,7 +145,7 @@ def _profiled(process: RunningProcess, path: str) -> Outcome:
 
 
 def _group(options: Options) -> ProcessGroup:
-    """A group with the caps that were asked for, or, where that is allowed, without those that cannot be enforced."""
+    """Return a group with the caps that were asked for or, with `--allow-uncapped`, without any if one cannot be enforced."""
     caps = {name: getattr(options, name) for name in ("max_memory", "max_processes", "cpu_quota")}
     try:
         return ProcessGroup(**caps)
@@ -170,7 +170,7 @@ def _status(outcome: Outcome, options: Options, program: str) -> int:
 
 
 def _command(options: Options) -> Command:
-    """The command with the options that were given, in the order of api.md §26.1."""
+    """Return the command with the given options, in the order of api.md §26.1."""
     program, *arguments = options.command or [""]
     command = Command(program, arguments)
     streaming = any(getattr(options, name) for name in _STREAMING)
@@ -208,7 +208,7 @@ def _command(options: Options) -> Command:
 
 
 def _environment(command: Command, options: Options) -> Command:
-    """Clear, inherit, files, pairs, working directory."""
+    """Apply clear, inherit, files, pairs and working directory, in this order."""
     if options.env_clear:
         command = command.env_clear()
     if options.inherit_env:

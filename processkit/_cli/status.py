@@ -11,7 +11,7 @@ INTERRUPTED = 130
 
 
 class Undelivered(Exception):
-    """Our own output could not be written, and `status` says so."""
+    """Our own output could not be written; `status` is the exit status that says so."""
 
     def __init__(self, status: int) -> None:
         super().__init__(status)
@@ -22,14 +22,14 @@ _undelivered = False
 
 
 def complain(text: str) -> None:
-    """One line on stderr, if there is one."""
+    """Write one line to stderr, if there is one."""
     shown = text.replace("\r", "\\r").replace("\n", "\\n")
     tell(f"processkit: {shown}\n")
 
 
 def tell(text: str, is_wanted: bool = False) -> None:
-    """Text on stderr, if there is one: nobody may be reading it, and the status says it all the same. What was asked for,
-    and `is_wanted`, is missed: then the status of this process tells that it could not be delivered.
+    """Write text to stderr, if there is one. A failure is ignored, for the status says the same; but if the user asked for the
+    text (`is_wanted`), the status of this process becomes DELIVERY_FAILED.
     """
     global _undelivered
     if sys.stderr is not None:
@@ -41,7 +41,7 @@ def tell(text: str, is_wanted: bool = False) -> None:
 
 
 def say(text: str) -> None:
-    """Lines on stdout; when they cannot be delivered the status of this process will tell."""
+    """Write lines to stdout; if they cannot be delivered, the status of this process becomes DELIVERY_FAILED."""
     global _undelivered
     if sys.stdout is None:
         return
@@ -55,17 +55,17 @@ def say(text: str) -> None:
 
 
 def reader_gone(error: Exception) -> bool:
-    """Whether nobody reads our output any more, which is no failure of ours."""
+    """Return whether the reader of our output is gone, which is no failure of ours."""
     import errno
     import signal
 
-    # Where there is no SIGPIPE (Windows) the C runtime says EINVAL for a pipe whose reader is gone.
+    # Without SIGPIPE (Windows) the C runtime reports EINVAL for a pipe whose reader is gone.
     no_sigpipe = not hasattr(signal, "SIGPIPE") and isinstance(error, OSError) and error.errno == errno.EINVAL
     return isinstance(error, BrokenPipeError) or no_sigpipe
 
 
 def flushed(status: int) -> int:
-    """`status` folded to 32 bits, or DELIVERY_FAILED when our own output could not be delivered."""
+    """Flush our streams; return `status` folded to 32 bits, or DELIVERY_FAILED if our output could not be delivered."""
     if _undelivered:
         status = DELIVERY_FAILED
     for name in ("stdout", "stderr"):
@@ -83,5 +83,5 @@ def flushed(status: int) -> int:
 
 
 def silence(name: str) -> None:
-    """Drop what the stream still holds, so that the interpreter's own flush at exit stays quiet."""
+    """Drop the stream with its buffer, so that the interpreter's own flush at exit stays quiet."""
     setattr(sys, name, None)

@@ -1,4 +1,4 @@
-"""`run` line by line: what the command says is read, looked at, and said again on our own streams."""
+"""`run` line by line: the command's output is read, checked, and written again to our own streams."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ if TYPE_CHECKING:
     from .. import Command, Outcome, RunningProcess
     from .options import Options
 
-#: Whoever writes on to nobody is ended by this signal. signal(7)
+#: The signal that ends a process that writes to a pipe without a reader. signal(7)
 SIGPIPE = 13
 
 
 def streamed(command: Command, options: Options) -> Command:
-    """`command` with pipes, or a terminal, instead of our own streams."""
+    """Return `command` with pipes, or a terminal, instead of our own streams."""
     if options.pty:
         command = command.pty(cols=options.pty_cols, rows=options.pty_rows)
         if sys.stdin is not None:
-            # Not what buffers it: the lock of that would be held by the thread that reads when this process ends.
+            # The raw stream: a reading thread would still hold the lock of the buffered one when this process ends.
             command = command.stdin_reader(getattr(sys.stdin.buffer, "raw", sys.stdin.buffer))
     else:
         command = command.inherit_stdin()
@@ -28,7 +28,7 @@ def streamed(command: Command, options: Options) -> Command:
 
 
 def looked_at(command: Command, options: Options) -> Command:
-    """`command` with what is looked at in its output."""
+    """Return `command` with the checks of its output."""
     if options.output_limit is not None:
         command = command.output_limit(max_bytes=options.output_limit, on_overflow="error")
     if options.sanitize_vt:
@@ -37,7 +37,7 @@ def looked_at(command: Command, options: Options) -> Command:
 
 
 def follow(process: RunningProcess) -> Outcome:
-    """The outcome, after every line was said again. Undelivered: nobody wants to hear it, so the command is ended."""
+    """Write every line again and return the outcome. Undelivered if our stream cannot be written; the caller ends the command."""
     for event in process.output_events():
         _say(event.stream, event.text)
     return process.outcome()

@@ -1,4 +1,4 @@
-"""Many commands, some at a time: api.md §16. A slot that fails holds its error; the others do not notice."""
+"""Many commands, some at a time: api.md §16. A slot that fails holds its error; the others go on."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     Progress = Callable[[int, int], object]
 
 FALLBACK_CONCURRENCY = 4
-#: The verbs that whoever runs a batch must have.
+#: The verbs that the runner of a batch must have.
 VERBS = ("output", "output_bytes", "run", "exit_code", "probe", "aoutput", "aoutput_bytes", "arun", "aexit_code", "aprobe")
 
 
 def at_once(concurrency: int | None) -> int:
-    """How many at a time: as many as processors unless told otherwise."""
+    """Return how many run at a time; for None the number of processors."""
     if concurrency is None:
         count = getattr(os, "process_cpu_count", os.cpu_count)()
         return count or FALLBACK_CONCURRENCY
@@ -36,28 +36,28 @@ def at_once(concurrency: int | None) -> int:
 
 
 def check_runner(runner: object) -> Any:
-    """`runner` if it has the verbs of a ProcessRunner, else TypeError."""
+    """Return `runner` if it is None or has the verbs of a ProcessRunner, else raise TypeError."""
     if runner is not None and not all(callable(getattr(runner, verb, None)) for verb in VERBS):
         raise TypeError(f"runner must have the verbs of a ProcessRunner, which {type(runner).__name__} has not")
     return runner
 
 
 class _Batch:
-    """The commands of one call, how they are run, and who has been served. Thread-safe where threads use it."""
+    """The commands of one call, how they are run, and how many are done. Thread-safe where threads use it."""
 
     def __init__(
         self, commands: Sequence[Command], concurrency: int | None, runner: object, verb: str, progress: Progress | None
     ) -> None:
         self.width = at_once(concurrency)
         self._runner = check_runner(runner)
-        #: Nobody asks for what is still to come.
+        #: The caller does not want the remaining slots.
         self.is_left = False
         self._progress = None if progress is None else callback(progress, "progress")
         listed = sequence(commands, "commands")
         for command in listed:
             if not isinstance(command, Command):
                 raise TypeError(f"each of commands must be a Command, not {type(command).__name__}")
-        #: Ends what is running when the caller does not want it any more.
+        #: Ends the running commands when the caller does not want them any more.
         self.token = CancellationToken()
         self._wires: list[tuple[CancellationToken, int]] = []
         self._commands = listed
@@ -68,11 +68,11 @@ class _Batch:
         self._done = 0
 
     def begin(self) -> None:
-        """Wire the commands to our token; `release` takes that back."""
+        """Wire the commands to our token; `release` undoes it."""
         self._commands = tuple(self._wired(command) for command in self._commands)
 
     def _wired(self, command: Command) -> Command:
-        """`command`, which ends with the batch as well as by its own token."""
+        """Return `command` wired to end with the batch as well as by its own token."""
         own = command._settings.token
         token = self.token.child_token()
         if own is None:
@@ -81,27 +81,27 @@ class _Batch:
         return command.cancel_on(token)
 
     def release(self) -> None:
-        """End what is running, and let go of the tokens."""
+        """End the running commands and unwire the tokens."""
         self.token.cancel()
         while self._wires:
             token, number = self._wires.pop()
             token._unsubscribe(number)
 
     def take(self) -> int | None:
-        """The next index that nobody has; None: there is none, or the batch has been given up."""
+        """Return the next index; None: there is none, or the batch has been given up."""
         return None if self.token.is_cancelled() else next(self._next, None)
 
     def run(self, index: int) -> Any:
-        """The result of one slot, or its error."""
+        """Return the result of one slot, or its error."""
         command = self._commands[index]
         target = (command,) if self._runner is not None else ()
         try:
             return getattr(self._runner or command, self._verb)(*target)
-        except BaseException as error:  # of any type, for whoever waits for the slot hears of nothing else
+        except BaseException as error:  # of any type: the slot is the only place that can tell of it
             return error
 
     async def arun(self, index: int) -> Any:
-        """The same beside a loop."""
+        """Async twin of `run`."""
         import asyncio
 
         command = self._commands[index]
@@ -116,14 +116,14 @@ class _Batch:
             return error  # the runner's own
 
     def served(self) -> None:
-        """One more slot is done."""
+        """Count one more slot as done, and report the progress."""
         self._done += 1
         if self._progress is not None:
             self._progress(self._done, self.size)
 
 
 def _start_threads(batch: _Batch, put: Callable[[tuple[int, Any]], None], started: list[threading.Thread]) -> None:
-    """Threads that work off the batch and `put` what comes out; each is in `started` as soon as it runs."""
+    """Start threads that run the batch and `put` each slot; each thread is in `started` as soon as it runs."""
     import threading
 
     lock = threading.Lock()
@@ -143,7 +143,7 @@ def _start_threads(batch: _Batch, put: Callable[[tuple[int, Any]], None], starte
 
 
 def _completed(make: Callable[[], _Batch]) -> Iterator[tuple[int, Any]]:
-    """Slots as they are done; whoever stops asking ends the rest."""
+    """Yield slots as they are done; closing the iterator ends the rest."""
     from queue import SimpleQueue
 
     batch = make()
@@ -163,7 +163,7 @@ def _completed(make: Callable[[], _Batch]) -> Iterator[tuple[int, Any]]:
 
 
 def _taken(done: Any) -> tuple[int, Any]:
-    """The next from the queue; in slices, for who waits for a lock hears no Ctrl+C on Windows."""
+    """Return the next slot from the queue; waits in slices, for on Windows Ctrl+C does not interrupt the wait for a lock."""
     from queue import Empty
 
     while True:
@@ -187,7 +187,7 @@ async def _acompleted(make: Callable[[], _Batch]) -> AsyncIterator[tuple[int, An
     done: asyncio.Queue[tuple[int, Any]] = asyncio.Queue()
 
     async def work() -> None:
-        """Work off the batch."""
+        """Run slots until none is left."""
         while True:
             index = batch.take()
             if index is None:
@@ -228,9 +228,14 @@ def output_all(
     runner: ProcessRunner | None = None,
     progress: Progress | None = None,
 ) -> list[Slot]:
-    """The results of all commands in their order, never more than `concurrency` at once; a slot that failed holds its error.
+    """Run all commands and return their results in the order of `commands`; a slot that cannot have one holds its exception.
 
-    `progress` is called with (done, total) after each.
+    A failing exit code, a signal and a timeout are results. `concurrency`: most that run at once (default: the number of
+    processors). `runner`: any object with the verbs of a ProcessRunner (default: each command itself). `progress` is called
+    with (done, total) after each.
+
+    TypeError unless `commands` is a list or tuple of Command, or if the runner lacks a verb; ValueError for a `concurrency` below
+    1. An exception of `progress`, or Ctrl+C, ends what still runs.
     """
     return _all(_Batch(commands, concurrency, runner, "output", progress))
 
@@ -242,14 +247,17 @@ def output_all_bytes(
     runner: ProcessRunner | None = None,
     progress: Progress | None = None,
 ) -> list[BytesSlot]:
-    """As `output_all`, with the exact bytes of stdout."""
+    """As `output_all`, with the exact bytes of each stdout."""
     return _all(_Batch(commands, concurrency, runner, "output_bytes", progress))
 
 
 def output_as_completed(
     commands: Sequence[Command], *, concurrency: int | None = None, progress: Progress | None = None
 ) -> Iterator[tuple[int, Slot]]:
-    """(index, result or error) as they are done. Closing the iterator ends what still runs."""
+    """Return an iterator of (index, result or exception) in the order in which they are done, every index once.
+
+    Closing the iterator ends the running ones. Parameters as `output_all`; bad ones are raised by the first step.
+    """
     return _completed(lambda: _Batch(commands, concurrency, None, "output", progress))
 
 
@@ -260,7 +268,7 @@ async def aoutput_all(
     runner: ProcessRunner | None = None,
     progress: Progress | None = None,
 ) -> list[Slot]:
-    """Async twin of `output_all`; cancelled, it ends what runs before CancelledError is raised."""
+    """Async twin of `output_all`; when its task is cancelled, it ends what still runs before CancelledError is raised."""
     return await _aall(_Batch(commands, concurrency, runner, "output", progress))
 
 
@@ -278,12 +286,12 @@ async def aoutput_all_bytes(
 def aoutput_as_completed(
     commands: Sequence[Command], *, concurrency: int | None = None, progress: Progress | None = None
 ) -> AsyncIterator[tuple[int, Slot]]:
-    """(index, result or error) in the order in which they are done, every index once; closing it ends what still runs."""
+    """Async twin of `output_as_completed`: an async iterator; closing it ends what still runs."""
     return _acompleted(lambda: _Batch(commands, concurrency, None, "output", progress))
 
 
 def aoutput_as_completed_bytes(
     commands: Sequence[Command], *, concurrency: int | None = None, progress: Progress | None = None
 ) -> AsyncIterator[tuple[int, BytesSlot]]:
-    """As `aoutput_as_completed`, with the exact bytes of stdout."""
+    """As `aoutput_as_completed`, with the exact bytes of each stdout."""
     return _acompleted(lambda: _Batch(commands, concurrency, None, "output_bytes", progress))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class ProcessRunner(Protocol):
-    """Anything that runs a command to its end."""
+    """An object that runs commands to their end, by the verbs of `Command`; each takes the command as its one argument."""
 
     def output(self, command: Command, /) -> ProcessResult: ...
     def output_bytes(self, command: Command, /) -> BytesResult: ...
@@ -30,7 +30,7 @@ class ProcessRunner(Protocol):
 
 @runtime_checkable
 class StreamingRunner(ProcessRunner, Protocol):
-    """A runner that also hands out running processes."""
+    """A ProcessRunner that also starts processes and returns their handles."""
 
     def start(self, command: Command, /) -> RunningProcess: ...
     async def astart(self, command: Command, /) -> RunningProcess: ...

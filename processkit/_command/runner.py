@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Runner(RunnerVerbs):
-    """Runs commands for real, each in a private tree."""
+    """Runs commands for real, each in a private tree: every verb is that of `Command`, and raises the same."""
 
     __module__ = PUBLIC
     __slots__ = ()

@@ -1,4 +1,4 @@
-"""The keyword form that users of `subprocess.run` know, contained."""
+"""`run`: the keyword form that users of `subprocess.run` know, contained."""
 
 from __future__ import annotations
 
@@ -22,7 +22,15 @@ def run(
     timeout: float | None = None,
     check: bool = True,
 ) -> ProcessResult:
-    """Run `argv` and return its result; with `check` raise unless it succeeded. `env` replaces the whole environment."""
+    """Run `argv` (program first), capture its text and return the result; nothing of its tree is left.
+
+    `cwd`: working directory (default: ours). `env`: the whole environment (default: a copy of ours). `input`: text (as UTF-8) or
+    bytes for stdin (default: none, stdin is at its end). `timeout`: seconds until the tree is killed (default: no limit).
+    `check`: raise NonZeroExit, Signalled or Timeout unless it succeeded (default True).
+
+    Also raises the errors of `Command.output`; ValueError for an empty `argv` or a bad `timeout`, TypeError for a value of
+    the wrong type.
+    """
     words = arguments(argv, "argv")
     if not words:
         raise ValueError("argv must name a program")

@@ -35,7 +35,18 @@ DEFAULT_GRACE = 2.0
 
 
 class ProcessGroup(RunnerVerbs):
-    """A container for processes. Leaving its `with` block, dropping it, exiting or dying ends everything in it."""
+    """A container for processes. Leaving its `with` block, dropping it, exiting or dying ends everything in it.
+
+    `max_memory` (bytes), `max_processes` and `cpu_quota` (cores) cap the whole tree. This version refuses every cap with
+    ResourceLimit; no cap is ever dropped in silence.
+    `shutdown_grace`: seconds between asking and killing when the group is left (default 2.0; 0 or more).
+    `escalate_to_kill`: kill the rest after that (default True); False leaves it alive, also when the group is dropped.
+    `survive_owner`: let the members outlive this process and a dropped group (default False).
+    `logger`: a `logging.Logger` for the group and for commands without one of their own (default: the one named `processkit`).
+
+    Raises Unsupported where the system has no containment. Once the group is closed, everything but `shutdown` and the end of its
+    `with` block raises ProcessError. A command with `leash` is Unsupported here.
+    """
 
     __module__ = PUBLIC
     __slots__ = ("__weakref__", "_closed", "_container", "_escalate", "_grace", "_lock", "_logger", "_owner", "_survive_owner")
@@ -69,12 +80,12 @@ class ProcessGroup(RunnerVerbs):
 
     @property
     def mechanism(self) -> str:
-        """What holds the members: `cgroup_v2`, `process_group`, `job_object`."""
+        """The mechanism that holds the members: `cgroup_v2`, `process_group` or `job_object`."""
         return self._open().mechanism
 
     @property
     def soft_stop_scope(self) -> str:
-        """Whom a graceful stop reaches: `whole_tree`, `opt_in_members` or `none`."""
+        """The members that a graceful stop asks: `whole_tree`; on Windows `opt_in_members`, by `windows_graceful_ctrl_break`."""
         return self._open().soft_stop_scope
 
     def __repr__(self) -> str:
@@ -93,7 +104,10 @@ class ProcessGroup(RunnerVerbs):
     # Runner verbs: the process is a member of this group.
 
     def start(self, command: Command, /) -> RunningProcess:
-        """Start a member; the handle does not own the group."""
+        """Start a member and return its handle, which does not own the group; dropping it does not end the member.
+
+        Raises the errors of `Command.start`.
+        """
         process = self._start(command, plan_unattended)
         process._leave_unattended()
         return process
@@ -102,7 +116,7 @@ class ProcessGroup(RunnerVerbs):
         return self._inside(command, lambda container, settings: start_in(container, settings, plan(settings), owns=False))
 
     def _inside(self, command: Command, act: Callable[[GroupContainer, Settings], T]) -> T:
-        """What `act` makes of the command in our container."""
+        """Return what `act` makes of the command in our container."""
         settings = command._settings
         if settings.leash:
             raise unsupported("leash", "a leashed child belongs to no group")
@@ -129,7 +143,10 @@ class ProcessGroup(RunnerVerbs):
         return await beside_the_loop(command.program, lambda: self._start(command, plan))
 
     def output(self, command: Command, /) -> ProcessResult:
-        """Run a member; its text, its outcome."""
+        """Run a member and return its text and outcome; raises the errors of `Command.output`.
+
+        Processes that it leaves behind stay in the group.
+        """
         self._require_piped(command)
         return self._captured(command)
 
@@ -145,7 +162,7 @@ class ProcessGroup(RunnerVerbs):
         return await self._acaptured(command)
 
     def output_bytes(self, command: Command, /) -> BytesResult:
-        """Run a member; the exact bytes of its stdout."""
+        """As `output`, with the exact bytes of stdout; stderr is text."""
         self._require_piped(command)
         return taken(lambda: self._start(command), lambda process: process.output_bytes())
 
@@ -165,18 +182,21 @@ class ProcessGroup(RunnerVerbs):
     # The whole tree.
 
     def members(self) -> list[int]:
-        """Pids of the live members, descendants included."""
+        """Return the pids of the live members, descendants included."""
         return self._open().tree.members()
 
     def members_info(self) -> list[MemberInfo]:
-        """Who the members are; who has gone meanwhile is left out."""
+        """Return a MemberInfo for each live member; those that end meanwhile are left out."""
         from .._host.host import MemberInfo
 
         found = [identify(pid) for pid in self.members()]
         return [MemberInfo(one.pid, one.ppid, one.name, one.start) for one in found if one is not None]
 
     def adopt_external(self, pid: int) -> None:
-        """Take in a process that was started elsewhere; it is listed, signalled and ended with the group."""
+        """Take in a process that was started elsewhere; it is listed, signalled and ended with the group, but never reaped.
+
+        ProcessError if there is no such process, if it is this one, or if the system refuses; OverflowError beyond 32 bits.
+        """
         number = validate.unsigned(pid, "pid")
         container = self._open()
         if number in (0, os.getpid()):
@@ -191,13 +211,17 @@ class ProcessGroup(RunnerVerbs):
             raise ProcessError(f"process {number} cannot be adopted: {error}") from error
 
     def signal(self, name: str | int) -> None:
-        """Send a signal to the whole tree."""
+        """Send a signal, by name or by number from 1 to 64, to the whole tree. The group stays usable.
+
+        Names: term, kill, int, hup, quit, usr1, usr2. ValueError for any other, TypeError for a bool; Unsupported on Windows for
+        all but `kill`.
+        """
         from .._plan.signals import signal_number
 
         number = signal_number(name)
         tree = self._open().tree
         if number == SIGKILL:
-            self._container.slay()  # which lets a suspended group go
+            self._container.slay()  # which also ends a suspended group
             return
         try:
             tree.send(number)
@@ -205,24 +229,24 @@ class ProcessGroup(RunnerVerbs):
             raise unsupported("signal", str(error)) from error
 
     def suspend(self) -> None:
-        """Stop every member from running. Idempotent."""
+        """Stop every member from running; until `resume` a start raises ProcessError. Idempotent. May raise Unsupported."""
         try:
             self._open().freeze()
         except NotImplementedError as error:
             raise unsupported("suspend", str(error)) from error
 
     def resume(self) -> None:
-        """Let every member run again. Idempotent."""
+        """Let every member run again after `suspend`. Idempotent."""
         self._open().thaw()
 
     def kill_all(self) -> None:
-        """Kill every member at once; the group stays usable."""
+        """Kill every member at once, and wait a moment until they are gone; the group stays usable."""
         container = self._open()
         log(listener(self._logger), DEBUG, "group kill", mechanism=container.mechanism)
         container.slay()
 
     def stats(self) -> ProcessGroupStats:
-        """What the group has used so far."""
+        """Return what the group has used so far."""
         usage = self._open().usage()
         return ProcessGroupStats(
             usage.processes, usage.peak_memory, usage.cpu_seconds, usage.io_read, usage.io_written, usage.peak_processes
@@ -231,14 +255,17 @@ class ProcessGroup(RunnerVerbs):
     def update_limits(
         self, *, max_memory: int | None = None, max_processes: int | None = None, cpu_quota: float | None = None
     ) -> None:
-        """Replace the caps; none on a group that has none changes nothing."""
+        """Replace all caps, in the units of the constructor. This version refuses every cap with ResourceLimit."""
         self._open()
         check_limits(max_memory, max_processes, cpu_quota)
 
     # The end.
 
     def stop(self, grace_seconds: float, *, escalate: bool = True) -> ShutdownReport:
-        """Ask the tree to end, wait up to `grace_seconds`, kill the rest if `escalate`. The group stays open."""
+        """Ask the tree to end (SIGTERM), wait up to `grace_seconds`, then kill the rest if `escalate`. The group stays open.
+
+        ValueError for negative seconds. On Windows only members with `windows_graceful_ctrl_break` are asked and waited for.
+        """
         grace = validate.non_negative(grace_seconds, "grace_seconds")
         stop = Stop(self._open(), grace, escalate, self._logger)
         pause = stop.begin()
@@ -248,7 +275,7 @@ class ProcessGroup(RunnerVerbs):
         return stop.end()
 
     async def astop(self, grace_seconds: float, *, escalate: bool = True) -> ShutdownReport:
-        """Async twin of `stop`; cancelled, it kills at once."""
+        """Async twin of `stop`; when the task is cancelled, the tree is killed at once if `escalate`."""
         import asyncio
 
         grace = validate.non_negative(grace_seconds, "grace_seconds")
@@ -266,7 +293,7 @@ class ProcessGroup(RunnerVerbs):
         return stop.end()
 
     def shutdown(self) -> None:
-        """Stop with the group's own grace, then close it. Idempotent."""
+        """Stop with the group's own grace and escalation, then close it. Idempotent."""
         if self._closed or os.getpid() != self._owner:
             return
         self._container.seal()
@@ -276,7 +303,7 @@ class ProcessGroup(RunnerVerbs):
             self._close()
 
     async def ashutdown(self) -> None:
-        """Async twin of `shutdown`; cancelled, it becomes an immediate kill."""
+        """Async twin of `shutdown`; when the task is cancelled, the tree is killed at once unless `escalate_to_kill` is False."""
         if self._closed or os.getpid() != self._owner:
             return
         require_loop("ProcessGroup")

@@ -8,7 +8,10 @@ from .._base.values import Value, store
 
 
 class ProcessGroupStats(Value):
-    """What a group has used; `None` where its mechanism does not measure it."""
+    """What a group has used so far; None where its mechanism does not measure it.
+
+    Under `process_group` the figures are sums over the living members: those that have ended are missing from them.
+    """
 
     __module__ = PUBLIC
     __slots__ = ()
@@ -16,11 +19,17 @@ class ProcessGroupStats(Value):
         "active_process_count", "peak_memory_bytes", "total_cpu_time_seconds", "io_read_bytes", "io_write_bytes", "peak_process_count",
     )  # fmt: skip
     active_process_count: int
+    """Live members, descendants included."""
     peak_memory_bytes: int | None
+    """Most bytes of memory that the group had at once; under `process_group` the sum of each member's own peak."""
     total_cpu_time_seconds: float | None
+    """User and system CPU seconds of all members together."""
     io_read_bytes: int | None
+    """Bytes read; under `cgroup_v2` from block devices, None without the io controller; None under `process_group`."""
     io_write_bytes: int | None
+    """Bytes written; measured as `io_read_bytes`."""
     peak_process_count: int | None
+    """Most tasks (threads count) at once; only under `cgroup_v2` with the pids controller."""
 
     def __init__(
         self,

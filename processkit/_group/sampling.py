@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 
 async def sample_stats(group: ProcessGroup, every: float) -> AsyncIterator[ProcessGroupStats]:
-    """`group.stats()` now, and then each `every` seconds for ever."""
+    """Yield `group.stats()` now and then each `every` seconds (0 or more), for ever; an exception of it ends the iterator.
+
+    ValueError at the first step for a negative or NaN `every`.
+    """
     pause = check_timeout(every, "every")
     while True:
         yield group.stats()

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from .._os.port import GroupContainer
 
 
-# Where nothing tells when a tree is empty, it is asked this often.
+# Where the system does not tell when a tree becomes empty, we look this often (seconds).
 FIRST_LOOK, LAST_LOOK = 0.002, 0.05
 
 
 class ShutdownReport(Value):
-    """How a group was stopped."""
+    """How `stop` went."""
 
     __module__ = PUBLIC
     __slots__ = ()
@@ -29,12 +29,19 @@ class ShutdownReport(Value):
         "soft_signal", "attempted_signal", "members_before", "members_after", "drained_within_grace", "escalated", "elapsed_seconds",
     )  # fmt: skip
     soft_signal: str
+    """`sent`, also to an empty group; `unsupported` if no member could be asked to end."""
     attempted_signal: str | None
+    """`term`, or None if it is `unsupported`."""
     members_before: int | None
+    """Live members before the signal, descendants included."""
     members_after: int | None
+    """Live members at the end, those left alive without `escalate` included."""
     drained_within_grace: bool
+    """Whether the tree became empty before the grace was over; True for an empty group."""
     escalated: bool
+    """Whether the rest was killed."""
     elapsed_seconds: float
+    """Seconds from the signal to the end of the stop."""
 
     def __init__(
         self,
@@ -68,7 +75,7 @@ class Stop:
         self._sent = 0
 
     def begin(self) -> float | None:
-        """Ask; how long to wait before `look`, None when there is nothing to wait for."""
+        """Ask the tree to end. Return the seconds to wait before `look`; None: there is nothing to wait for."""
         tree = self.container.tree
         self._before = len(tree.members())
         self._sent = tree.ask(SIGTERM) if self._before else 0
@@ -80,7 +87,7 @@ class Stop:
         self.container.tree.wait_change(max(left, 0.0), min(seconds, LAST_LOOK))
 
     def look(self) -> float | None:
-        """Whether it is over; else how long to wait before looking again."""
+        """Return None if it is over, else the seconds to wait before looking again."""
         if self.container.tree.empty():
             self._drained = True
             return None
@@ -91,12 +98,12 @@ class Stop:
         return min(self._pause, left)
 
     def end(self) -> ShutdownReport:
-        """Kill what is left, if that was asked for; the report."""
+        """Kill what is left, if that was asked for, and return the report."""
         escalated = not self._drained and self._escalate
         if escalated:
             self.container.slay()
         elif self._drained:
-            self.container.thaw()  # nobody is suspended any more, and who comes next is not to be
+            self.container.thaw()  # an empty group is suspended no longer: new members must run
         after = len(self.container.tree.members())
         elapsed = time.monotonic() - self._started
         asked = bool(self._sent) or not self._before

@@ -1,4 +1,4 @@
-"""What the leash holds to on this system, and the hook of frozen programs."""
+"""What keeps the leash on this system, and the hook of frozen programs."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import sys
 
 
 def leash_scope() -> str:
-    """Who kills a leashed child when we die: `kernel`, `guardian`, or `best_effort` (only a drop or an exit does)."""
+    """Return what kills a leashed child when we die: `kernel`; `best_effort`, on a system without containment: nothing."""
     from .._os import leash_strength
 
     return leash_strength()
 
 
 def run_guardian_if_invoked() -> None:
-    """To be called first in `main()` of a frozen program: lets it be its own guardian, and is that one when asked to.
+    """Call this first in `main()` of a frozen program, so that the program can be started once more as its own guardian.
 
-    A no-op everywhere else. When this process is the guardian, the call does not return.
+    It does nothing elsewhere. In a process that was started as the guardian the call does not return.
     """
     from .._os import announce_hook, guardian_invocation, run_hook
 

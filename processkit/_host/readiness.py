@@ -1,4 +1,4 @@
-"""Waiting until something is there: api.md §17. Nothing here touches a process; a deadline is a `WaitTimeout`."""
+"""Readiness: waiting until a condition is true, a file exists, a port accepts. No process is touched. api.md §17"""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     Status = Union[Container[int], Callable[[int], object], None]
 
 DEFAULT_INTERVAL = 0.05
-#: However short the whole wait is, its first attempt has this long, or one interval.
+#: Seconds that the first attempt has at least, or one interval if that is shorter, however short the whole wait is.
 FIRST_WINDOW = 0.05
 MOST_STATUS_LINE = 65536
-#: Of the loop, in which an item that is there comes all the way from a pipe.
+#: Turns of the event loop in which an item that is there already comes all the way from a pipe.
 TURNS = 10
 
 
@@ -41,7 +41,7 @@ class _Clock:
         return max(0.0, self._deadline - self._loop.time())
 
     async def pause(self, interval: float) -> bool:
-        """Sleep for an interval, or what is left; False when nothing is."""
+        """Sleep for an interval, or for the time left; return False if none is."""
         left = self.left
         if left <= 0:
             return False
@@ -50,15 +50,15 @@ class _Clock:
 
 
 async def _within(awaitable: Awaitable[T], seconds: float, discard: Callable[[T], None] | None = None) -> asyncio.Future[T]:
-    """The awaitable as a future that is done, or was cancelled after `seconds`; one of the caller's is left alone.
+    """Return the awaitable as a future that is done, or was cancelled after `seconds`; a future of the caller's is not cancelled.
 
-    A result that comes in the same moment counts. Whatever happens, nothing of ours runs on; when the caller is cancelled
-    meanwhile, `discard` gets what had come of it.
+    A result that comes in the same moment counts. No task of ours runs on, whatever happens; if the caller is cancelled
+    meanwhile, `discard` is called with a result that had come.
     """
     theirs = asyncio.isfuture(awaitable)
     future: asyncio.Future[T] = asyncio.ensure_future(awaitable)
     try:
-        for _ in range(0 if seconds > 0 else TURNS):  # what is there already is found also by who does not wait
+        for _ in range(0 if seconds > 0 else TURNS):  # a result that is there already is found even without waiting
             await asyncio.sleep(0)
         await asyncio.wait({future}, timeout=seconds)
         if not future.done() and not theirs:
@@ -75,7 +75,11 @@ async def _within(awaitable: Awaitable[T], seconds: float, discard: Callable[[T]
 
 
 async def wait_until(predicate: Callable[[], object], *, timeout: float, interval: float = DEFAULT_INTERVAL) -> None:
-    """Return once `predicate()` is true; it may return an awaitable. WaitTimeout after `timeout`."""
+    """Return once `predicate()`, or the awaitable that it returns, is true; its exceptions come out unchanged.
+
+    WaitTimeout after `timeout` seconds (0: one attempt); `interval`: seconds between attempts (default 0.05). ValueError for a
+    negative or NaN `timeout`, or an `interval` that is not above 0.
+    """
     clock, every = _Clock(check_timeout(timeout)), check_interval(interval)
     while True:
         value = predicate()
@@ -89,7 +93,7 @@ async def wait_until(predicate: Callable[[], object], *, timeout: float, interva
 
 
 async def wait_for_path(path: StrPath, *, timeout: float, interval: float = DEFAULT_INTERVAL) -> None:
-    """Return once `path` exists."""
+    """Return once `path` exists; seconds and errors as `wait_until`."""
     text = path_text(path, "path")
     clock, every = _Clock(check_timeout(timeout)), check_interval(interval)
     while not os.path.exists(text):  # noqa: ASYNC240 (a stat(2) is no wait)
@@ -100,7 +104,7 @@ async def wait_for_path(path: StrPath, *, timeout: float, interval: float = DEFA
 async def _probe(
     attempt: Callable[[], Awaitable[Any]], clock: _Clock, interval: float, discard: Callable[[Any], None]
 ) -> BaseException | None:
-    """None once an attempt has succeeded, else the last one's error at the deadline."""
+    """Return None once an attempt has succeeded, or the error of the last one at the deadline."""
     window = max(clock.left, min(interval, FIRST_WINDOW))
     last: BaseException | None = None
     while True:
@@ -123,7 +127,7 @@ def _close(streams: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None:
 
 
 async def wait_for_port(host: str, port: int, *, timeout: float, interval: float = DEFAULT_INTERVAL) -> None:
-    """Return once a TCP connection to it succeeds; it is closed at once."""
+    """Return once a TCP connection to it succeeds, which is closed at once; seconds and errors as `wait_until`."""
     clock, every = _Clock(check_timeout(timeout)), check_interval(interval)
     last = await _probe(lambda: asyncio.open_connection(host, port), clock, every, _close)
     if last is not None:
@@ -132,7 +136,7 @@ async def wait_for_port(host: str, port: int, *, timeout: float, interval: float
 
 
 async def wait_for_unix_socket(path: StrPath, *, timeout: float, interval: float = DEFAULT_INTERVAL) -> None:
-    """Return once a connection to the Unix socket succeeds; it is closed at once."""
+    """Return once a connection to this Unix socket succeeds; as `wait_for_port`. Unsupported where there are none."""
     connect = getattr(asyncio, "open_unix_connection", None)
     if connect is None:
         raise unsupported("wait_for_unix_socket", "there are no Unix sockets")
@@ -144,7 +148,7 @@ async def wait_for_unix_socket(path: StrPath, *, timeout: float, interval: float
 
 
 async def wait_for_named_pipe(name: str, *, timeout: float, interval: float = DEFAULT_INTERVAL) -> None:
-    """Windows: return once the named pipe exists, busy or not; nothing connects to it."""
+    """Windows: return once this named pipe exists, busy or not, without connecting; as `wait_until`. Unsupported elsewhere."""
     from .._os import named_pipe_exists
 
     try:
@@ -175,7 +179,11 @@ async def wait_for_http(
     interval: float = DEFAULT_INTERVAL,
     expected_status: Status = None,
 ) -> None:
-    """Return once GET `path` is answered with an accepted status: any 2xx, or what `expected_status` holds or says."""
+    """Return once GET `path` is answered with an accepted status; seconds and errors as `wait_until`.
+
+    Accepted: any 2xx, or the statuses that `expected_status` contains, or of which it is true if it is callable. ValueError for
+    a host or path with white space, control characters, or more than Latin-1. The `__cause__` of WaitTimeout has the last error.
+    """
     address, request = http_request(host, port, path)
     clock, every = _Clock(check_timeout(timeout)), check_interval(interval)
 
@@ -196,7 +204,7 @@ async def wait_for_http(
 
 
 def http_request(host: str, port: int, path: str) -> tuple[str, bytes]:
-    """The address to connect to, and what to send; ValueError for what cannot be written."""
+    """Return the address to connect to and the request to send; ValueError for a host or path that a request cannot hold."""
     _check_text(host, "host")
     _check_text(path, "path")
     address = host[1:-1] if host.startswith("[") and host.endswith("]") else host
@@ -205,7 +213,7 @@ def http_request(host: str, port: int, path: str) -> tuple[str, bytes]:
 
 
 def host_header(address: str, port: int) -> str:
-    """What the Host header says: an IPv6 literal in brackets, its zone escaped. RFC 9110, RFC 6874"""
+    """Return the value of the Host header: an IPv6 literal in brackets, its zone escaped. RFC 9110, RFC 6874"""
     return f"[{address.replace('%', '%25')}]:{port}" if ":" in address else f"{address}:{port}"
 
 
@@ -229,7 +237,7 @@ async def _status_line(reader: asyncio.StreamReader) -> bytes:
 
 
 def accept(line: bytes, expected: Status) -> None:
-    """Raise unless the status in the first line of an answer is one that was asked for."""
+    """Raise unless the status in the first line of an answer is an accepted one."""
     if not line:
         raise ConnectionResetError("the connection was closed before an answer came")
     words = line.split(None, 2)
@@ -254,14 +262,18 @@ def _answer(text: str, status: int | None) -> ProcessError:
 
 
 async def wait_for_line(lines: AsyncIterator[T], predicate: str | Callable[[T], object], *, timeout: float) -> T:
-    """The first item that matches: that contains `predicate`, or that it is true of. ProcessError when the items end before."""
+    """Return the first item that contains the text `predicate`, or of which it is true if it is callable.
+
+    `lines` is any async iterator; with a text only str items are looked at. WaitTimeout after `timeout` seconds (0: an item that
+    is there already counts), ProcessError if the items end before. Exceptions of both come out unchanged.
+    """
     clock = _Clock(check_timeout(timeout))
     if not isinstance(predicate, str) and not callable(predicate):
         raise TypeError(f"predicate must be a str or callable, not {type(predicate).__name__}")
     iterator = lines.__aiter__()
 
     async def following() -> tuple[T] | None:
-        """The next item, None at the end."""
+        """Return the next item in a tuple; None at the end."""
         try:
             return (await iterator.__anext__(),)
         except StopAsyncIteration:

@@ -1,4 +1,4 @@
-"""`Pipeline`: commands whose outputs are the inputs of the next, joined by the system's own pipes. api.md §15"""
+"""`Pipeline`: commands in a chain, each reading the stdout of the one before through a pipe of the system. api.md §15"""
 
 from __future__ import annotations
 
@@ -26,16 +26,18 @@ if TYPE_CHECKING:
     from .._plan.cancel import CancellationToken
 
 LINGER = 0.005
-# What a stage that reads its predecessor has no use for.
+# Settings that a stage which reads its predecessor ignores.
 _NO_STDIN = {"stdin_data": None, "stdin_file": None, "stdin_source": None, "keep_stdin_open": False, "inherit_stdin": False}
-#: What a stage may have been given that is the chain's to decide.
+#: Settings of a stage that a chain ignores.
 _NOT_A_STAGES = {"idle_timeout": None, "retry": None}
 
 
 class Pipeline(Verbs):
-    """Commands in a chain. Immutable; every stage has a contained tree of its own, and nothing of any outlives a verb.
+    """Commands in a chain, made by `a | b`. Immutable; every stage has a contained tree of its own, and none outlives a verb.
 
-    The first checked stage that fails decides code, signal, stderr and program of the result; its stdout is the last stage's.
+    The first stage that fails and is not `unchecked_in_pipe` decides code, signal, stderr and program of the result, else the
+    last stage does; stdout is that of the last stage. When one fails, the others get 0.2 s to end by themselves. A stage's own
+    `timeout` bounds the chain; its `idle_timeout` and `retry` are ignored, and so is stdin of all but the first.
     """
 
     __module__ = PUBLIC
@@ -46,7 +48,7 @@ class Pipeline(Verbs):
         self._timeout: float | None = None
         self._token: CancellationToken | None = None
         self._logger: Any = None
-        # What each stage is run with, once it was asked for.
+        # The settings of each stage in this chain, made when they are first needed.
         self._prepared: list[Settings] | None = None
 
     def _with(self, **changes: Any) -> Pipeline:
@@ -62,43 +64,52 @@ class Pipeline(Verbs):
         raise TypeError("a Pipeline cannot be pickled")
 
     def pipe(self, other: Command) -> Pipeline:
-        """The chain with one more stage."""
+        """Return the chain with one more stage; also written `chain | other`. TypeError unless `other` is a Command."""
         return self._with(stages=(*self._stages, check_stage(other)))
 
     def __or__(self, other: Command) -> Pipeline:
         return self.pipe(other)
 
     def timeout(self, seconds: float) -> Pipeline:
-        """At most this long for the whole chain; then every stage is ended."""
+        """End every stage `seconds` after the launch (default: never); ValueError unless above 0 and finite.
+
+        `run`, `exit_code` and `probe` then raise Timeout; a result says `timed_out` and names all stages as its program.
+        """
         return self._with(_timeout=positive(seconds, "timeout"))
 
     def cancel_on(self, token: CancellationToken) -> Pipeline:
-        """End the chain when `token` is cancelled; stages with a token of their own keep that."""
+        """Kill the chain and raise Cancelled when `token` is cancelled; stages with a token of their own keep that one."""
         from .._plan.cancel import checked
 
         return self._with(_token=checked(token))
 
     def logger(self, logger: Any) -> Pipeline:
-        """Where the log records of stages without a logger of their own go."""
+        """Send the log records of stages without a logger of their own to this `logging.Logger`."""
         return self._with(_logger=logger)
 
     # Verbs.
 
     def start(self) -> RunningPipeline:
-        """Start all stages; the handle streams, captures and ends them as one."""
+        """Start all stages and return a handle that streams, captures and ends them as one.
+
+        Raises the errors of `Command.start` for any stage; then no stage is alive. A `pty` before the last stage is Unsupported.
+        """
         plans = self._plans(unattended=True)
         process = self._start(plans)
         process._leave_unattended()
         return process
 
     async def astart(self) -> RunningPipeline:
-        """Async twin of `start`; the loop goes on while the processes are being made."""
+        """Async twin of `start`; the event loop is not blocked while the processes are being made."""
         process = await self._astart(unattended=True)
         process._leave_unattended()
         return process
 
     def output(self) -> ProcessResult:
-        """Run the chain; the last stage's text, and how it went."""
+        """Run the chain and return the last stage's text and the outcome of the stage that decides. Nothing of any stage is left.
+
+        Raises the errors of `Command.output`; ProcessError if the last stdout is not piped.
+        """
         self._require_piped()
         return self._captured()
 
@@ -108,7 +119,7 @@ class Pipeline(Verbs):
         return await self._acaptured()
 
     def output_bytes(self) -> BytesResult:
-        """Run the chain; the exact bytes of the last stage's stdout."""
+        """As `output`, with the exact bytes of the last stage's stdout; stderr is text."""
         self._require_piped()
         return taken(lambda: self._start(self._plans()), RunningPipeline.output_bytes)
 
@@ -128,7 +139,7 @@ class Pipeline(Verbs):
             raise failure(f"{last.program}: stdout of the last stage is not piped, so it cannot be captured", last.program)
 
     def _settings(self) -> list[Settings]:
-        """What each stage is run with."""
+        """Return the settings of each stage in this chain."""
         if self._prepared is None:
             self._prepared = self._prepare()
         return self._prepared
@@ -152,7 +163,7 @@ class Pipeline(Verbs):
         return found
 
     def _plans(self, unattended: bool = False) -> list[tuple[Settings, Plan]]:
-        """Everything that can be wrong is found here, before anything is owned."""
+        """Return settings and plan of each stage; every user error is raised here, before anything is owned."""
         stages = self._settings()
         first = plan_unattended(stages[0]) if unattended else make_plan(stages[0])
         plans = [first, *(make_plan(settings) for settings in stages[1:])]
@@ -164,11 +175,11 @@ class Pipeline(Verbs):
 
     def _captured(self) -> ProcessResult:
         plans = self._plans()
-        # Some milliseconds for the end of a short chain, which then needs no session, unless a deadline is near.
+        # A short chain that ends within some milliseconds needs no session; not waited for when a deadline is near.
         lingers = all(may_linger(settings) for settings, _ in plans) and (self._timeout is None or self._timeout >= SHORT_TIMEOUT)
 
         def take(process: RunningPipeline) -> ProcessResult:
-            """Its text."""
+            """Return the result, perhaps without a session."""
             if lingers:
                 process._child.linger(LINGER)
             return process._capture()
@@ -195,7 +206,7 @@ class Pipeline(Verbs):
                     close_end(ends.pop(0))
                 if index < len(plans) - 1:
                     close_end(ends.pop())
-            # The handles last: no stage waits for what is made for another.
+            # The handles last, so that no stage waits while those of the others are made.
             before = [RunningProcess(*one, True, started) for one in spawned[:-1]]
             last = RunningPipeline(*spawned[-1], True, started)
             last._join(before, self._timeout, started)
@@ -205,7 +216,7 @@ class Pipeline(Verbs):
             for owner, child, _, _ in spawned:
                 give_up(owner, child, True)
             if container is not None:
-                container.close()  # the one whose child was not to be
+                container.close()  # its child was not started
             raise
         return last
 

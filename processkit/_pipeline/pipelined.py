@@ -28,21 +28,21 @@ if TYPE_CHECKING:
 
 
 class RunningPipeline(RunningProcess):
-    """A pipeline that was started. What is read of it is the last stage's, what is written to it the first one's.
+    """A started pipeline: its output is that of the last stage, its stdin that of the first.
 
-    Its outcome is that of the first checked stage that failed, or else of the last one. `kill`, `shutdown`, leaving its context
-    and dropping it end all stages.
+    Its outcome is that of the first stage that failed and is not `unchecked_in_pipe`, else of the last one. `kill`, `shutdown`,
+    leaving its `with` block and dropping it end all stages. `pid`, the figures and counters are those of the last stage.
     """
 
     __module__ = PUBLIC
     __slots__ = ("_before", "_deadline", "_due", "_is_judged", "_results", "_timeout")
 
     def _join(self, before: list[RunningProcess], timeout: float | None, started: float) -> None:
-        """Become the handle of all stages."""
+        """Take over the handles of the stages before."""
         self._before = before
         self._timeout = timeout
         self._started = started
-        # The chain's own deadline, and whether it was that one that ended it.
+        # The chain's own deadline, and whether it ended the chain.
         self._deadline = None if timeout is None else started + timeout
         self._due = False
         # A stage has failed, and the others have been hurried.
@@ -58,7 +58,7 @@ class RunningPipeline(RunningProcess):
 
     @property
     def pids(self) -> list[int]:
-        """The process ids of all stages; empty once the handle is spent."""
+        """The process ids of all stages, in order; empty once the handle is spent."""
         return [] if self._spent else [stage._child.pid for stage in self._stages]
 
     def __repr__(self) -> str:
@@ -69,7 +69,7 @@ class RunningPipeline(RunningProcess):
         return self._taken_at_once() or super()._capture()
 
     def _taken_at_once(self) -> ProcessResult | None:
-        """The result of a chain of which nothing is left to wait for, which no session has begun to read: see `_launch`."""
+        """Return the result of a chain that is over and that no session has begun to read, else None: see `_launch`."""
         stages = self._stages
         quiet = all(stage._settings.keeps_all and not listens(stage._settings.logger, DEBUG) for stage in stages)
         if not quiet or self._run is not None or not all(stage._child.is_over() for stage in stages):
@@ -89,14 +89,14 @@ class RunningPipeline(RunningProcess):
         return ProcessResult(speaker._plan.program, stdout, stderr, self._results[index], *facts, args, mechanism, 0)
 
     def _accepted(self, index: int) -> tuple[int, ...]:
-        """The codes that count as success: any, of a stage of which nobody asked whether it would succeed."""
+        """Return the codes that count as success; for an unchecked stage its own code is one of them."""
         codes, code = self._stages[index]._settings.success_codes, self._results[index].code
         return codes if self._is_checked(index) or code is None else (*codes, code)
 
-    # What moves them on.
+    # How they are driven.
 
     def _attend(self) -> Session:
-        # The session's first run is the last stage's: what is read of the chain is read of that one.
+        # The session's first run is that of the last stage, whose output is the output of the chain.
         if self._session is None:
             session = super()._attend()
             for stage in self._before:
@@ -128,7 +128,7 @@ class RunningPipeline(RunningProcess):
         return self._before[0]._take_stdin(keeps_open)
 
     def _seen_to_the_end(self) -> None:
-        """A stream has seen the end of the last stage; the others may have something left to do, for which the handle stays."""
+        """A stream has seen the end of the last stage; the handle stays until the others have ended too."""
         if all(stage._run is not None and stage._run.done for stage in self._stages):
             super()._seen_to_the_end()
 
@@ -145,8 +145,8 @@ class RunningPipeline(RunningProcess):
         return lambda: all(each.done for each in runs)
 
     def _judge(self) -> list[tuple[Run, Callable[[], None]]]:
-        """What is to be done to the others, now that one stage has failed: a moment to end by themselves, for what they make of
-        the end of their input is wanted, and how they end at the end of their output counts; then they are killed.
+        """Return what is to be done to the others once a stage has failed: they are killed after a moment in which they may end
+        by themselves, so that their last output is read and their own end counts.
         """
         if self._is_judged or not any(self._has_failed(index, stage) for index, stage in enumerate(self._stages)):
             return []
@@ -164,7 +164,7 @@ class RunningPipeline(RunningProcess):
     def _is_checked(self, index: int) -> bool:
         return not self._stages[index]._settings.unchecked
 
-    # How it went.
+    # Its result.
 
     def _outcome_so_far(self) -> Outcome:
         self._results = [outcome_of(stage._child.status(), stage._stopping.timed_out) for stage in self._stages]
@@ -246,7 +246,7 @@ class RunningPipeline(RunningProcess):
         facts[7] = sum(each._run.leaked for each in self._stages if each._run is not None)
         return tuple(facts)
 
-    # Deadlines that nobody waits for, and the end.
+    # Its deadline while no verb waits, and its end.
 
     def _leave_unattended(self) -> None:
         self._attend()
@@ -278,7 +278,7 @@ class RunningPipeline(RunningProcess):
 
 
 def _judge_of(process: RunningPipeline) -> Callable[[], list[tuple[Run, Callable[[], None]]]]:
-    """What a session asks; it keeps nobody's handle alive."""
+    """Return the function that a session asks; it does not keep the handle alive."""
     reference = weakref.ref(process)
     assert process._session is not None
     runs = process._session.runs

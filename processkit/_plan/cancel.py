@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 class CancellationToken:
-    """Once cancelled it stays so; every run that is wired to it, or to a child of it, is ended and raises `Cancelled`."""
+    """Ends the runs of commands that were given it by `cancel_on`: their trees are killed and their verbs raise Cancelled.
+
+    Once cancelled it stays so. Thread-safe.
+    """
 
     __module__ = PUBLIC
     __slots__ = ("__weakref__", "_callbacks", "_cancelled", "_lock", "_number", "_parent")
@@ -23,11 +26,14 @@ class CancellationToken:
         self._cancelled = False
         self._callbacks: dict[int, Callable[[], None]] = {}
         self._number = 0
-        # A child keeps its parent, not the other way round.
+        # A child keeps its parent alive, not the other way round.
         self._parent: CancellationToken | None = None
 
     def cancel(self) -> None:
-        """Cancel; what runs is being ended when this returns or raises. Idempotent."""
+        """Cancel this token and its children; the runs are being ended when this returns. Idempotent. From any thread.
+
+        Raises the first error that ending a run raised, after all were told.
+        """
         with self._lock:
             if self._cancelled:
                 return
@@ -44,11 +50,11 @@ class CancellationToken:
             raise failed[0]
 
     def is_cancelled(self) -> bool:
-        """Whether this token, or one it descends from, was cancelled."""
+        """Return whether this token, or one that it descends from, was cancelled."""
         return self._cancelled or (self._parent is not None and self._parent.is_cancelled())
 
     def child_token(self) -> CancellationToken:
-        """A token that is cancelled with this one, and by itself without it."""
+        """Return a new token that is cancelled with this one; cancelling it does not cancel this one."""
         import weakref
 
         child = CancellationToken()
@@ -65,7 +71,7 @@ class CancellationToken:
         return child
 
     def _subscribe(self, callback: Callable[[], None]) -> int:
-        """Call `callback` once when it is cancelled, at once if it is already; the number that takes that back."""
+        """Have `callback` called once when it is cancelled, now if it is; return the number for `_unsubscribe`."""
         with self._lock:
             self._number += 1
             number = self._number
@@ -80,7 +86,7 @@ class CancellationToken:
             self._callbacks.pop(number, None)
 
     def _wait(self, seconds: float) -> bool:
-        """Sleep until it is cancelled, at most `seconds`; whether it was."""
+        """Sleep until it is cancelled, at most `seconds`; return whether it was."""
         gate = _thread.allocate_lock()
         gate.acquire()
 
@@ -94,7 +100,7 @@ class CancellationToken:
         try:
             deadline = time.monotonic() + seconds
             while not self.is_cancelled() and time.monotonic() < deadline:
-                # In slices, for a lock that is waited for hears no Ctrl+C on Windows.
+                # In slices: on Windows Ctrl+C does not interrupt the wait for a lock.
                 gate.acquire(timeout=min(0.1, max(0.0, deadline - time.monotonic())))
         finally:
             self._unsubscribe(number)

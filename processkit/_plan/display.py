@@ -1,4 +1,4 @@
-"""How a command looks: the whole line for those who ask for it, a redacted form for everybody else."""
+"""How a command is shown: the whole line on request, a redacted form everywhere else."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _PLAIN = re.compile(r"[A-Za-z0-9_@%+=:,./-]+", re.ASCII)
 
 
 def quoted(word: str) -> str:
-    """`word` as a POSIX shell would have to be told it."""
+    """Return `word` quoted for a POSIX shell."""
     if _PLAIN.fullmatch(word):
         return word
     return "'" + word.replace("'", "'\\''") + "'"
 
 
 def command_line(settings: Settings) -> str:
-    """Program and arguments, quoted."""
+    """Return program and arguments, quoted."""
     words = [quoted(settings.program)]
     if settings.arg0 is not None:
         words.append(f"[argv0={settings.arg0}]")
@@ -34,7 +34,7 @@ _FLAGS = (
 
 
 def redacted(settings: Settings) -> str:
-    """Program, counts, names and flags; no argument, no value of a variable."""
+    """Return program, counts, names and flags, but no argument and no value of a variable."""
     parts = [repr(settings.program), f"args: {len(settings.args)}"]
     if settings.arg0 is not None:
         parts.append("arg0: <redacted>")

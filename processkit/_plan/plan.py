@@ -1,4 +1,4 @@
-"""From settings to a plan: everything that the user can get wrong is found here, before anything is owned."""
+"""From settings to a plan: every user error is raised here, before anything is owned."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from .._os.port import Environment
 
 _NICE = {"idle": 19, "below_normal": 10, "normal": 0, "above_normal": -5, "high": -10}
-# The kernel's own bound (CONFIG_NR_CPUS) is at most 8192; what it has is its to say.
+# CONFIG_NR_CPUS is at most 8192; whether a processor exists is for the kernel to say.
 MOST_CPUS = 8192
 
 
 def make_plan(settings: Settings, linger: bool = False) -> Plan:
-    """The launch that `settings` ask for, resolved now; raises what the user got wrong. `linger`: see `Plan`."""
+    """Return the launch that `settings` ask for, resolved now; raises every user error. `linger`: see `Plan`."""
     check_token(settings)
     if settings.plain:
         return _plain_plan(settings, linger)
@@ -42,7 +42,7 @@ def check_token(settings: Settings) -> None:
 
 
 def _plain_plan(settings: Settings, linger: bool) -> Plan:
-    """The plan of a command that is nothing but program and arguments: an earlier one again, where nothing has changed."""
+    """Return the plan of a command that is only program and arguments: an earlier one if nothing has changed."""
     env = _environment(settings)
     path = resolve(settings.program, (), env.path, to_launch=True)
     key = settings.program, settings.args, path, linger
@@ -108,7 +108,7 @@ def _give_terminal(plan: Plan, settings: Settings) -> None:
 
 
 def _check_paths(settings: Settings) -> None:
-    """Refuse redirects whose path no file can have."""
+    """Raise ProcessError for redirects whose path no file can have."""
     for name in ("stdin_file", "stdout", "stderr"):
         value = getattr(settings, name)
         path = value.path if isinstance(value, Redirect) else value if name == "stdin_file" else None
@@ -124,7 +124,7 @@ def _check_paths(settings: Settings) -> None:
 
 
 def resolve_settings(settings: Settings) -> str:
-    """Where the program of `settings` is found, as a launch would find it."""
+    """Return the path of the program, found as a launch would find it."""
     env = _environment(settings)
     if "\0" in settings.program:
         shown = settings.program.replace("\0", "\\0")
@@ -133,7 +133,7 @@ def resolve_settings(settings: Settings) -> str:
 
 
 def _environment(settings: Settings) -> Environment:
-    """The child's environment as it is now; ProcessError for a variable that cannot be."""
+    """Return the child's environment as of now; ProcessError for an impossible variable."""
     try:
         env = environment(settings.env_clear, settings.env_inherit, settings.env)
         if settings.pty is None:
@@ -150,7 +150,7 @@ def _environment(settings: Settings) -> Environment:
 
 
 def resolve(program: str, prefer_local: tuple[str, ...], path: str | None, to_launch: bool = False) -> str:
-    """The absolute path of `program`, or ProcessNotFound or PermissionDenied."""
+    """Return the absolute path of `program`, or raise ProcessNotFound or PermissionDenied."""
     if "\0" in program:
         shown = program.replace("\0", "\\0")
         raise failure(f"{shown}: program contains a NUL byte, which no program can be given", program)

@@ -13,18 +13,18 @@ if TYPE_CHECKING:
 
 
 def not_found(program: str, searched: str | None) -> ProcessNotFound:
-    """The error for a program that is not there."""
+    """Return the error for a program that is not found."""
     where = "" if searched is None else f" (searched {searched or 'nothing: PATH is empty'})"
     return ProcessNotFound(f"{program} was not found{where}", program=program, searched=searched, errno=ENOENT)
 
 
 def denied(program: str, text: str, code: int = EACCES) -> PermissionDenied:
-    """The error for what the system refuses."""
+    """Return the error for a refusal of the system."""
     return PermissionDenied(text, program=program, errno=code)
 
 
 def translated(error: BaseException, plan: Plan) -> BaseException:
-    """The library's error for what a spawn raised; what is no refusal of the system is itself."""
+    """Return the library's error for an error of a spawn; an exception that is none is returned as it is."""
     program = plan.program
     if isinstance(error, ProcessError):
         return error

@@ -1,4 +1,4 @@
-"""Running again what failed for a reason that may pass: api.md §9.6."""
+"""Running a command again after a failure that may pass: api.md §9.6."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PRESETS = {"transient": "transient", "transient_or_timeout": "transient_or_timeo
 
 
 def _passing_errnos() -> frozenset[int]:
-    """EINTR, EAGAIN, EBUSY, ETXTBSY and what else means "now now": errno(3)."""
+    """Return the errno values that mean "not now": errno(3)."""
     import errno
 
     names = ("EINTR", "EAGAIN", "EWOULDBLOCK", "EBUSY", "ETXTBSY")
@@ -29,7 +29,7 @@ def _passing_errnos() -> frozenset[int]:
 
 
 def is_transient(exc: BaseException) -> bool:
-    """Whether `exc`, or what caused it, is a launch or I/O error that the system says may pass."""
+    """Return whether `exc`, or an error in its chain of causes, is an OSError that may pass: EINTR, EAGAIN, EBUSY or ETXTBSY."""
     seen: BaseException | None = exc
     passing = _passing_errnos()
     while seen is not None:
@@ -40,7 +40,7 @@ def is_transient(exc: BaseException) -> bool:
 
 
 class Retry:
-    """When to run again, and how long to wait before."""
+    """A retry policy: which errors to retry, how often, and after which delays."""
 
     __slots__ = ("_classify", "initial", "jitter", "max_backoff", "max_retries", "multiplier")
 
@@ -55,11 +55,11 @@ class Retry:
         self.jitter = True if jitter is None else bool(jitter)
 
     def again(self, error: BaseException) -> bool:
-        """Whether `error` is worth another attempt; a cancelled run never is, nor one that ended with a code."""
+        """Return whether `error` is worth another attempt. Cancelled never is; a caller's function may retry an exit code."""
         return isinstance(error, ProcessError) and not isinstance(error, Cancelled) and bool(self._classify(error))
 
     def pause(self, attempt: int) -> float:
-        """Seconds before the retry number `attempt`, the first being 0."""
+        """Return the seconds to wait before retry number `attempt`, counted from 0."""
         try:
             delay = min(self.initial * self.multiplier**attempt, self.max_backoff)
         except OverflowError:
@@ -89,7 +89,7 @@ def _told(settings: Settings, retry: Retry, attempt: int, error: BaseException) 
 
 
 def retried(settings: Settings, verb: Callable[[], T]) -> T:
-    """What `verb` returns; run again as the command wants it."""
+    """Return what `verb` returns, called again as the command's policy says."""
     retry, attempt = settings.retry, 0
     while True:
         try:
@@ -106,7 +106,7 @@ def retried(settings: Settings, verb: Callable[[], T]) -> T:
 
 
 async def aretried(settings: Settings, verb: Callable[[], Awaitable[T]]) -> T:
-    """`retried` beside a running loop."""
+    """Async twin of `retried`."""
     retry, attempt = settings.retry, 0
     while True:
         try:
@@ -134,7 +134,7 @@ async def _asleep(settings: Settings, seconds: float) -> None:
         try:
             loop.call_soon_threadsafe(woken.set)
         except RuntimeError:
-            pass  # the loop was closed, and whoever waited with it
+            pass  # the loop was closed, and nothing waits in it
 
     number = token._subscribe(wake)
     try:

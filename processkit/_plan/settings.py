@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 PIPE, NULL, INHERIT = "pipe", "null", "inherit"
 SUCCESS = (0,)
-# What a plain launch may have been given: it matters only afterwards.
+# Settings that a plain launch may have: they matter only after it.
 _NOT_OF_THE_LAUNCH = {
     "program", "args", "timeout", "timeout_set", "timeout_grace", "timeout_signal", "success_codes", "logger",
     "stdout_decoder", "stderr_decoder", "stdout_cr", "stderr_cr", "token", "retry", "retry_set", "cap", "idle_timeout",
@@ -33,14 +33,14 @@ class Redirect:
 
 
 class Settings:
-    """One command's settings. Never changed after it was made: `replace` makes another. An instance holds what is no default."""
+    """One command's settings, never changed: `replace` makes a copy. The instance holds only those that were set."""
 
     program: str
     args: tuple[str, ...]
     arg0: str | None = None
     cwd: str | None = None
     prefer_local: tuple[str, ...] = ()
-    #: name → value, None: removed. Never changed in place.
+    #: name → value; None: the variable is removed. Never changed in place.
     env: dict[str, str | None] = {}  # noqa: RUF012
     env_clear = False
     env_inherit: tuple[str, ...] = ()
@@ -83,15 +83,15 @@ class Settings:
     #: `retry` or `retry_never` was called.
     retry_set = False
     idle_timeout: float | None = None
-    #: Control sequences are removed from what is captured.
+    #: Control sequences are removed from captured text.
     stdout_clean = False
     stderr_clean = False
-    #: In a pipeline: its failure is nobody's, and its stderr goes where its stdout goes.
+    #: In a pipeline: its failure does not count; its stderr goes where its stdout goes.
     unchecked = False
     merged = False
-    #: (columns, rows) of the terminal that it is to have.
+    #: (columns, rows) of its terminal; None: it gets none.
     pty: tuple[int, int] | None = None
-    #: One of these was set.
+    #: One of the next six was set.
     tapped = False
     stdout_tee: Sink | None = None
     stderr_tee: Sink | None = None
@@ -108,29 +108,29 @@ class Settings:
 
     @property
     def plain(self) -> bool:
-        """Whether nothing but program and arguments matters to the launch."""
+        """Whether only program and arguments matter to the launch."""
         return self.__dict__.keys() <= _NOT_OF_THE_LAUNCH
 
     @property
     def keeps_all(self) -> bool:
-        """Whether what is captured is kept as it comes, and goes nowhere else."""
+        """Whether output is kept unchanged and in full, and goes nowhere else."""
         return self.cap is None and not self.tapped and not (self.stdout_clean or self.stderr_clean)
 
     def text_of(self, stream: int) -> tuple[DecoderFactory | None, bool, bool]:
-        """(decoder, whether a lone `\\r` ends a line, whether control sequences are removed) of stdout (1) or stderr (2)."""
+        """Return (decoder, whether a lone `\\r` ends a line, whether text is sanitized) of stdout (1) or stderr (2)."""
         if stream == 1:
             return self.stdout_decoder, self.stdout_cr, self.stdout_clean
         return self.stderr_decoder, self.stderr_cr, self.stderr_clean
 
     def replace(self, **changes: Any) -> Settings:
-        """A copy with these changed."""
+        """Return a copy with these settings changed."""
         copy = Settings.__new__(Settings)
         copy.__dict__.update(self.__dict__, **changes)
         return copy
 
 
 def check_terminal(settings: Settings) -> None:
-    """Refuse streams that a terminal leaves no room for."""
+    """Raise ValueError for streams that conflict with a terminal."""
     others = (
         ("inherit_stdin()", settings.inherit_stdin),
         ("a redirected or inherited stdout", settings.stdout != "pipe"),

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Sink:
-    """A tee as it was asked for; a file is open from then on, and closed when no command has it any more."""
+    """The target of a tee. Owns its file, which is open from the builder's call until no command refers to it any more."""
 
     __slots__ = ("_file", "writer")
 
@@ -19,7 +19,7 @@ class Sink:
         try:
             write = sink.write
         except AttributeError:
-            #: What is written to, None for a file of ours.
+            #: The caller's writer; None for a file of ours.
             self.writer: Any = None
             path = path_text(sink, "sink")
             self._file = open(path, "ab" if append else "wb", buffering=0)
@@ -31,7 +31,7 @@ class Sink:
         self.writer = sink
 
     def save(self, data: bytes) -> None:
-        """Write all of it to the file."""
+        """Write all of `data` to the file."""
         rest = memoryview(data)
         while rest:
             rest = rest[self._file.write(rest) :]

@@ -31,7 +31,7 @@ MOST_SHOWN = 200
 
 @contextmanager
 def reading(process: Any) -> Iterator[None]:
-    """Have all that the process says read, however much it is, while somebody waits in here."""
+    """Read all output of the process, without bound, while the `with` block waits."""
     run = process._attend().runs[0]
     run.lifted += 1
     try:
@@ -41,12 +41,12 @@ def reading(process: Any) -> Iterator[None]:
 
 
 def wait_for_end(process: Any, deadline: float) -> None:
-    """Block until the process has ended, at most until then, and read what it says meanwhile."""
+    """Block until the process has ended, or until `deadline` (monotonic time); its output is read meanwhile."""
     until_ready(process, process._has_ended, deadline)
 
 
 async def await_end(process: Any) -> None:
-    """The same in an event loop."""
+    """Async twin of `wait_for_end`, without a deadline."""
     await auntil_ready(process, process._has_ended, None)
 
 
@@ -67,7 +67,7 @@ async def auntil_ready(process: Any, ready: Callable[[], bool], deadline: float 
 
 
 async def read_out(process: Any) -> None:
-    """Read what a process that has ended left in its pipes, for a moment if somebody still holds them."""
+    """Read what a process that has ended left in its pipes; for a moment only, if another process still holds them."""
     await auntil_ready(process, _all_read(process), time.monotonic() + DRAIN)
 
 
@@ -77,7 +77,7 @@ def _all_read(process: Any) -> Callable[[], bool]:
 
 
 def last_words(process: Any) -> str:
-    """The last lines that it said, for an exception's text; what its pipes still hold is read for that."""
+    """Return the last lines of its output for an exception's text; what its pipes still hold is read first."""
     if running_loop() is None:  # in a loop `read_out` has done that
         with reading(process):
             until_ready(process, _all_read(process), time.monotonic() + DRAIN)
@@ -89,7 +89,7 @@ def last_words(process: Any) -> str:
 
 
 def _last_of(process: Handle, stream: int) -> list[str]:
-    """The last lines of one of its streams."""
+    """Return the last lines of one stream."""
     assert process._run is not None
     sink: Any = process._run.sinks[stream]
     if isinstance(sink, LineSink):

@@ -1,4 +1,4 @@
-"""A child outside containment, on purpose."""
+"""`spawn_detached`: a child outside containment, on purpose."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ from .._plan.settings import NULL, PIPE, Settings
 
 
 class DetachedChild(Value):
-    """A process that lives outside containment and survives us. There is no way to wait for it or to end it from here."""
+    """A process that lives outside containment and survives us. It cannot be waited for or ended through this object."""
 
     __module__ = PUBLIC
     __slots__ = ()
     _fields = ("pid",)
     pid: int
+    """The process id that it was started with."""
 
     def __init__(self, pid: int) -> None:
         store(self, (pid,))
 
 
 def _owner_dependent(settings: Settings) -> str | None:
-    """The first setting that needs an owner, which a detached child has not."""
+    """Return the first setting that needs an owner, which a detached child does not have."""
     checks = (
         ("timeout", settings.timeout is not None),
         ("stdin source", any(getattr(settings, f"stdin_{kind}") is not None for kind in ("data", "file", "source"))),
@@ -45,7 +46,7 @@ def _owner_dependent(settings: Settings) -> str | None:
 
 
 def spawn_detached(settings: Settings) -> DetachedChild:
-    """Start it in a session of its own, as nobody's child; its streams are null unless they are files."""
+    """Start it in a session of its own, not as our child; its streams are null unless they are files."""
     setting = _owner_dependent(settings)
     if setting is not None:
         raise unsupported("spawn_detached", f"a detached child has no owner to keep its {setting}")

@@ -1,4 +1,4 @@
-"""How a started process is kept: who reads it, what spends it, what ends it. `RunningProcess` is what users see of it."""
+"""How a started process is kept: what reads it, what spends it, what ends it. `RunningProcess` is its public form."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
     from .._os.feed import Feed
     from .._os.port import Child, Container, Plan
 
-# How often a tree that was asked or killed, and that nobody waits for, is looked at.
+# Seconds between two looks at a tree that was asked or killed while no verb waits for it.
 LOOK_AGAIN = 0.05
-#: What has been made of the output so far: nothing, lines of stdout, a probe that keeps them, events of both streams.
+#: The use that is made of the output so far: none, lines of stdout, a probe that keeps them, events of both streams.
 UNBOUND, LINES, PROBED, MERGED = "", "lines", "probed", "merged"
 
 
 class Handle:
-    """A child that is not reaped, its container where it has one to itself, and what reads it. One consuming verb spends it.
+    """A child that is not reaped, its container, and what reads it; one consuming verb spends it.
 
-    It owns the child, and the container if `owns`, until `_close`.
+    Owns the child, and the container if `owns`, until `_close`.
     """
 
     __slots__ = (
@@ -54,13 +54,13 @@ class Handle:
         self._started = started
         self._lock = _thread.RLock()
         self._spent = False
-        # Somebody was given it, and may keep it or drop it.
+        # A caller has it, and may keep it or drop it.
         self._given = False
         self._feed: Feed | None = None
         self._stdin_taken = False
-        # The task that writes what an async source gives.
+        # The task that writes an async source to stdin.
         self._pouring: Any = None
-        # Its deadline is kept by the tender while nobody waits.
+        # The tender keeps its deadline while no verb waits.
         self._tended = False
         deadline = None if settings.timeout is None else started + settings.timeout
         streams = (plan.stdout == PIPE) + (plan.stderr == PIPE)
@@ -69,11 +69,11 @@ class Handle:
         # What moves the run on while the handle is not spent.
         self._session: Session | None = None
         self._bound = UNBOUND
-        # The verb that spends it wants stdout as bytes, so no tee and no callback of stdout is served.
+        # The verb that spends it captures stdout as bytes: tees and callbacks of stdout get nothing.
         self._exact = False
-        # What a stream saw that followed it to its end.
+        # The outcome that a stream saw which followed it to its end.
         self._outcome: Outcome | None = None
-        # What its token's cancellation found: a process that was running, or one that had ended.
+        # Whether its token was cancelled while it was running, or after it had ended.
         self._was_cancelled = self._ended_before = False
         self._subscription = 0
         child.claimed = True
@@ -85,10 +85,10 @@ class Handle:
             self._subscription = settings.token._subscribe(_canceller(self))
 
     def _names(self) -> str:
-        """What messages call it."""
+        """Its name in messages."""
         return self._settings.program
 
-    # What may be done.
+    # Checks.
 
     def _check_usable(self) -> None:
         if os.getpid() != self._owner:
@@ -97,14 +97,14 @@ class Handle:
             raise failure(f"the handle of {self._plan.program} is consumed", self._plan.program)
 
     def _check_follows(self, verb: str) -> None:
-        """Refuse a verb that wants output which a stream has delivered, or is delivering, in another form."""
+        """Raise ProcessError for a verb whose output a stream has delivered, or is delivering, in another form."""
         if self._bound == MERGED and self._outcome is not None:
             raise failure(f"{verb} cannot follow a merged stream (output_events) that saw the end", self._plan.program)
         if verb == "output_bytes" and self._bound in (LINES, PROBED):
             raise failure("output_bytes cannot follow lines that were read as text", self._plan.program)
 
     def _ended_descriptor(self) -> int:
-        """Readable once it has ended."""
+        """A descriptor that is readable once it has ended."""
         self._check_usable()
         return self._child.ended
 
@@ -115,14 +115,14 @@ class Handle:
             raise failure(f"{self._plan.program}: stdout is not piped, so it cannot be captured", self._plan.program)
 
     def _check_streamable(self) -> None:
-        """Refuse a stream of a process without a piped stdout, or a second one."""
+        """Raise ProcessError for a stream without a piped stdout, or for a second one."""
         self._check_usable()
         if self._plan.stdout != PIPE:
             raise failure(f"{self._plan.program}: stdout is not piped, so it cannot be streamed", self._plan.program)
         if self._bound:
             raise failure(f"{self._plan.program}: stdout is already consumed by another stream or probe", self._plan.program)
 
-    # What becomes of the streams.
+    # Its streams.
 
     def _bytes(self) -> Capture:
         cap = self._settings.cap
@@ -153,7 +153,7 @@ class Handle:
         return run
 
     def _attend(self) -> Session:
-        """The session that reads the streams; of one that nobody has bound it holds the bytes."""
+        """Return the session that reads the streams; it holds the bytes of a stream until its use is decided."""
         with self._lock:
             self._check_usable()
             if self._session is None:
@@ -165,7 +165,7 @@ class Handle:
             return self._session
 
     def _bind(self, how: str, sinks: dict[int, Capture], drain: float | None, listens: tuple[int, ...]) -> Session:
-        """Have the streams go there, with what has been read of them."""
+        """Send the streams to `sinks`, beginning with the bytes read so far."""
         session = self._attend()
         run = session.runs[0]
 
@@ -185,7 +185,7 @@ class Handle:
         keep: bool = False,
         before: Callable[[Run], None] | None = None,
     ) -> Run:
-        """Spend the handle: from here on only the run touches the child. `keep`: what nobody has iterated over is wanted;
+        """Spend the handle: from here on only the run touches the child. `keep`: the verb wants the lines not iterated over;
         `before` is called with the run before it goes on.
         """
         if in_loop:
@@ -217,10 +217,10 @@ class Handle:
         return run
 
     def _spend_rest(self) -> None:
-        """A verb has begun to wait: nothing else is to be told of it."""
+        """Hook of a pipeline: a verb has begun to wait."""
 
     def _take_over(self, run: Run, sinks: dict[int, Capture], keep: bool, before: Callable[[Run], None] | None) -> None:
-        """Have a run that a stream began go on for the verb that spends the handle."""
+        """Let a run that a stream began go on for the verb that spends the handle."""
         if before is not None:
             before(run)
         if self._exact and run.taps is not None:
@@ -244,7 +244,7 @@ class Handle:
             run.stopping.drain_for(DRAIN, time.monotonic())
 
     def _pour(self) -> None:
-        """Begin to write what the command's source gives, once."""
+        """Begin to write the command's stdin source, once."""
         if self._settings.stdin_source is not None and not self._stdin_taken and self._plan.stdin == PIPE:
             from .stdin import pour
 
@@ -255,7 +255,7 @@ class Handle:
         return SIGTERM if chosen is None else chosen
 
     def _feeding(self) -> Feed | None:
-        """What is still to be written to its stdin; a pipe that nobody took, and that nobody can take any more, is closed."""
+        """Return what is still to be written to its stdin; once the handle is spent, a pipe that was not taken is closed."""
         if self._feed is None and self._plan.stdin == PIPE:
             keep = self._settings.keep_stdin_open or self._settings.stdin_source is not None
             data = self._settings.stdin_data if self._plan.content is None else self._plan.content
@@ -267,7 +267,7 @@ class Handle:
         return self._feed
 
     def _take_stdin(self, keeps_open: bool) -> tuple[Session, Feed, Run]:
-        """The one way to write to it while it runs, for whoever asks first."""
+        """Take the one way to write to it while it runs; ProcessError for the second caller."""
         session = self._attend()
         with self._lock:
             if keeps_open and not self._settings.keep_stdin_open:
@@ -288,7 +288,7 @@ class Handle:
         return lambda: run.done
 
     def _finish_blocking(self, run: Run, at_end: Callable[[], None] | None = None) -> Outcome:
-        """The outcome, once the run is over; `at_end` is called while the process still has its number."""
+        """Return the outcome once the run is over; `at_end` is called while the process still has its pid."""
         try:
             if self._session is None:
                 drive(run)
@@ -317,7 +317,7 @@ class Handle:
             raise
 
     def _end(self, run: Run) -> Outcome:
-        """The run is over: give everything back."""
+        """Give everything back after the run, and return the outcome or raise what ended it."""
         outcome = outcome_of(self._child.status(), run.stopping.timed_out)
         self._close()
         if run.failure is not None:
@@ -330,7 +330,7 @@ class Handle:
         return outcome
 
     def _log_end(self, outcome: Outcome, timeout: float | None = None) -> None:
-        """Tell that it has ended, after `timeout` seconds where that is not its own."""
+        """Log that it has ended; `timeout` is the deadline in seconds if that was not its own."""
         logger = listener(self._settings.logger)
         if logger is None:
             return
@@ -342,7 +342,7 @@ class Handle:
         log(logger, DEBUG, "process exited", program=program, outcome=_word(outcome), elapsed_ms=elapsed)
 
     def _seen_to_the_end(self) -> None:
-        """A merged stream has delivered everything, the end included: nothing is left for the handle but to say how it was."""
+        """Spend the handle because a merged stream has delivered everything; one verb may still ask for the outcome."""
         with self._lock:
             if self._spent or self._closed:
                 return
@@ -352,19 +352,19 @@ class Handle:
         self._leave()
 
     def _has_ended(self) -> bool:
-        """Whether nothing runs any more that it speaks for."""
+        """Whether the process, or every stage of a pipeline, has ended."""
         return self._child.status() is not None
 
     def _outcome_so_far(self) -> Outcome:
-        """How it went, once it `_has_ended`."""
+        """Return its outcome once it `_has_ended`."""
         return outcome_of(self._child.status(), self._stopping.timed_out)
 
     def _voice(self) -> Handle:
-        """Whose stderr tells how it went."""
+        """Return the handle whose stderr explains the outcome."""
         return self
 
     def _told(self) -> Outcome | None:
-        """The outcome that a stream saw, for the one verb that asks for it."""
+        """Return the outcome that a stream saw, to one verb only; else None."""
         outcome, self._outcome = self._outcome, None
         if outcome is None:
             return None
@@ -383,7 +383,7 @@ class Handle:
         return BytesResult(self._plan.program, data, text, outcome, *self._facts(run))
 
     def _refuse_too_large(self, run: Run) -> None:
-        """OutputTooLarge where a stream passed its cap in `error` mode."""
+        """Raise OutputTooLarge if a stream passed its cap in `error` mode."""
         for stream in (STDOUT, STDERR):
             sink: Any = run.sinks[stream]
             if getattr(sink, "too_large", False):
@@ -404,18 +404,18 @@ class Handle:
         facts = (settings.timeout, settings.success_codes, duration, truncated, self._child.pid, args, mechanism, run.leaked)
         return (*facts, idle)
 
-    # Deadlines that nobody waits for, and the end.
+    # Its deadline while no verb waits, and its end.
 
     def _leave_unattended(self) -> None:
-        """Feed it and have its deadline kept although nobody waits yet; the last thing that a `start` does."""
+        """Feed it and have its deadline kept although no verb waits yet; the last step of a `start`."""
         self._given = True
         self._pour()
         settings = self._settings
-        # A terminal without a source is told at once that nothing comes; what comes from a source is another thread's to write.
+        # A terminal without a source is told at once that nothing comes; a source is written by another thread.
         silent = settings.pty is not None and settings.stdin_source is None and not settings.keep_stdin_open
         if settings.stdin_data is not None or silent:
             feed = self._feeding()
-            # What a pipe does not hold came as a file, unless it is to be kept open: then that is for who waits for the process.
+            # More than a pipe holds came as a file, unless stdin is kept open: then the verb that waits writes it.
             if feed is not None and self._child.stream(STDIN) >= 0 and len(settings.stdin_data or b"") <= PIPE_HOLDS:
                 write_ready(self._child, feed)
         wake = self._stopping.wake
@@ -426,11 +426,11 @@ class Handle:
             tend(self, wake, keep=not self._owns)
 
     def _is_over(self) -> bool:
-        """Whether it has ended, or is out of our hands. Called by the tender."""
+        """Whether it has ended, or the handle is closed. Called by the tender."""
         return self._closed or self._child.status() is not None
 
     def _tend(self) -> float | None:
-        """Do what the clock demands of a process that nobody waits for; when to be called again. Called by the tender."""
+        """Act on the deadline of a process that no verb waits for; return when to be called again. Called by the tender."""
         with self._lock:
             session = self._session
             if self._spent or self._closed:
@@ -445,10 +445,10 @@ class Handle:
         wake = self._stopping.wake
         if self._stopping.state == RUNNING or wake is None:
             return wake
-        return min(wake, time.monotonic() + LOOK_AGAIN)  # it may be over any moment
+        return min(wake, time.monotonic() + LOOK_AGAIN)  # it may end at any moment
 
     def _act(self) -> None:
-        """Execute what was decided while no driver is there; one that comes finds the rest of the state."""
+        """Execute what was decided while no driver is there; a later driver finds the rest of the state."""
         act_on_tree(self._child, self._stopping, self._soft_signal())
 
     def _kill(self) -> None:
@@ -463,14 +463,14 @@ class Handle:
 
     def _abort(self, error: BaseException) -> None:
         """Kill the tree and wait until it is gone, whatever was under way; a failed wait becomes a ProcessError."""
-        if not self._closed:  # or its tree may be another run's already
+        if not self._closed:  # after that its tree may be another run's
             self._child.tree.kill()
         self._close()
         if isinstance(error, OSError):
             raise failure(f"{self._plan.program}: waiting for it failed: {error}", self._plan.program) from error
 
     def _cancel(self) -> None:
-        """The token was cancelled: end the tree, or have the driver that waits for it do that. From any thread."""
+        """End the tree because the token was cancelled, or let the driver that waits for it do that. From any thread."""
         with self._lock:
             run, session = self._run, self._session
             if run is None and not self._closed and not self._spent:
@@ -538,13 +538,13 @@ class Handle:
 
 
 def _replaced(run: Run, sinks: dict[int, Capture]) -> dict[int, Capture]:
-    """`sinks`, which have been given what the run held so far."""
+    """Return `sinks`, after giving them what the run held so far."""
     held: Any = run.sinks
     return {stream: held[stream].hand_over(sink) for stream, sink in sinks.items()}
 
 
 def _canceller(process: Handle) -> Callable[[], None]:
-    """What a token calls; it keeps nobody's handle alive."""
+    """Return the function that a token calls; it does not keep the handle alive."""
     import weakref
 
     reference = weakref.ref(process)
@@ -558,7 +558,7 @@ def _canceller(process: Handle) -> Callable[[], None]:
 
 
 def value_of(sink: Any) -> str:
-    """What a sink captured."""
+    """Return the text that a sink captured."""
     return str(sink.value())
 
 

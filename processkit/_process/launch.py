@@ -32,7 +32,7 @@ _handle_type: type[RunningProcess] | None = None
 
 
 def own_container(settings: Settings, plan: Plan) -> Container:
-    """A container for one process and what it starts."""
+    """Return a container for one process and its descendants."""
     try:
         return leash_container() if settings.leash else private_container()
     except NotImplementedError as error:
@@ -42,7 +42,7 @@ def own_container(settings: Settings, plan: Plan) -> Container:
 
 
 def may_linger(settings: Settings) -> bool:
-    """Whether the spawn may take some milliseconds: no deadline is so near that it would be noticed late."""
+    """Return whether the spawn may take some milliseconds, because no deadline is near."""
     timeout, idle = settings.timeout, settings.idle_timeout
     return (timeout is None or timeout >= SHORT_TIMEOUT) and (idle is None or idle >= SHORT_TIMEOUT)
 
@@ -53,7 +53,7 @@ def _require_piped(settings: Settings) -> None:
 
 
 def plan_unattended(settings: Settings) -> Plan:
-    """A plan for a process that nobody may wait for: what a pipe does not hold of its input becomes a file."""
+    """Return a plan for a process that may never be waited for: input that does not fit into a pipe becomes a file."""
     plan = make_plan(settings)
     data = settings.stdin_data
     if data is not None and len(data) > PIPE_HOLDS and settings.pty is None and not settings.keep_stdin_open:
@@ -62,7 +62,7 @@ def plan_unattended(settings: Settings) -> Plan:
 
 
 def spawn_in(container: Container, plan: Plan, owns: bool) -> Child:
-    """Spawn `plan` inside; when that fails a container that the child would have owned is closed."""
+    """Spawn `plan` inside; if that fails, a container that the handle would have owned is closed."""
     try:
         return container.spawn(plan)
     except BaseException as error:
@@ -74,7 +74,7 @@ def spawn_in(container: Container, plan: Plan, owns: bool) -> Child:
 
 
 def start_in(container: Container, settings: Settings, plan: Plan, owns: bool) -> RunningProcess:
-    """A handle of `plan` spawned inside. Until it is given to somebody, losing it ends the child."""
+    """Spawn `plan` inside and return its handle. Until a caller has it, losing it ends the child."""
     started = time.monotonic()
     child: Child | None = None
     try:
@@ -88,7 +88,7 @@ def start_in(container: Container, settings: Settings, plan: Plan, owns: bool) -
 def _handle_of(child: Child, container: Container, settings: Settings, plan: Plan, owns: bool, started: float) -> RunningProcess:
     global _handle_type
     if _handle_type is None:
-        # While the first child runs that does not end at once.
+        # Imported while the first child runs that does not end at once.
         from .running import RunningProcess
 
         _handle_type = RunningProcess
@@ -96,7 +96,7 @@ def _handle_of(child: Child, container: Container, settings: Settings, plan: Pla
 
 
 def give_up(container: Container, child: Child | None, owns: bool) -> None:
-    """End a child whose handle nobody gets, whatever a signal handler raised, and close what it would have owned."""
+    """End a child whose handle is lost, whatever a signal handler raised, and close the container it would have owned."""
     try:
         if child is not None:
             child.end()
@@ -106,7 +106,7 @@ def give_up(container: Container, child: Child | None, owns: bool) -> None:
 
 
 def taken(start: Callable[[], P], take: Callable[[P], T]) -> T:
-    """What `take` makes of a process that nobody else has; whatever is raised on the way, the process is over then."""
+    """Return `take` of a new process that no one else holds; if anything is raised, the process has ended then."""
     process: P | None = None
     try:
         process = start()
@@ -136,7 +136,7 @@ def capture_in(container: Container, settings: Settings, plan: Plan, owns: bool)
 def _taken_at_once(
     container: Container, child: Child, settings: Settings, plan: Plan, owns: bool, started: float
 ) -> ProcessResult | None:
-    """The result of a child that the spawn saw end, when nothing of it is left to wait for: no run machine is needed then."""
+    """Return the result of a child that the spawn saw end, if nothing is left to wait for; else None. No Run is needed then."""
     try:
         left = child.left_at_end()
         if left is None:
@@ -146,7 +146,7 @@ def _taken_at_once(
             container.close()
         child.reap()
     except BaseException as error:
-        # Not its tree: once the container is closed, that may be another run's.
+        # The tree is not killed: once the container is closed, it may be another run's.
         if owns:
             container.close()
         child.reap()
@@ -180,7 +180,7 @@ def _text(data: bytes, decoder: DecoderFactory | None, lone_cr: bool) -> str:
 
 
 def start(settings: Settings) -> RunningProcess:
-    """Start in a tree of its own; it is fed and its deadline is kept from now on."""
+    """Start in a tree of its own; from now on it is fed and its deadline is kept."""
     plan = plan_unattended(settings)
     process = start_in(own_container(settings, plan), settings, plan, owns=True)
     process._leave_unattended()
@@ -205,7 +205,7 @@ def one_shot_bytes(settings: Settings) -> BytesResult:
 
 
 async def astart_private(settings: Settings, plan: Plan | None = None) -> RunningProcess:
-    """`start_private` beside a running loop."""
+    """Spawn in a tree of its own beside a running loop; the handle is not yet fed, and its deadline is not yet kept."""
     require_loop(settings.program)
     chosen = make_plan(settings) if plan is None else plan
     from .._drive.spawner import beside_the_loop

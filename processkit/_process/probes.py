@@ -1,4 +1,4 @@
-"""Watching what a process says without taking it away: its prompt, its lines, its last words. api.md §14, §30.1"""
+"""Watching the output of a process without consuming it: its prompt, its lines, its last lines. api.md §14, §30.1"""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 def _question(predicate: Predicate) -> Callable[[str], object]:
-    """`predicate` as a question about a text."""
+    """Return `predicate` as a function of a text."""
     if isinstance(predicate, str):
         wanted = predicate
         return lambda text: wanted in text
@@ -40,7 +40,7 @@ def _question(predicate: Predicate) -> Callable[[str], object]:
 
 
 class _Answer:
-    """A question that is asked until it is answered; what it raises is raised by whoever waits."""
+    """A question that is asked until it is answered; the waiting verb raises its exception."""
 
     __slots__ = ("_ask", "error", "found")
 
@@ -51,11 +51,11 @@ class _Answer:
 
     @property
     def is_there(self) -> bool:
-        """Whether nothing is to be asked any more."""
+        """Whether it is answered, or has failed."""
         return self.found is not None or self.error is not None
 
     def about(self, text: str) -> bool:
-        """Ask about this; whether that was the answer."""
+        """Ask about `text`, unless it is answered; return whether it is now."""
         if not self.is_there:
             try:
                 if self._ask(text):
@@ -65,7 +65,7 @@ class _Answer:
         return self.is_there
 
     def given(self) -> str | None:
-        """What was found, None when nothing was."""
+        """Return the text that was found, else None; raise the question's exception."""
         if self.error is not None:
             raise self.error
         return self.found
@@ -107,12 +107,12 @@ class _Tail:
         self.deadline = time.monotonic() + self._timeout
 
     def is_ready(self) -> bool:
-        """Whether nothing is to be waited for any more."""
+        """Whether there is an answer, or the stream has ended."""
         tail = self._sink.tail
         return (bool(tail) and self._answer.about(tail)) or self._answer.is_there or self._sink.closed
 
     def verdict(self) -> str:
-        """The tail that was found, or why there is none."""
+        """Return the tail that was found, or raise why there is none."""
         found = self._answer.given()
         if found is not None:
             return found
@@ -135,7 +135,7 @@ def await_for_tail(process: RunningProcess, stream: int, predicate: Predicate, t
     tail = _Tail(process, stream, predicate, timeout)
 
     async def wait() -> str:
-        """Wait for it."""
+        """Wait for the answer."""
         with reading(process):
             await auntil_ready(process, tail.is_ready, tail.deadline)
         return tail.verdict()
@@ -147,7 +147,7 @@ def await_for_tail(process: RunningProcess, stream: int, predicate: Predicate, t
 
 
 class _Listening:
-    """Asks about every line of both streams: those that are at hand, and those that come while it is entered."""
+    """Asks about every line of both streams: those at hand, and those that come while it is entered."""
 
     __slots__ = ("_answer", "_lines", "_process", "_run")
 
@@ -189,7 +189,7 @@ class _Listening:
             self._run.listeners.remove(self._hear)
 
     def is_ready(self) -> bool:
-        """Whether nothing is to be waited for any more: the answer is there, or nobody can give it."""
+        """Whether there is an answer, or no line can come any more."""
         return self._answer.is_there or (self._run.has_ended and not self._run.open_streams)
 
 

@@ -1,4 +1,4 @@
-"""Readiness of a started process: as `_readiness`, and over at once when the process ends first. It is never touched."""
+"""Readiness of a started process: as `_readiness`, but NotReady at once if the process ends first. It is never touched."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     Attempt = Callable[[], Generator[None, None, object]]
     Talk = Callable[[socket.socket], Generator[None, None, bool]]
 
-#: Seconds between two looks at a connection that is on its way.
+#: Seconds between two looks at a connection that is being made.
 STEP = 0.01
 
 
 def not_ready(process: RunningProcess, what: str, timeout: float, place: dict[str, Any]) -> NotReady | None:
-    """The error of a process that has ended, None while it lives."""
+    """Return the NotReady of a process that has ended; None while it lives."""
     outcome = process.poll()
     if outcome is None:
         return None
@@ -46,9 +46,9 @@ def until(
     interval: float,
     **place: Any,
 ) -> None:
-    """Return once an attempt has succeeded; NotReady when the process ends first, WaitTimeout, which says `missed`, after `timeout`.
+    """Return once an attempt has succeeded; NotReady if the process ends first, WaitTimeout (saying `missed`) after `timeout`.
 
-    What the process says is read meanwhile, so that nothing that is to become ready waits for a full pipe.
+    The output of the process is read meanwhile, so that it does not block on a full pipe before it is ready.
     """
     from .._base.validate import check_interval, check_timeout
 
@@ -92,7 +92,7 @@ def _try_until(
 
 
 async def auntil(process: RunningProcess, what: str, wait: Coroutine[Any, Any, None], timeout: float, **place: Any) -> None:
-    """Await `wait`; NotReady when the process ends first."""
+    """Await `wait`; raise NotReady if the process ends first."""
     import asyncio
 
     try:
@@ -122,14 +122,14 @@ async def auntil(process: RunningProcess, what: str, wait: Coroutine[Any, Any, N
     raise error
 
 
-# What is tried: a generator that steps whenever it has to wait, for nothing may block here while the process is watched.
+# Attempts: each is a generator that yields whenever it has to wait, for none may block while the process is watched.
 
 
 def asked(question: Callable[[], object]) -> Attempt:
-    """Whether `question()` is true."""
+    """Return an attempt that succeeds if `question()` is true."""
 
     def attempt() -> Generator[None, None, object]:
-        """One question, which is answered at once."""
+        """Ask once; never waits."""
         return question()
         yield
 
@@ -137,7 +137,7 @@ def asked(question: Callable[[], object]) -> Attempt:
 
 
 def _connected(family: int, kind: int, address: Any, talk: Talk | None) -> Generator[None, None, bool]:
-    """Connect, and talk; the connection is closed at the end."""
+    """Connect, then `talk` over the connection, and close it."""
     import socket
 
     with socket.socket(family, kind) as connection:
@@ -153,20 +153,20 @@ def _connected(family: int, kind: int, address: Any, talk: Talk | None) -> Gener
 
 
 def _is_writable(connection: socket.socket) -> bool:
-    """Whether what was begun with it has come to an end, of whatever kind."""
+    """Whether the pending connect or send has ended, well or not."""
     import selectors
 
-    # No epoll(7), which is made for many, and no select(2) where there is poll(2), which knows descriptors above 1023.
+    # poll(2) takes descriptors above 1023, unlike select(2), and needs no descriptor of its own, unlike epoll(7).
     with getattr(selectors, "PollSelector", selectors.SelectSelector)() as selector:
         selector.register(connection, selectors.EVENT_WRITE)
         return bool(selector.select(0))
 
 
 def port_accepts(host: str, port: int, talk: Talk | None = None) -> Attempt:
-    """Whether a TCP connection succeeds, to any address of the host; it is closed at once, or after `talk`."""
+    """Return an attempt at a TCP connection to any address of the host; it is closed at once, or after `talk`."""
 
     def attempt() -> Generator[None, None, bool]:
-        """One connection. The look at the host's name is the one thing that blocks."""
+        """Connect once. Resolving the host's name is the one step that blocks."""
         import socket
 
         last: Exception | None = None
@@ -181,7 +181,7 @@ def port_accepts(host: str, port: int, talk: Talk | None = None) -> Attempt:
 
 
 def socket_accepts(path: str) -> Attempt:
-    """Whether a connection to the Unix socket at `path` succeeds; it is closed at once. Unsupported where there are none."""
+    """Return an attempt at a connection to the Unix socket at `path`; it is closed at once. Unsupported where there are none."""
     import socket
 
     family = getattr(socket, "AF_UNIX", None)
@@ -191,13 +191,13 @@ def socket_accepts(path: str) -> Attempt:
 
 
 def http_answers(host: str, port: int, path: str, expected: Any) -> Attempt:
-    """Whether GET `path` is answered with an accepted status. ValueError for a request that could not be written."""
+    """Return an attempt at GET `path` with an accepted status. ValueError for a host or path that a request cannot hold."""
     from .._host.readiness import MOST_STATUS_LINE, accept, http_request
 
     address, request = http_request(host, port, path)
 
     def ask(connection: socket.socket) -> Generator[None, None, bool]:
-        """One request."""
+        """Send one request and check its status line."""
         left, answer = request, b""
         while left:
             try:

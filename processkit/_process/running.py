@@ -1,4 +1,4 @@
-"""A started process: what can be asked of it, and the verbs that wait for its end."""
+"""`RunningProcess`: a started process, its live figures, and the verbs that wait for its end."""
 
 from __future__ import annotations
 
@@ -29,66 +29,73 @@ if TYPE_CHECKING:
 
 
 class RunningProcess(Handle):
-    """A process that was started and whose handle is not spent. One consuming verb spends it (api.md §10)."""
+    """A started process. One consuming verb spends the handle; leaving its `with` block, or dropping it, kills its tree.
+
+    Consuming verbs are `outcome`, `finish`, `output`, `output_bytes`, `profile`, `shutdown` and their twins. None of them raises
+    for an exit code, a signal or a timeout; each raises Cancelled if the command's token is cancelled, and the exception of its
+    stdin source. Once the handle is spent, its methods raise ProcessError. A member of a ProcessGroup is killed, with what it
+    started, when its `with` block is left, but not when its handle is dropped. Async twins need a running event loop (else
+    ProcessError, and nothing is spent); cancelling the twin of a consuming verb kills the tree. api.md §10
+    """
 
     __module__ = PUBLIC
     __slots__ = ()
 
-    # What it is.
+    # Its live figures.
 
     @property
     def pid(self) -> int | None:
-        """Its process id; None once the handle is spent."""
+        """The process id; None once the handle is spent."""
         return None if self._spent else self._child.pid
 
     @property
     def mechanism(self) -> str:
-        """What contains it: `cgroup_v2`, `process_group`, `job_object`, or `leash` for a leashed child."""
+        """The mechanism that contains it: `cgroup_v2`, `process_group`, `job_object`, or `leash` for a leashed child."""
         return self._container.mechanism
 
     @property
     def args(self) -> tuple[str, ...]:
-        """Program and arguments as they were given."""
+        """The program and the arguments, as they were given."""
         return (self._settings.program, *self._settings.args)
 
     @property
     def owns_group(self) -> bool | None:
-        """Whether it has a tree to itself; None once the handle is spent."""
+        """True for a tree of its own, False for a member of a ProcessGroup; None once the handle is spent."""
         return None if self._spent else self._owns
 
     @property
     def elapsed_seconds(self) -> float | None:
-        """Wall time since the launch; None once the handle is spent."""
+        """Seconds since the launch; None once the handle is spent."""
         return None if self._spent else time.monotonic() - self._started
 
     @property
     def cpu_time_seconds(self) -> float | None:
-        """CPU time of the process itself; None where it cannot be read, or once the handle is spent."""
+        """User and system CPU seconds of the process itself; None where they cannot be read, or once the handle is spent."""
         return None if self._spent else cpu_seconds(self._child.pid)
 
     @property
     def peak_memory_bytes(self) -> int | None:
-        """Peak resident memory of the process itself; None where it cannot be read, or once the handle is spent."""
+        """Peak resident bytes of the process itself; None where they cannot be read, or once the handle is spent."""
         return None if self._spent else peak_memory(self._child.pid)
 
     @property
     def stdout_line_count(self) -> int | None:
-        """Complete lines read from its stdout so far."""
+        """Complete lines read from stdout so far, 0 before anything is read; None once the handle is closed."""
         return self._seen(STDOUT, "lines_seen")
 
     @property
     def stderr_line_count(self) -> int | None:
-        """Complete lines read from its stderr so far."""
+        """Complete lines read from stderr so far, 0 before anything is read; None once the handle is closed."""
         return self._seen(STDERR, "lines_seen")
 
     @property
     def stdout_bytes_seen(self) -> int | None:
-        """Bytes read from its stdout so far."""
+        """Bytes read from stdout so far, dropped ones included; None once the handle is closed."""
         return self._seen(STDOUT, "bytes_seen")
 
     @property
     def stderr_bytes_seen(self) -> int | None:
-        """Bytes read from its stderr so far."""
+        """Bytes read from stderr so far, dropped ones included; None once the handle is closed."""
         return self._seen(STDERR, "bytes_seen")
 
     def _seen(self, stream: int, what: str) -> int | None:
@@ -106,19 +113,19 @@ class RunningProcess(Handle):
     # Without spending it.
 
     def poll(self) -> Outcome | None:
-        """Its outcome if it has ended, else None. Does not spend the handle."""
+        """Return its outcome if it has ended, else None. Its pipes are not read. Does not spend the handle."""
         self._check_usable()
         return self._outcome_so_far() if self._has_ended() else None
 
     def kill(self) -> None:
-        """Start killing the tree, or in a shared group this child's part of it. Returns at once, does not spend."""
+        """Start killing the tree, or in a group this child and what it started. Returns at once; does not spend the handle."""
         self._check_usable()
         self._kill()
 
     # Consuming verbs.
 
     def outcome(self) -> Outcome:
-        """Wait for its end, discarding its output."""
+        """Wait for the end and return how it ended; output is read and discarded."""
         told = self._told()
         return self._finish_blocking(self._begin(_nothing())) if told is None else told
 
@@ -128,7 +135,10 @@ class RunningProcess(Handle):
         return await self._finish_async(self._begin(_nothing(), in_loop=True)) if told is None else told
 
     def finish(self) -> Finished:
-        """Wait for its end; stderr is captured, stdout discarded."""
+        """Wait for the end and return the outcome and the captured stderr; stdout is read and discarded.
+
+        After a stream: OutputTooLarge if it passed an `output_limit` in `error` mode.
+        """
         told = self._told()
         if told is not None:
             return Finished(told, "")
@@ -150,9 +160,10 @@ class RunningProcess(Handle):
         return Finished(outcome, "" if self._bound == MERGED else value_of(run.sinks[STDERR]))
 
     def output(self) -> ProcessResult:
-        """Wait for its end and return all it wrote as text; ProcessError where stdout is not piped.
+        """Wait for the end and return the captured text. ProcessError if stdout is not piped; OutputTooLarge.
 
-        After `stdout_lines`: the lines that nobody has iterated over.
+        After `stdout_lines`, `stdout_json_lines` or a probe: the lines that were not iterated over. After a stream that follows
+        the process to its end has seen it: ProcessError.
         """
         self._require_piped()
         return self._capture()
@@ -171,7 +182,7 @@ class RunningProcess(Handle):
         return self._text_result(run, await self._finish_async(run))
 
     def output_bytes(self) -> BytesResult:
-        """Wait for its end and return exactly the bytes it wrote to stdout; stderr is text."""
+        """As `output`, with the exact bytes of stdout; stderr is text. ProcessError after lines or a probe."""
         self._require_piped()
         run = self._capturing("output_bytes", False)
         return self._bytes_result(run, self._finish_blocking(run))
@@ -183,14 +194,17 @@ class RunningProcess(Handle):
         return self._bytes_result(run, await self._finish_async(run))
 
     def _capturing(self, verb: str, in_loop: bool) -> Run:
-        """The run of a verb that wants all there is, which the command's idle timeout bounds."""
+        """Return the run of a verb that captures everything, bounded by the command's idle timeout."""
         self._check_follows(verb)
         stdout = self._text(STDOUT) if verb == "output" else self._bytes()
         sinks = {STDOUT: stdout, STDERR: self._text(STDERR)}
         return self._begin(sinks, in_loop, keep=True, before=lambda run: run.listen(self._settings.idle_timeout))
 
     def profile(self, every_seconds: float) -> RunProfile:
-        """Wait for its end, discarding its output, and look every so often at what the process itself uses."""
+        """Wait for the end, discarding the output, and sample CPU and memory of the process itself every `every_seconds`.
+
+        At most one sample per millisecond. ValueError unless `every_seconds` is above 0.
+        """
         run, sampler = self._sampling(every_seconds, False)
         return self._profiled(self._finish_blocking(run, sampler.look), sampler)
 
@@ -213,7 +227,10 @@ class RunningProcess(Handle):
         return RunProfile(outcome, time.monotonic() - self._started, sampler.cpu, sampler.peak, sampler.samples)
 
     def shutdown(self, grace_seconds: float) -> Outcome:
-        """Ask the tree to end (SIGTERM, or the command's `timeout_signal`), wait up to `grace_seconds`, then kill it."""
+        """Ask the tree to end (SIGTERM, or the command's `timeout_signal`), and kill what is left after `grace_seconds`.
+
+        ValueError if they are negative. On Windows a child without `windows_graceful_ctrl_break` is killed at once.
+        """
         grace = non_negative(grace_seconds, "grace_seconds")
         told = self._told()
         return self._finish_blocking(self._asked(grace, False)) if told is None else told
@@ -233,55 +250,65 @@ class RunningProcess(Handle):
             session.do(lambda: run.stop(grace))
         return run
 
-    # Interacting with it.
+    # Its streams.
 
     def take_stdin(self) -> ProcessStdin:
-        """Its stdin, to be written to in an event loop; once. ProcessError without `keep_stdin_open`."""
+        """Return its stdin for writing in an event loop. ProcessError without `keep_stdin_open`, or if it was taken before."""
         from .stdin import ProcessStdin
 
         return ProcessStdin(self)
 
     def stdin_writer(self, encoding: str | None = None) -> Any:
-        """Its stdin as a standard file of bytes, or, with an encoding, of text that goes out line by line; once, like `take_stdin`."""
+        """Return its stdin as a standard binary file or, with an encoding, a text file that is flushed after each line.
+
+        ProcessError without `keep_stdin_open`, or if it was taken before; LookupError for an unknown encoding. Writing to a
+        process that does not read any more raises BrokenPipeError.
+        """
         from .stdin import stdin_writer
 
         return stdin_writer(self, encoding)
 
     def stdout_lines(self, *, buffer: int = BUFFER, on_overflow: str = BLOCK) -> StdoutLines:
-        """Its stdout line by line, `for` and `async for`. At most `buffer` lines and one read wait for who iterates.
+        """Return an iterator, also async, over the lines of stdout as they come, until the pipe is closed.
 
-        `on_overflow`: `block` lets the child wait; `drop_newest` and `drop_oldest` do not, and count in `dropped_lines`.
+        At most `buffer` lines (default 1024), plus those of one read, wait to be taken. If you iterate slowly, `block` (the
+        default of `on_overflow`) lets the child block on its pipe; `drop_newest` and `drop_oldest` drop lines instead and count
+        them in `dropped_lines`. An `output_limit` takes the place of both. ProcessError if stdout is not piped or already
+        consumed, IdleTimeout from the iterator.
         """
         from .streams import StdoutLines
 
         return StdoutLines(self, buffer, on_overflow)
 
     def stdout_json_lines(self, *, buffer: int = BUFFER, on_overflow: str = BLOCK) -> JsonLines:
-        """The JSON value of every line of stdout; InvalidJson for a line that has none, and the next one goes on."""
+        """As `stdout_lines`, with the JSON value of each line. A bad line raises InvalidJson; the next one can still be taken."""
         from .streams import JsonLines
 
         return JsonLines(self, buffer, on_overflow)
 
     def stderr_lines(self, *, buffer: int = BUFFER, on_overflow: str = BLOCK) -> StderrLines:
-        """Its stderr line by line until its end; stdout is read and discarded."""
+        """As `stdout_lines`, for stderr, until the process ends; stdout, which must be piped, is read and discarded."""
         from .streams import StderrLines
 
         return StderrLines(self, buffer, on_overflow)
 
     def output_events(self, *, buffer: int = BUFFER, on_overflow: str = BLOCK) -> OutputEvents:
-        """The lines of both streams as they come, until its end."""
+        """As `stdout_lines`, with an OutputEvent for each line of both streams as they come, until the process ends."""
         from .streams import OutputEvents
 
         return OutputEvents(self, buffer, on_overflow)
 
     def lifecycle_events(self, *, buffer: int = BUFFER, on_overflow: str = BLOCK) -> LifecycleEvents:
-        """That it started, the lines of both streams as they come, and how it ended."""
+        """As `output_events`, with a LifecycleEvent for each line, and one before and after them: `started` and `exited`."""
         from .streams import LifecycleEvents
 
         return LifecycleEvents(self, buffer, on_overflow)
 
     def resize_pty(self, cols: int, rows: int) -> None:
-        """Change the size of its terminal while it runs; it is told as by a window that is resized. Unsupported without a terminal."""
+        """Change the size of its terminal, in characters; the process is told as by a window that is resized.
+
+        Unsupported without a `pty`; ProcessError after the end; ValueError below 1, OverflowError above 65535.
+        """
         size = terminal_size(cols, rows)
         self._check_usable()
         if self._settings.pty is None:
@@ -290,12 +317,13 @@ class RunningProcess(Handle):
             raise failure(f"{self._plan.program} has ended, and its terminal with it", self._plan.program)
         self._child.resize(*size)
 
-    # A prompt has no line end: what it says before it waits.
+    # Its prompt, which is a line without an end.
 
     def wait_for_output(self, predicate: str | Callable[[str], object], *, timeout: float) -> str:
-        """The unterminated last line of stdout, once it holds this text or `predicate` is true of it. Nothing is taken away.
+        """Return the unterminated last line of stdout once it contains this text, or `predicate` is true of it; it stays.
 
-        WaitTimeout after `timeout` seconds (0: one look), ProcessError at once when the stream ends first.
+        WaitTimeout after `timeout` seconds (0: one look). ProcessError at once if the stream ends first, or cannot be watched
+        because it is not piped or is discarded. An exception of the predicate comes out unchanged.
         """
         from .probes import wait_for_tail
 
@@ -308,7 +336,7 @@ class RunningProcess(Handle):
         return await_for_tail(self, STDOUT, predicate, timeout)
 
     def wait_for_stderr_output(self, predicate: str | Callable[[str], object], *, timeout: float) -> str:
-        """The same of stderr."""
+        """As `wait_for_output`, for stderr."""
         from .probes import wait_for_tail
 
         return wait_for_tail(self, STDERR, predicate, timeout)
@@ -319,12 +347,13 @@ class RunningProcess(Handle):
 
         return await_for_tail(self, STDERR, predicate, timeout)
 
-    # Readiness: NotReady when it ends first, WaitTimeout after `timeout` seconds; the handle is not spent.
+    # Readiness. `timeout` and `interval` are seconds; an `interval` lies between two attempts. A `timeout` of 0 is one attempt.
+    # NotReady if the process ends first, WaitTimeout after `timeout`, ValueError for a bad number. The handle is not spent.
 
     def wait_for_line(self, predicate: str | Callable[[str], object], *, timeout: float) -> str:
-        """The first line of stdout or stderr that holds this text, or that it is true of; of those that nobody has taken yet, or a new one.
+        """Return the first line of stdout or stderr that contains this text, or of which `predicate` is true; it stays.
 
-        No line is taken away: a stream, or a capture, still has it.
+        Lines that are read and not taken yet count too. NotReady if the process ends first, WaitTimeout after `timeout` seconds.
         """
         from .probes import wait_for_line
 
@@ -337,13 +366,17 @@ class RunningProcess(Handle):
         return await await_for_line(self, predicate, timeout)
 
     def wait_until(self, predicate: Callable[[], object], *, timeout: float, interval: float = 0.05) -> None:
-        """Return once `predicate()` is true; what it raises is raised."""
+        """Return once `predicate()` is true, asked every `interval` seconds (default 0.05). Its exceptions come out unchanged.
+
+        NotReady if the process ends first, WaitTimeout after `timeout` seconds; ValueError for a negative or NaN `timeout`, or an
+        `interval` that is not above 0.
+        """
         from .ready import asked, until
 
         raised: list[Exception] = []
 
         def question() -> bool:
-            """Its own errors are no failed attempts."""
+            """Keep an exception of the predicate for the caller: it is no failed attempt."""
             try:
                 return bool(predicate())
             except Exception as error:
@@ -362,7 +395,7 @@ class RunningProcess(Handle):
         await auntil(self, "the condition was met", wait_until(predicate, timeout=timeout, interval=interval), timeout)
 
     def wait_for_path(self, path: StrPath, *, timeout: float, interval: float = 0.05) -> None:
-        """Return once `path` exists."""
+        """Return once `path` exists; errors and seconds as `wait_until`."""
         from .ready import asked, until
 
         text = path_text(path, "path")
@@ -377,7 +410,7 @@ class RunningProcess(Handle):
         await auntil(self, f"{path} appeared", wait_for_path(path, timeout=timeout, interval=interval), timeout, path=path)
 
     def wait_for_port(self, host: str, port: int, *, timeout: float, interval: float = 0.05) -> None:
-        """Return once a TCP connection succeeds; it is closed at once."""
+        """Return once a TCP connection to it succeeds, which is closed at once; errors and seconds as `wait_until`."""
         from .ready import port_accepts, until
 
         what, missed = (f"{host}:{port} {verb} a connection" for verb in ("accepted", "did not accept"))
@@ -392,7 +425,7 @@ class RunningProcess(Handle):
         await auntil(self, f"{host}:{port} accepted a connection", wait, timeout, host=host, port=port)
 
     def wait_for_unix_socket(self, path: StrPath, *, timeout: float, interval: float = 0.05) -> None:
-        """Return once a connection to the Unix socket succeeds; it is closed at once. Unsupported where there are none."""
+        """Return once a connection to this Unix socket succeeds; as `wait_for_port`. Unsupported where there are none."""
         from .ready import socket_accepts, until
 
         attempt = socket_accepts(path_text(path, "path"))
@@ -410,7 +443,11 @@ class RunningProcess(Handle):
     def wait_for_http(
         self, host: str, port: int, path: str = "/", *, timeout: float, interval: float = 0.05, expected_status: Any = None
     ) -> None:
-        """Return once GET `path` is answered with an accepted status: any 2xx, or what `expected_status` holds or says."""
+        """Return once GET `path` is answered with an accepted status; errors and seconds as `wait_until`.
+
+        Accepted: any 2xx, or the statuses that `expected_status` contains, or of which it is true if it is callable. ValueError
+        for a host or path with white space, control characters, or more than Latin-1.
+        """
         from .ready import http_answers, until
 
         attempt = http_answers(host, port, path, expected_status)

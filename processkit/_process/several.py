@@ -31,7 +31,7 @@ def _handles(handles: Sequence[RunningProcess]) -> tuple[RunningProcess, ...]:
 
 
 def _first(handles: Sequence[RunningProcess], deadline: float | None) -> tuple[int, Outcome] | None:
-    """The first that has ended, or None at the deadline."""
+    """Return the first that has ended; None at the deadline."""
     from .._os import any_ended
 
     while True:
@@ -43,7 +43,7 @@ def _first(handles: Sequence[RunningProcess], deadline: float | None) -> tuple[i
 
 
 async def _afirst(handles: Sequence[RunningProcess], deadline: float | None) -> tuple[int, Outcome] | None:
-    """The same beside a running loop."""
+    """Async twin of `_first`."""
     from .._drive.aio import wait_ended
 
     while True:
@@ -64,7 +64,11 @@ def _too_late(what: str, timeout: float | None) -> WaitTimeout:
 
 
 def wait_any(handles: Sequence[RunningProcess], *, timeout: float | None = None) -> tuple[int, Outcome]:
-    """Index and outcome of the first process that has ended. Their pipes are not read meanwhile. WaitTimeout after `timeout`."""
+    """Return index and outcome of the first process that has ended. Spends no handle; no pipe is read meanwhile.
+
+    `timeout`: seconds until WaitTimeout (default: never). ValueError without a handle, ProcessError for a spent one, TypeError
+    unless `handles` is a list or tuple.
+    """
     found = _first(_handles(handles), _deadline(timeout))
     if found is None:
         raise _too_late("no process ended", timeout)
@@ -72,7 +76,7 @@ def wait_any(handles: Sequence[RunningProcess], *, timeout: float | None = None)
 
 
 def wait_all(handles: Sequence[RunningProcess], *, timeout: float | None = None) -> list[Outcome]:
-    """The outcomes of all, in order, once every one has ended. WaitTimeout after `timeout`."""
+    """Return the outcomes of all, in order, once every one has ended; else as `wait_any`. Without a handle: an empty list."""
     chosen = sequence(handles, "handles")
     deadline = _deadline(timeout)
     outcomes = []

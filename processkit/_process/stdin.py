@@ -34,7 +34,7 @@ _CONTROLS = {
 
 
 class _Pen:
-    """A process's stdin, until it is closed. While somebody waits for it to be read, what the process says is read without bound."""
+    """A process's stdin, until it is closed. While a writer waits, the output of the process is read and kept, without bound."""
 
     __slots__ = ("_feed", "_owner", "_program", "_run", "_session", "closed")
 
@@ -48,7 +48,7 @@ class _Pen:
         self.closed = False
 
     def put(self, data: bytes) -> Callable[[], bool]:
-        """Have it written; what is returned is true once it is. OSError when it is closed."""
+        """Queue `data`; return a function that is true once it is written. OSError if stdin is closed or not read any more."""
         if os.getpid() != self._owner:
             raise failure(f"{self._program}: this stdin belongs to the process that this one was forked from", self._program)
         if self.closed:
@@ -60,7 +60,7 @@ class _Pen:
         return lambda: self._feed.written >= mark
 
     def wait(self, written: Callable[[], bool], lift: int = 1) -> None:
-        """Block until it is written."""
+        """Block until `written()`; BrokenPipeError if the process does not read it."""
         run = self._session.runs[0]
         run.lifted += lift
         try:
@@ -72,7 +72,7 @@ class _Pen:
         self._check(written)
 
     async def await_(self, written: Callable[[], bool], lift: int = 1) -> None:
-        """The same in an event loop."""
+        """Async twin of `wait`."""
         run = self._session.runs[0]
         run.lifted += lift
         try:
@@ -84,7 +84,7 @@ class _Pen:
         self._check(written)
 
     def fail(self, error: BaseException) -> None:
-        """What was to be written cannot be had: end the run, whose verb raises this."""
+        """End the run because its source failed; the verb that waits for it raises `error`."""
         if self._run.failure is None:
             self._run.failure = error
         self._session.stop()
@@ -94,7 +94,7 @@ class _Pen:
             raise BrokenPipeError(f"{self._program} does not read its stdin any more")
 
     def close(self) -> None:
-        """End-of-file, once all is written. Idempotent."""
+        """End the input once all is written. Idempotent."""
         if not self.closed:
             self.closed = True
             if os.getpid() == self._owner:
@@ -106,17 +106,21 @@ class _Pen:
 
     @property
     def is_wanted(self) -> bool:
-        """Whether the run still takes what is written."""
+        """Whether the run still goes on."""
         return not self._session.over
 
     @property
     def is_done(self) -> Callable[[], bool]:
-        """Whether all is written, or never will be."""
+        """A function that is true once all is written, or never will be."""
         return lambda: not self._feed.pending
 
 
 class ProcessStdin:
-    """The stdin of a running process. Dropping it closes it. BrokenPipeError when the process does not read any more."""
+    """The stdin of a running process, for an event loop. Dropping it closes it.
+
+    Its methods raise BrokenPipeError if the process does not read any more and, but for `close`, OSError after `close`. While one
+    waits, the output of the process is read and kept, so that neither side blocks.
+    """
 
     __module__ = PUBLIC
     __slots__ = ("_pen",)
@@ -125,17 +129,17 @@ class ProcessStdin:
         self._pen = _Pen(handle)
 
     async def write(self, data: ReadableBuffer) -> None:
-        """Write all of it."""
+        """Write all of `data`: bytes, bytearray or memoryview, else TypeError."""
         pen = self._pen
         await pen.await_(pen.put(byte_payload(data, "data")))
 
     async def write_line(self, line: str) -> None:
-        r"""Write it as UTF-8, and `\n`."""
+        r"""Write `line` as UTF-8, then `\n`."""
         pen = self._pen
         await pen.await_(pen.put((text(line, "line") + "\n").encode("utf-8", "surrogateescape")))
 
     async def send_control(self, control: str) -> None:
-        """Write the byte that a terminal sends for Ctrl and this character: a letter, or one of ``[ \\ ] ^ _ ?``."""
+        """Write the byte that a terminal sends for Ctrl and this character: a letter or ``[ \\ ] ^ _ ?``, else ValueError."""
         byte = _CONTROLS.get(text(control, "control"))
         if byte is None:
             raise ValueError(f"control must be one letter or one of [ \\ ] ^ _ ?, not {control!r}")
@@ -143,12 +147,12 @@ class ProcessStdin:
         await pen.await_(pen.put(byte))
 
     async def flush(self) -> None:
-        """Return when all is written."""
+        """Return once everything before it is written."""
         pen = self._pen
         await pen.await_(pen.put(b""))
 
     async def close(self) -> None:
-        """End-of-file, once all is written. Idempotent."""
+        """End the input once all is written, and wait for that. Idempotent."""
         pen = self._pen
         pen.close()
         if not pen.is_done():
@@ -164,24 +168,24 @@ class ProcessStdin:
 
 
 class _RawStdin(io.RawIOBase):
-    """What `stdin_writer` buffers."""
+    """The raw file under the buffer of `stdin_writer`."""
 
     def __init__(self, handle: Handle) -> None:
         super().__init__()
         self._pen = _Pen(handle)
 
     def writable(self) -> bool:
-        """It is."""
+        """True."""
         return True
 
     def write(self, data: Any) -> int:
-        """Write all of it."""
+        """Write all of `data` and return its length."""
         payload = bytes(data)
         self._pen.wait(self._pen.put(payload))
         return len(payload)
 
     def close(self) -> None:
-        """End-of-file, once all is written."""
+        """End the input once all is written."""
         pen = getattr(self, "_pen", None)
         if pen is not None and not self.closed:
             pen.close()
@@ -189,7 +193,7 @@ class _RawStdin(io.RawIOBase):
 
 
 def stdin_writer(handle: Handle, encoding: str | None) -> Any:
-    """A file that writes to its stdin."""
+    """Return a file that writes to its stdin; LookupError for an unknown encoding."""
     import codecs
 
     if encoding is not None:
@@ -198,13 +202,13 @@ def stdin_writer(handle: Handle, encoding: str | None) -> Any:
     return writer if encoding is None else io.TextIOWrapper(writer, encoding, newline="\n", line_buffering=True)
 
 
-# From a source.
+# Writing from a source.
 
 CHUNK = 1 << 16
 
 
 def check_source(source: Any) -> Any:
-    """`source`, if it can be read or iterated over; TypeError if not."""
+    """Return `source` if it can be read or iterated over, else TypeError."""
     if isinstance(source, (str, bytes, bytearray, memoryview)):
         raise TypeError(
             f"source must be a reader or an iterable of bytes; for {type(source).__name__} there is stdin_bytes and stdin_text"
@@ -215,10 +219,9 @@ def check_source(source: Any) -> Any:
 
 
 def pour(handle: Handle, source: Any) -> None:
-    """Have all that comes from `source` written, then end-of-file: by a task of the running loop if only that can, else by a thread.
+    """Begin to write all of `source`, then end-of-file: an async one in a task of the running loop, any other on a thread.
 
-    The thread ends with the source, or when the process does not want more. One that is inside the source's `read` cannot be
-    called back from there: it ends when that returns.
+    The thread ends with the source, or when the process does not read any more; but not while the source's `read` blocks it.
     """
     pen = _Pen(handle, keeps_open=False)
     is_async = hasattr(source, "__aiter__")
@@ -231,7 +234,7 @@ def pour(handle: Handle, source: Any) -> None:
     import threading
 
     def work() -> None:
-        """Write all of it."""
+        """Write all of the source."""
         if is_async:
             import asyncio
 
@@ -255,7 +258,7 @@ def _pour(pen: _Pen, source: Any) -> None:
 
 
 async def _pour_awaited(pen: _Pen, source: Any, here: bool) -> None:
-    """The same from an async source; `here`: the loop that runs this also moves the process on."""
+    """As `_pour`, from an async source; `here`: the loop that runs this also moves the process on."""
     try:
         async for chunk in source:
             written = pen.put(_checked(chunk))
@@ -269,13 +272,13 @@ async def _pour_awaited(pen: _Pen, source: Any, here: bool) -> None:
         if pen.is_wanted:
             pen.fail(error)
         else:
-            raise  # we ourselves have cancelled it
+            raise  # cancelled by us
     finally:
         pen.close()
 
 
 def _chunks(source: Any) -> Any:
-    # What a buffer has at hand, where it can say so: `read` waits until it has all that was asked for.
+    # `read1` returns the bytes at hand; the `read` of a buffered file waits for all that was asked for.
     read = getattr(source, "read1", None) or getattr(source, "read", None)
     return source if read is None else iter(lambda: read(CHUNK) or b"", b"")
 

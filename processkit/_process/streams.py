@@ -1,4 +1,4 @@
-"""The streams of a running process: its lines and events, one by one, for `for` and for `async for`. api.md §11"""
+"""The streams of a running process: iterators, sync and async, over its lines and events. api.md §11"""
 
 from __future__ import annotations
 
@@ -41,17 +41,17 @@ _OVERFLOWS = {name: name for name in (BLOCK, DROP_NEWEST, DROP_OLDEST)}
 class OutputEvent(tuple):  # type: ignore[type-arg]
     """One line of one stream."""
 
-    # A tuple of the text, for those are made fastest, and a busy process has millions; but equal only to its own kind.
+    # A tuple of the text: tuples are made fastest, and a busy process has millions of lines. Equal only to its own kind.
     __module__ = PUBLIC
     __slots__ = ()
-    #: Whether it came from stderr.
     is_stderr = False
-    #: `stdout` or `stderr`.
+    """Whether the line came from stderr."""
     stream = "stdout"
+    """`stdout` or `stderr`."""
 
     @property
     def text(self) -> str:
-        """The line."""
+        """The line, without its end."""
         return str(self[0])
 
     def __eq__(self, other: object) -> bool:
@@ -71,7 +71,7 @@ class OutputEvent(tuple):  # type: ignore[type-arg]
 
 
 class _StderrEvent(OutputEvent):
-    """The same of stderr."""
+    """One line of stderr."""
 
     __module__ = __name__
     __slots__ = ()
@@ -80,16 +80,21 @@ class _StderrEvent(OutputEvent):
 
 
 class LifecycleEvent(Value):
-    """A process has started, said a line, or ended; what does not apply is None."""
+    """A process has started, written a line, or ended; fields that do not apply are None."""
 
     __module__ = PUBLIC
     __slots__ = ()
     _fields = ("kind", "pid", "stream", "text", "outcome")
     kind: str
+    """`started`, `stdout`, `stderr` or `exited`."""
     pid: int | None
+    """The process id, of `started`."""
     stream: str | None
+    """`stdout` or `stderr`, of a line."""
     text: str | None
+    """The line, without its end."""
     outcome: Outcome | None
+    """How the process ended, of `exited`."""
 
     def __init__(
         self,
@@ -111,7 +116,7 @@ def _as_lifecycle(stream: str) -> Maker:
 
 
 def line_sink(settings: Settings, stream: int, channel: Channel, capped: bool, make: Maker | None = None) -> LineSink:
-    """One that decodes and splits a stream as the command says."""
+    """Return a sink that decodes and splits a stream as the command says."""
     decoder, lone_cr, clean = settings.text_of(stream)
     cap = settings.cap if capped else None
     longest = None if cap is None else longest_line(cap, clean)
@@ -119,17 +124,21 @@ def line_sink(settings: Settings, stream: int, channel: Channel, capped: bool, m
 
 
 def kept_channel() -> Channel:
-    """A channel that keeps all."""
+    """Return a channel that keeps everything."""
     channel = Channel(lock=_thread.RLock())
     channel.keep_all()
     return channel
 
 
 class _Stream:
-    """What one handle's streams have in common: it ends with the process, or with the handle, which it does not keep alive."""
+    """Base of the streams: an iterator, also async, that ends with the process or with the handle, which it does not keep alive.
+
+    Taking an item raises IdleTimeout if the command's `idle_timeout` has ended the process, and ProcessError if another thread's
+    event loop is waiting for the same process, or in a forked copy of this process.
+    """
 
     __slots__ = ("_channel", "_handle", "_items", "_program", "_run", "_session", "_told")
-    #: What is read: see `_handle`.
+    #: The use that it makes of the output: see `_handle`.
     _how = LINES
     _listens: tuple[int, ...] = (STDOUT, STDERR)
 
@@ -138,7 +147,7 @@ class _Stream:
         handle._check_streamable()
         settings, plan = handle._settings, handle._plan
         streams = 1 if self._how == LINES else (plan.stdout == PIPE) + (plan.stderr == PIPE)
-        # Reentrant, for a signal handler may take in the midst of it.
+        # Reentrant, for a signal handler may take an item while one is being put.
         lock = _thread.RLock()
         cap = settings.cap
         channel = Channel(streams, most, overflow, lock) if cap is None else CappedChannel(cap, streams, lock)
@@ -149,7 +158,7 @@ class _Stream:
         self._program = plan.program
         self._session = handle._bind(self._how, self._sinks(settings), None if self._how == LINES else LONG_DRAIN, self._listens)
         self._run = self._session.runs[0]
-        # Nobody lets the child wait: it is read on while nobody iterates.
+        # The child is never to block on its pipe, so it is read on while nothing is taken.
         if cap is not None or overflow != BLOCK:
             self._read_by_itself()
 
@@ -161,13 +170,13 @@ class _Stream:
 
     @property
     def dropped_lines(self) -> int:
-        """Lines that were dropped because nobody took them in time, or because a cap did not let them be kept."""
+        """Lines that were dropped because they were not taken in time, or because an `output_limit` did not let them be kept."""
         return self._channel.dropped
 
     def __del__(self) -> None:
         run = getattr(self, "_run", None)
         if run is not None and not self._told:
-            # Who leaves before the end does not want to know how much it would have been: api.md §8.
+            # A stream that is dropped before its end no longer makes a verb raise OutputTooLarge: api.md §8.
             for sink in run.sinks.values():
                 if getattr(sink, "channel", None) is self._channel:
                     sink.forgive()
@@ -199,13 +208,13 @@ class _Stream:
                     raise StopAsyncIteration
             self._items = items
 
-    # What there is.
+    # Chunks of items.
 
     def _is_ready(self) -> bool:
         return self._channel.waiting or self._channel.ended
 
     def _next_chunk(self) -> Iterator[Any]:
-        """What there is, once there is something; StopIteration at the end."""
+        """Return the items at hand, waiting until there are some; StopIteration at the end."""
         items = self._channel.take()
         if items is None:
             try:
@@ -224,7 +233,7 @@ class _Stream:
             raise failure(str(error), self._program) from error
 
     def _read_by_itself(self) -> None:
-        """Have the event loop that runs here, or else a thread, read on while nobody iterates; it ends with the stream."""
+        """Have the event loop that runs here, or else a thread, read on while nothing is taken; it ends with the stream."""
         try:
             if self._session.join_loop():
                 return
@@ -237,7 +246,7 @@ class _Stream:
         pump.start()
 
     def _end(self) -> Iterator[Any] | None:
-        """There is no more: tell why, if it is not simply the end."""
+        """Return None at the end of the stream, or raise what ended it."""
         if not self._told:
             self._told = True
             if self._run.idle_timed_out:
@@ -249,7 +258,7 @@ class _Stream:
 
 
 class _Chunks:
-    """An iterator of a stream's chunks. They are iterators over what is left, so nothing is lost when somebody else goes on."""
+    """An iterator over a stream's chunks, which are iterators themselves: nothing is lost when another consumer goes on."""
 
     __slots__ = ("_next",)
 
@@ -271,7 +280,7 @@ def _read_on(session: Any, channel: Channel) -> None:
 
 
 class StdoutLines(_Stream):
-    """The lines of stdout. They end with the pipe, whoever holds it."""
+    """The lines of stdout, as `RunningProcess.stdout_lines` returns them; they end when the last holder closes the pipe."""
 
     __module__ = PUBLIC
     __slots__ = ()
@@ -286,7 +295,7 @@ class StdoutLines(_Stream):
 
 
 class JsonLines(_Stream):
-    """The JSON values in the lines of stdout; InvalidJson for a line without one, after which it goes on with the next."""
+    """The JSON values in the lines of stdout. A bad or blank line raises InvalidJson; the next one can still be taken."""
 
     __module__ = PUBLIC
     __slots__ = ("_number",)
@@ -325,7 +334,10 @@ class JsonLines(_Stream):
 
 
 class _Merged(_Stream):
-    """One that follows the process to its end, and takes what the handle had to say about it."""
+    """Base of the streams that follow the process to its end; the handle is spent then, but for one verb that asks how it ended.
+
+    Pipes that descendants hold open are read for 5 s at most after the end.
+    """
 
     __slots__ = ()
     _how = MERGED
@@ -341,13 +353,13 @@ class _Merged(_Stream):
 
 
 class StderrLines(_Merged):
-    """The lines of stderr; stdout is read and discarded."""
+    """The lines of stderr, as `RunningProcess.stderr_lines` returns them; stdout is read and discarded."""
 
     __module__ = PUBLIC
     __slots__ = ()
 
     def _sinks(self, settings: Settings) -> dict[int, Capture]:
-        self._channel.close()  # stdout gives it nothing
+        self._channel.close()  # stdout brings no items
         return {STDOUT: Discard(), STDERR: line_sink(settings, STDERR, self._channel, True)}
 
     if TYPE_CHECKING:
@@ -359,7 +371,7 @@ class StderrLines(_Merged):
 
 
 class OutputEvents(_Merged):
-    """The lines of both streams, those of each in order, between the two as they came."""
+    """An OutputEvent for each line of both streams: in order within a stream, between the two as they were read."""
 
     __module__ = PUBLIC
     __slots__ = ()
@@ -379,7 +391,7 @@ class OutputEvents(_Merged):
 
 
 class LifecycleEvents(_Merged):
-    """`started`, the lines of both streams, `exited`."""
+    """A LifecycleEvent `started`, one for each line of both streams, and at the end `exited`."""
 
     __module__ = PUBLIC
     __slots__ = ("_exited",)

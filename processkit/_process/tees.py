@@ -1,4 +1,4 @@
-"""Where a command's output goes besides: files and writers, raw or line by line, and callbacks. api.md §3.7, §3.8"""
+"""Tees and callbacks: copies of a command's output to files and writers, raw or line by line. api.md §3.7, §3.8"""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Tee:
-    """One run's use of a sink. What goes wrong ends the tee and not the run."""
+    """One run's use of a sink. A failure ends the tee, not the run."""
 
     __slots__ = ("_alive", "_settings", "_sink")
 
@@ -26,7 +26,7 @@ class Tee:
         self._alive = True
 
     def put(self, data: Any) -> None:
-        """Write this: bytes, or text."""
+        """Write bytes or text."""
         if not self._alive:
             return
         try:
@@ -65,7 +65,7 @@ class Tee:
 
 
 class Tap:
-    """What one stream of one run goes to besides."""
+    """The tees and the callback of one stream of one run."""
 
     __slots__ = ("_callback", "_lines", "_raw", "_tee", "is_over")
 
@@ -76,7 +76,7 @@ class Tap:
             for sink in (getattr(settings, name + "_raw_tee"), getattr(settings, name + "_tee"))
         )
         self._callback: Callable[[str], object] | None = getattr(settings, "on_" + name)
-        #: Is asked before each line whether it and all that follows is to be dropped.
+        #: Asked before each line: whether it and all that follow are to be dropped.
         self.is_over: Callable[[], bool] = lambda: False
         decoder, lone_cr, _ = settings.text_of(stream)
         wants_lines = self._tee is not None or self._callback is not None
@@ -112,7 +112,7 @@ class Tap:
 
 
 def taps_of(settings: Settings, *, stdout: bool) -> dict[int, Tap]:
-    """The taps of a run, by stream."""
+    """Return the taps of a run, by stream."""
     streams = [2] if not stdout else [1, 2]
     names = {1: "stdout", 2: "stderr"}
     kinds = ("{}_tee", "{}_raw_tee", "on_{}")

@@ -53,7 +53,7 @@ class Verbs:
         return None
 
     def run(self) -> str:
-        """Run it and return stdout without trailing white space; raise NonZeroExit, Signalled or Timeout unless it succeeded."""
+        """Run it and return stdout without trailing white space; raises NonZeroExit, Signalled, Timeout or IdleTimeout otherwise."""
         return self._judged(text_of, self.output)
 
     async def arun(self) -> str:
@@ -61,7 +61,7 @@ class Verbs:
         return await self._ajudged(text_of, self.aoutput)
 
     def exit_code(self) -> int:
-        """Run it and return its exit code, whatever it is; raise Signalled or Timeout where there is none."""
+        """Run it and return its exit code, whatever it is; raises Signalled, Timeout, IdleTimeout. Stdout need not be piped."""
         return self._judged(exit_code_of, self._captured)
 
     async def aexit_code(self) -> int:
@@ -69,7 +69,7 @@ class Verbs:
         return await self._ajudged(exit_code_of, self._acaptured)
 
     def probe(self) -> bool:
-        """Run it: True for exit code 0, False for 1; NonZeroExit for any other, Signalled or Timeout where there is none."""
+        """Run it: True for exit code 0, False for 1; NonZeroExit for any other code; else as `exit_code`."""
         return self._judged(probe_of, self._captured)
 
     async def aprobe(self) -> bool:
@@ -85,7 +85,7 @@ class Verbs:
         return await self._ajudged(json_of, self.aoutput)
 
     def _judged(self, verdict: Callable[[ProcessResult], T], run: Callable[[], ProcessResult]) -> T:
-        """What `verdict` makes of the run, or of one more where it is to be retried."""
+        """Return `verdict` of the run; under a retry policy, of the last attempt."""
         settings = self._retrying()
         if settings is None:
             return verdict(run())
@@ -136,7 +136,7 @@ class RunnerVerbs:
         return await self.aoutput(command)
 
     def run(self, command: Command, /) -> str:
-        """Run `command` and return its stdout without trailing white space; raise NonZeroExit, Signalled or Timeout otherwise."""
+        """Run `command` and return its stdout without trailing white space; raises as `Command.run` does."""
         return _On(self, command).run()
 
     async def arun(self, command: Command, /) -> str:
@@ -144,7 +144,7 @@ class RunnerVerbs:
         return await _On(self, command).arun()
 
     def exit_code(self, command: Command, /) -> int:
-        """Run `command` and return its exit code, whatever it is; raise Signalled or Timeout where there is none."""
+        """Run `command` and return its exit code, whatever it is; raises Signalled, Timeout or IdleTimeout where there is none."""
         return _On(self, command).exit_code()
 
     async def aexit_code(self, command: Command, /) -> int:
@@ -152,7 +152,7 @@ class RunnerVerbs:
         return await _On(self, command).aexit_code()
 
     def probe(self, command: Command, /) -> bool:
-        """Run `command`: True for exit code 0, False for 1; NonZeroExit for any other, Signalled or Timeout where there is none."""
+        """Run `command`: True for exit code 0, False for 1; NonZeroExit for any other code; else as `exit_code`."""
         return _On(self, command).probe()
 
     async def aprobe(self, command: Command, /) -> bool:
