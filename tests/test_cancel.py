@@ -7,7 +7,7 @@ import weakref
 import pytest
 from programs import alive, py, sh, sleep, wait_until
 
-from processkit import CancellationToken, Cancelled, Command, ProcessGroup, Unsupported
+from processkit import CancellationToken, Cancelled, Command, NonZeroExit, ProcessGroup, Runner, Unsupported
 
 
 def cancel_soon(token, seconds=0.2):
@@ -209,3 +209,20 @@ def test_delays_grow_to_their_limit_and_are_drawn_below_it():
     assert retry.pause(10**6) == 20
     retry = Command("x").retry("transient", initial_backoff=1, multiplier=1)._settings.retry
     assert all(0 <= retry.pause(attempt) <= 1 for attempt in range(100))
+
+
+@pytest.mark.parametrize("holder", [ProcessGroup, Runner], ids=lambda holder: holder.__name__)
+def test_runners_and_groups_retry_too_and_capturing_verbs_do_not(call, tmp_path, holder):
+    tries = tmp_path / "tries"
+    command = py(f"open({str(tries)!r}, 'a').write('x'); raise SystemExit(5)")
+    command = command.retry(lambda error: True, max_retries=2, initial_backoff=0)
+    runner = holder()
+    try:
+        with pytest.raises(NonZeroExit):
+            call(runner, "run", command)
+        assert tries.read_text() == "xxx"
+        assert call(runner, "output", command).code == 5
+        assert tries.read_text() == "xxxx"
+    finally:
+        if holder is ProcessGroup:
+            runner.shutdown()
