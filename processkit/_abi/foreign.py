@@ -39,7 +39,7 @@ def negative(result: int) -> bool:
     return result < 0
 
 
-#: INVALID_HANDLE_VALUE, as a `void *` comes back.
+#: INVALID_HANDLE_VALUE as ctypes returns it from a function of type `void *`.
 ALL_BITS = ctypes.c_void_p(-1).value
 
 
@@ -49,7 +49,7 @@ def invalid_handle(result: int | None) -> bool:
 
 
 def never(result: object) -> bool:
-    """It cannot fail, or the caller reads the result."""
+    """Never a failure: the call cannot fail, or the caller reads its result."""
     return False
 
 
@@ -88,7 +88,7 @@ class Prototype:
 
 
 class Library:
-    """A shared object that is opened by the first call into it; `kind` says how its functions are called and report."""
+    """A shared library, opened by the first call into it; `kind` says how its functions are called and report failure."""
 
     __slots__ = ("_handle", "kind", "path", "prototypes", "types")
 
@@ -133,12 +133,12 @@ class Library:
 
 
 def last_error() -> int:
-    """What GetLastError said after the last call of a Windows library on this thread."""
+    """The error code that GetLastError gave after this thread's last call into a Windows library."""
     return ctypes.get_last_error()  # type: ignore[attr-defined,no-any-return,unused-ignore]
 
 
 def windows_error(name: str, code: int) -> OSError:
-    """The error of the call `name` with the Windows error `code`; Python makes an errno and a subclass of it."""
+    """The OSError of the call `name` with the Windows error `code`; Python derives the errno and the subclass from it."""
     text = ctypes.FormatError(code).strip()  # type: ignore[attr-defined,unused-ignore]
     return OSError(0, f"{name}: {text}", None, code)
 
@@ -149,17 +149,17 @@ def function_at(address: int) -> Callable[[int], int]:
 
 
 def store_at(address: int, data: bytes) -> None:
-    """Copy `data` to memory of ours."""
+    """Copy `data` to `address`, which lies in memory of this process."""
     ctypes.memmove(address, data, len(data))
 
 
 def address(data: Any) -> int:
-    """Where a ctypes object lies; valid while the object lives."""
+    """The address of a ctypes object; valid while the object lives."""
     return ctypes.addressof(data)
 
 
 def reference(data: Any) -> Any:
-    """A pointer to a ctypes object, for the length of a call."""
+    """A pointer to a ctypes object, to be used only as an argument of a call."""
     return ctypes.byref(data)
 
 
@@ -174,17 +174,17 @@ def memory(size: int) -> Any:
 
 
 def bytes_at(address: int, size: int) -> bytes:
-    """A copy of what lies at `address`."""
+    """A copy of the `size` bytes at `address`."""
     return ctypes.string_at(address, size)
 
 
 def wide_buffer(size: int) -> Any:
-    """Room for `size` wide characters."""
+    """A buffer for `size` wide characters."""
     return ctypes.create_unicode_buffer(size)
 
 
 def wide_text(text: str) -> Any:
-    """A mutable copy of `text`; what follows its first NUL is kept."""
+    """A mutable copy of `text`; characters after its first NUL are kept."""
     return ctypes.create_unicode_buffer(text)
 
 

@@ -1,4 +1,4 @@
-"""Linux as its headers declare it: what this package calls, and nothing else."""
+"""Linux declarations as in its headers: only those that this package uses."""
 
 from __future__ import annotations
 

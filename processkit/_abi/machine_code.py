@@ -1,8 +1,9 @@
-"""The launcher's loop: it walks a script of system calls until a record sends it nowhere.
+"""The launcher's loop: it runs a script of system calls until a record names no successor.
 
-A record is eleven 8-byte words: number, six arguments, result, lowest and highest result that lets the walk go on with
-the record behind it, and the address of the record to go on with otherwise (0: return to the caller). The code uses no
-stack and no memory but the records, so a child that shares both with its parent (CLONE_VM | CLONE_VFORK) may run it.
+A record is eleven 8-byte words: call number, six arguments, result, the lowest and the highest result with which the loop
+continues at the next record, and the address of the record at which it continues otherwise (0: return to the caller). The
+code uses no stack and no memory but the records, so a child that shares both with its parent (CLONE_VM | CLONE_VFORK) may
+run it.
 
 `tools/check_syscalls.py` assembles each source and compares the bytes.
 """

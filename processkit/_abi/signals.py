@@ -1,7 +1,7 @@
 """The signals that this package sends, resets, ignores or names: the numbers of the system that runs it.
 
-A module of its own, without ctypes: the guardian needs them too, and the `signal` module makes enumerations of them, which is
-not worth its import here. Windows has no signals; there these are the numbers by which outcomes and stops are told.
+A module of its own, without ctypes, because the guardian needs the numbers too; the `signal` module makes enumerations, which is
+not worth its import here. Windows has no signals; there these are the numbers that describe outcomes and stops.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Linux system call numbers: one row a call, one column an architecture, as the kernel's <asm/unistd.h> has them."""
+"""Linux system call numbers: one row per call, one column per architecture, as in the kernel's <asm/unistd.h>."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NUMBERS: dict[str, tuple[int | None, ...]] = {
     "ioctl": (16, 29, 29, 54, 54, 29, 54, 54),
     "ioprio_set": (251, 30, 30, 273, 282, 30, 289, 314),
     "kill": (62, 129, 129, 37, 37, 129, 37, 37),
-    # The 32-bit mmap, and that of s390x, takes a pointer to its arguments: nobody calls it there.
+    # The 32-bit mmap, and that of s390x, takes a pointer to its arguments: this package does not call it there.
     "mmap": (9, 222, 222, 90, 90, 222, 90, None),
     "munmap": (11, 215, 215, 91, 91, 215, 91, 91),
     "openat": (257, 56, 56, 286, 288, 56, 295, 322),
@@ -48,7 +48,7 @@ NUMBERS: dict[str, tuple[int | None, ...]] = {
     "write": (1, 64, 64, 4, 4, 64, 4, 4),
 }
 
-# What uname(2) calls the machine of a 64-bit process, and what the same kernel runs as 32 bits.
+# Machine name of uname(2) → the column for a 64-bit process, and the one for a 32-bit process on the same kernel.
 _MACHINES = {
     "x86_64": ("x86_64", "i386"),
     "amd64": ("x86_64", "i386"),
@@ -68,12 +68,12 @@ _MACHINES = {
 
 
 def architecture(machine: str, wide: bool) -> str | None:
-    """The column for uname's `machine` and a process of 64 (`wide`) or 32 bits; None where no table is known."""
+    """The column for uname's `machine` and a process of 64 (`wide`) or 32 bits; None if there is no such column."""
     pair = _MACHINES.get(machine, (None, None))
     return pair[0] if wide else pair[1]
 
 
 def numbers(architecture: str) -> dict[str, int]:
-    """Name to number for one architecture; calls that it does not have are absent."""
+    """Name → number for one architecture; calls that it does not have are absent."""
     column = ARCHITECTURES.index(architecture)
     return {name: row[column] for name, row in NUMBERS.items() if row[column] is not None}

@@ -1,4 +1,4 @@
-"""Pseudo consoles as the headers of Windows declare them (10, version 1809, and newer). Imports on every system."""
+"""Pseudo console declarations as in the headers of Windows (10, version 1809, and newer). Imports on every system."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Windows as its headers declare it: what this package calls, and nothing else. Imports on every system.
+"""Windows declarations as in its headers: only those that this package uses. Imports on every system.
 
-The basic types are declared here, since `ctypes.wintypes.DWORD` is 8 bytes where `unsigned long` is.
+The basic types are declared here because `ctypes.wintypes.DWORD` is 8 bytes wherever `unsigned long` is.
 """
 
 from __future__ import annotations
@@ -356,7 +356,7 @@ class JOBOBJECT_BASIC_AND_IO_ACCOUNTING_INFORMATION(ctypes.Structure):
 
 
 class JOBOBJECT_BASIC_PROCESS_ID_LIST(ctypes.Structure):
-    """JOBOBJECT_BASIC_PROCESS_ID_LIST: as long as its list, which begins with one"""
+    """JOBOBJECT_BASIC_PROCESS_ID_LIST: of variable length; declared with a list of one id"""
 
     _fields_ = [
         ("NumberOfAssignedProcesses", ctypes.c_uint32),

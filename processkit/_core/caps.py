@@ -1,4 +1,4 @@
-"""Captures that keep only so much: api.md §8. What is dropped is counted, and the pipe is read on whatever is kept."""
+"""Captures within a cap: api.md §8. Dropped data is still counted, and the pipe is read on regardless of what is kept."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .encodings import DecoderFactory
 
 DROP_OLDEST, DROP_NEWEST, ERROR = "drop_oldest", "drop_newest", "error"
-# How far past its cap a stream in `error` mode may go before what writes it is ended.
+# How far past its cap a stream in `error` mode may go before its writer is ended.
 MOST_BYTES_OVER, MOST_LINES_OVER = 1 << 20, 1 << 16
 
 
@@ -33,7 +33,7 @@ class Cap:
         return self.mode == ERROR and self._past(total_bytes, total_lines, 0, 0)
 
     def flooded(self, total_bytes: int, total_lines: int) -> bool:
-        """Whether it has gone so far past that its writer is to be ended."""
+        """Whether a stream in `error` mode has gone so far past its cap that its writer must be ended."""
         return self.mode == ERROR and self._past(total_bytes, total_lines, MOST_BYTES_OVER, MOST_LINES_OVER)
 
     def _past(self, total_bytes: int, total_lines: int, more_bytes: int, more_lines: int) -> bool:
@@ -41,21 +41,22 @@ class Cap:
         return past_bytes or (self.max_lines is not None and total_lines > self.max_lines + more_lines)
 
 
-# A line that is made plain may hold so much more than its text before it counts as too long to be kept while it grows.
+# A growing line that will be made plain may hold this many times its cap plus this many characters, because terminal commands
+# will be removed from it; past that it counts as too long to be kept.
 COMMANDS_PER_TEXT, MOST_COMMANDS = 16, 4096
-#: How many lines more than bytes may be kept where only bytes are counted.
+#: With a cap in bytes only, at most `max_bytes` plus this many lines are kept.
 MOST_EMPTY_LINES = 1 << 16
 #: No cap.
 WHOLE = Cap(None, None, DROP_OLDEST)
 
 
 def size_of(line: str) -> int:
-    """The bytes of a line's content as UTF-8."""
+    """The size of a line's content in UTF-8 bytes."""
     return len(line) if line.isascii() else len(line.encode("utf-8", "surrogatepass"))
 
 
 def longest_line(cap: Cap, clean: bool) -> int | None:
-    """How long a line may grow that could still be kept; None: any length."""
+    """The most characters that a growing line may have and still be kept; None: any number."""
     if cap.max_bytes is None:
         return None
     return cap.max_bytes * COMMANDS_PER_TEXT + MOST_COMMANDS if clean else cap.max_bytes
@@ -76,11 +77,11 @@ class Kept:
         self.truncated = False
 
     def put(self, item: Any, line: str | None) -> None:
-        """Take in a line, or what was made of it, and drop what is too much; None is a line that was too long to be kept."""
+        """Add `item`, made of `line`, and drop what exceeds the cap; a `line` of None was too long to be kept."""
         cap = self._cap
         size = -1 if line is None else size_of(line)
         if line is None or (cap.max_bytes is not None and size > cap.max_bytes) or 0 in (cap.max_lines, cap.max_bytes):
-            self.truncated = True  # it fits nowhere; its neighbours may
+            self.truncated = True  # it can never be kept; its neighbours may be
             return
         if cap.mode == DROP_NEWEST and (self._full or self._over(size)):
             self._full = self.truncated = True
@@ -94,7 +95,7 @@ class Kept:
             self.truncated = True
 
     def take(self) -> list[Any]:
-        """What was kept; the room is free again."""
+        """Remove all kept items and return them."""
         lines = [*self.lines]
         self.lines.clear()
         self._sizes.clear()
@@ -106,13 +107,13 @@ class Kept:
         cap = self._cap
         most = cap.max_lines
         if most is None and cap.max_bytes is not None:
-            most = cap.max_bytes + MOST_EMPTY_LINES  # for empty lines cost memory, too
+            most = cap.max_bytes + MOST_EMPTY_LINES  # empty lines cost memory too
         too_many = most is not None and len(self.lines) + lines > most
         return too_many or (cap.max_bytes is not None and self._bytes + more > cap.max_bytes)
 
 
 class CappedText:
-    """Text of which a cap decides how much is kept."""
+    """Keeps as much of a stream's text as a cap allows."""
 
     full = False
     has_lines = True
@@ -142,7 +143,7 @@ class CappedText:
 
     @property
     def flooded(self) -> bool:
-        """Whether what writes is to be ended."""
+        """Whether the stream's writer must be ended: see `Cap.flooded`."""
         return self._cap.flooded(self.bytes_seen, self.lines_seen)
 
     def feed(self, data: bytes) -> None:
@@ -155,7 +156,7 @@ class CappedText:
         self._take(self._lines.close())
 
     def value(self) -> str:
-        """What was kept."""
+        """The kept text."""
         return "\n".join(self._kept.lines)
 
     def _take(self, lines: list[str | None]) -> None:
@@ -170,7 +171,7 @@ class CappedText:
 
 
 class CappedBytes:
-    """Keeps the last, or the first, bytes within a cap. Lines do not bound it."""
+    """Keeps the last, or the first, bytes of a stream within a cap. A limit in lines does not apply."""
 
     full = False
     has_lines = False
@@ -190,7 +191,7 @@ class CappedBytes:
 
     @property
     def flooded(self) -> bool:
-        """Whether what writes is to be ended."""
+        """Whether the stream's writer must be ended: see `Cap.flooded`."""
         return self._cap.flooded(self.bytes_seen, 0)
 
     def feed(self, data: bytes) -> None:
@@ -213,5 +214,5 @@ class CappedBytes:
         """The stream has ended."""
 
     def value(self) -> bytes:
-        """What was kept."""
+        """The kept bytes."""
         return bytes(self._kept)

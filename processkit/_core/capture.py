@@ -1,8 +1,8 @@
-"""What becomes of a stream's bytes: kept as they are, decoded to text by the line rules, or only counted.
+"""Captures: a stream's bytes are kept as they are, decoded to text by the line rules, or only counted.
 
 Text is the lines joined by `\\n` without a final newline, where a line ends at `\\n` (a `\\r` before it belongs to the
-terminator) and, in carriage-return mode, at a lone `\\r` too. Captured memory is about the size of what was captured: pieces
-are joined as they come, never all at once.
+terminator) and, in carriage-return mode, at a lone `\\r` too. A capture takes about as much memory as the captured data: pieces
+are joined as they arrive, never all at once.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ if TYPE_CHECKING:
         def close(self) -> None: ...
 
 
-#: Lines that wait for who iterates, unless it is said otherwise, and what happens to more: the child waits.
+#: The default bound of the lines that wait to be iterated, and the default policy past it: the child blocks.
 BUFFER, BLOCK = 1024, "block"
 JOIN_SIZE = 1 << 20
-# What is held of a stream of which nobody has said yet what is to become of it.
+# Most bytes kept of a stream before the caller chooses how to consume it.
 MOST_HELD = 1 << 20
 
 
 class Discard:
-    """Counts and forgets."""
+    """Counts a stream's bytes and lines and keeps nothing."""
 
     flooded = full = truncated = False
     __slots__ = ("bytes_seen", "lines_seen")
@@ -57,7 +57,7 @@ class Discard:
 
 
 class BytesCapture:
-    """Keeps exact bytes."""
+    """Keeps a stream's exact bytes."""
 
     has_lines = False
     flooded = full = truncated = too_large = False
@@ -83,7 +83,7 @@ class BytesCapture:
 
 
 class Held:
-    """Keeps exact bytes for whoever says later what is to become of them."""
+    """Keeps a stream's exact bytes until the caller chooses how to consume them."""
 
     flooded = truncated = False
     __slots__ = ("_kept", "bytes_seen", "closed", "lines_seen")
@@ -96,7 +96,7 @@ class Held:
 
     @property
     def full(self) -> bool:
-        """Whether it takes no more for now."""
+        """Whether the stream must not be read for now."""
         return len(self._kept) >= MOST_HELD
 
     def feed(self, data: bytes) -> None:
@@ -114,11 +114,11 @@ class Held:
         return bytes(self._kept)
 
     def end_of(self, size: int) -> bytes:
-        """At most so much of the end of what is held."""
+        """The last bytes held, at most `size`."""
         return bytes(self._kept[-size:])
 
     def hand_over(self, sink: Capture) -> Capture:
-        """Give all to `sink`, which takes this one's place."""
+        """Feed everything held to `sink`, which takes this capture's place; returns it."""
         if self._kept:
             sink.feed(bytes(self._kept))
         if self.closed:
@@ -142,11 +142,11 @@ class TextCapture:
 
     def __init__(self, decoder: DecoderFactory | None = None, lone_cr: bool = False) -> None:
         self.bytes_seen = 0
-        # None: of the default encoding.
+        # None: a decoder of the default encoding.
         self._make_decoder = decoder
         self._decoder: Decoder | None = None
         self._lone_cr = lone_cr
-        # The terminator at the end of what was seen, unfolded: the next piece may complete it, the end drops it.
+        # The unfolded terminator at the end of the text so far: the next piece may complete it; the end of the stream drops it.
         self._held = ""
         self._any = False
         self._lines = 0
@@ -205,7 +205,7 @@ class TextCapture:
             self._join()
 
     def _join(self) -> None:
-        """Append what is pending. A local name is the text's only owner meanwhile, so CPython grows it in place."""
+        """Append the pending pieces. Meanwhile a local name is the text's only owner, so CPython grows it in place."""
         more = "".join(self._pieces)
         self._pieces.clear()
         self._size = 0
@@ -215,7 +215,7 @@ class TextCapture:
 
 
 def whole_text(data: bytes, decoder: DecoderFactory | None, lone_cr: bool) -> str:
-    """The text of all that a stream said."""
+    """The text of a whole stream."""
     if not data:
         return ""
     capture = TextCapture(decoder, lone_cr)

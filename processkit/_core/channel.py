@@ -1,7 +1,7 @@
-"""What lies between the pump of a stream and whoever iterates: lines, or what is made of them, in order and bounded.
+"""A bounded queue between a stream's pump and its iterator: lines, or items made of them, in order.
 
-Lines come and go in chunks, as they were read; nothing is done for a single line. A channel that is `full` is not fed until it
-has been emptied, and so holds no more than its bound and what one read brings.
+Lines are put and taken in chunks, one per read; there is no work per line. A channel that is `full` is not fed until it has
+been emptied, so it holds at most its bound plus the lines of one read.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
     Lock = AbstractContextManager[Any]
     Maker = Callable[[Iterator[str]], Iterator[Any]]
 
-#: A channel whose lines are long is full before it holds its number of them.
+#: A channel of long lines is full at this many bytes, even if it holds fewer lines than its bound.
 MOST_BYTES = 1 << 20
-#: What somebody who only waits for the end leaves for who still iterates.
+#: Least bound in lines of a channel whose caller only waits for the end; an iterator may still take these.
 LEFT_BEHIND = 1 << 16
 MOST_RECENT = 5
 
 
 class _NoLock:
-    """For a channel that one thread uses alone."""
+    """The lock of a channel that only one thread uses."""
 
     __slots__ = ()
 
@@ -46,7 +46,7 @@ NO_LOCK: Lock = _NoLock()
 
 
 class Channel:
-    """Chunks of items. `on_overflow` says what happens to more than `most`: `block`, `drop_newest` or `drop_oldest`."""
+    """A queue of chunks of items. `on_overflow` says what happens past `most` lines: `block`, `drop_newest` or `drop_oldest`."""
 
     __slots__ = (
         "_chunks",
@@ -65,46 +65,46 @@ class Channel:
     )
 
     def __init__(self, streams: int = 1, most: int = BUFFER, on_overflow: str = BLOCK, lock: Lock = NO_LOCK) -> None:
-        # Lines, and what makes the items of them: when they are taken, for most live shorter than a chunk.
+        # (lines, maker of their items, lines dropped before them). Items are made when taken: most live shorter than a chunk.
         self._chunks: list[tuple[list[str], Maker | None, int]] = []
-        # Who puts and who takes may be two threads.
+        # One thread may put while another takes.
         self._lock = lock
         self._count = 0
-        # About how many bytes the items were read as, since it was empty.
+        # About how many bytes were read for this channel since it was last empty.
         self._size = 0
         self._most = most
         self._on_overflow = on_overflow
         self._open = streams
-        # The lines that were handed out last, and as what; iterators, so that whoever comes next goes on where the last one stopped.
+        # The lines handed out last, and the items made of them: iterators, so that the next taker goes on where the last stopped.
         self._current: Iterator[str] = iter(())
         self._handed: Iterator[Any] = self._current
         self.dropped = 0
-        #: How many had been dropped before the ones that were handed out last.
+        #: How many lines had been dropped before those that were handed out last.
         self.skipped = 0
-        #: It ended before its streams did.
+        #: The channel was ended before its streams were.
         self.is_cut = False
-        #: So many want all to be read on, whatever is waiting here.
+        #: How many callers want the streams read on regardless of the bound.
         self.lifted = 0
 
     @property
     def full(self) -> bool:
-        """Whether it takes no more for now."""
+        """Whether its streams must not be read for now."""
         if self.lifted or self._on_overflow != BLOCK:
             return False
         return self._count >= self._most or self._size >= MOST_BYTES
 
     @property
     def ended(self) -> bool:
-        """Whether nothing more will be put in."""
+        """Whether no more lines will be added."""
         return self._open <= 0
 
     @property
     def waiting(self) -> bool:
-        """Whether something has come that was not handed out."""
+        """Whether there are lines that have not been handed out."""
         return bool(self._chunks)
 
     def put(self, lines: list[str], size: int, make: Maker | None = None) -> None:
-        """Take in the lines that one read of `size` bytes brought."""
+        """Add the lines of one read of `size` bytes."""
         with self._lock:
             self._size += size
             if self._on_overflow == BLOCK or self.lifted:
@@ -135,12 +135,12 @@ class Channel:
         self._open -= 1
 
     def cut(self) -> None:
-        """Nothing more comes, whatever is read."""
+        """End the channel now; nothing more is added, whatever is read."""
         self._open = 0
         self.is_cut = True
 
     def take(self) -> Iterator[Any] | None:
-        """The items at hand; None when there are none. It is the same iterator until that is used up."""
+        """An iterator over the items at hand; None when there are none. It is the same one until it is used up."""
         with self._lock:
             if self._current.__length_hint__() > 0:  # type: ignore[attr-defined]
                 return self._handed
@@ -156,46 +156,46 @@ class Channel:
             return self._handed
 
     def rest(self) -> list[str]:
-        """All lines that nobody has taken; they stay."""
+        """All lines that have not been taken; they stay."""
         with self._lock:
             return [*self._looked_at(), *(line for chunk, _, _ in self._chunks for line in chunk)]
 
     def _looked_at(self) -> list[str]:
-        """What is left of the lines that were handed out last."""
+        """The untaken rest of the lines that were handed out last; it stays."""
         lines = [*self._current]
         self._current = self._handed = iter(lines)
         return [*lines]
 
     def keep_all(self) -> None:
-        """From now on nothing is dropped, and nothing holds the pump up."""
+        """From now on nothing is dropped, and the channel never blocks the pump."""
         self.lifted += 1
 
     def let_go(self) -> None:
-        """Nobody has to iterate any more: what is too much is dropped, and nothing holds the pump up."""
+        """From now on a full channel drops new lines instead of blocking the pump, so no caller has to iterate."""
         if self._on_overflow == BLOCK:
             self._on_overflow = DROP_NEWEST
             self._most = max(self._most, LEFT_BEHIND)
 
 
 class CappedChannel(Channel):
-    """One that keeps what a cap lets it keep of the lines that nobody has taken yet, of each stream: api.md §8."""
+    """A channel with a cap on each stream's lines that have not been taken yet: api.md §8."""
 
     __slots__ = ("_cap", "_kept", "_number")
 
     def __init__(self, cap: Cap, streams: int = 1, lock: Lock = NO_LOCK) -> None:
         super().__init__(streams, on_overflow=DROP_OLDEST, lock=lock)
         self._cap = cap
-        # By what makes the items, which is one for each stream. The items are numbered, for that is their order.
+        # Keyed by the maker of the items, of which each stream has its own. Items are numbered to keep their order.
         self._kept: dict[Maker | None, Kept] = {}
         self._number = count()
 
     @property
     def waiting(self) -> bool:
-        """Whether something has come that was not handed out."""
+        """Whether there are items that have not been handed out."""
         return any(kept.lines for kept in self._kept.values())
 
     def put(self, lines: list[str], size: int, make: Maker | None = None) -> None:  # noqa: ARG002
-        """Take in the lines that one read brought."""
+        """Add the lines of one read."""
         with self._lock:
             kept = self._kept.get(make)
             if kept is None:
@@ -206,7 +206,7 @@ class CappedChannel(Channel):
             self.dropped += before + len(lines) - len(kept.lines)
 
     def take(self) -> Iterator[Any] | None:
-        """The items at hand; None when there are none."""
+        """An iterator over the items at hand; None when there are none."""
         with self._lock:
             if self._current.__length_hint__() > 0:  # type: ignore[attr-defined]
                 return self._current
@@ -218,7 +218,7 @@ class CappedChannel(Channel):
             return self._current
 
     def rest(self) -> list[str]:
-        """All lines that nobody has taken; they stay."""
+        """All items that have not been taken; they stay."""
         with self._lock:
             return [*self._looked_at(), *self._in_order([numbered for kept in self._kept.values() for numbered in kept.lines])]
 
@@ -226,11 +226,11 @@ class CappedChannel(Channel):
         return [item for _, item in sorted(numbered, key=itemgetter(0))]
 
     def let_go(self) -> None:
-        """Nothing to do: it holds nobody up."""
+        """Nothing to do: this channel never blocks the pump."""
 
 
 class LineSink:
-    """A stream on its way into a channel: decoded, split, made plain where that is wanted, and made into what is iterated."""
+    """A stream on its way into a channel: decoded, split into lines, made plain if asked, and turned into items."""
 
     has_lines = True
     __slots__ = ("_cap", "_clean", "_lines", "_make", "bytes_seen", "channel", "closed", "recent")
@@ -245,12 +245,12 @@ class LineSink:
     ) -> None:
         self._lines = lines
         self.channel = channel
-        # Only an error is watched for here; what a cap drops is the channel's to drop.
+        # Here only a cap in `error` mode matters; in the other modes the channel drops.
         self._cap = cap if cap is not None and cap.mode == ERROR else None
         self._clean = clean
         self._make = make
         self.bytes_seen = 0
-        #: The last lines that came.
+        #: The last lines that were put into the channel.
         self.recent: list[str] = []
         #: The stream has ended.
         self.closed = False
@@ -272,7 +272,7 @@ class LineSink:
 
     @property
     def full(self) -> bool:
-        """Whether the stream is not to be read for now."""
+        """Whether the stream must not be read for now."""
         return self.channel.full
 
     @property
@@ -283,12 +283,12 @@ class LineSink:
 
     @property
     def flooded(self) -> bool:
-        """Whether what writes is to be ended."""
+        """Whether the stream's writer must be ended: see `Cap.flooded`."""
         cap = self._cap
         return cap is not None and cap.flooded(self.bytes_seen, self._lines.seen)
 
     def put_under(self, cap: Cap) -> None:
-        """Cap what nobody has taken, and what is still to come."""
+        """Apply `cap` to the lines that have not been taken and to those still to come."""
         if not isinstance(self.channel, CappedChannel):
             lines = self.channel.rest()
             self.channel = CappedChannel(cap, lock=self.channel._lock)
@@ -296,7 +296,7 @@ class LineSink:
         self._cap = cap if cap.mode == ERROR else None
 
     def forgive(self) -> None:
-        """However much comes, it is no error any more. From any thread, and from a finalizer, for it takes no lock."""
+        """From now on the stream's size is no error. Takes no lock, so it may be called from any thread and from a finalizer."""
         self._cap = None
 
     def feed(self, data: bytes) -> None:
@@ -311,7 +311,7 @@ class LineSink:
             self._put(lines, len(data))
 
     def _feed_within(self, cap: Cap, data: bytes) -> None:
-        """Hand on the lines that end within the cap, whichever way the bytes were cut when they were read."""
+        """Pass on the lines that end within the cap, however the bytes were divided into reads."""
         room = len(data) if cap.max_bytes is None else max(0, cap.max_bytes - self.bytes_seen)
         for part in (data[:room], data[room:]):
             before = self._lines.seen
@@ -340,5 +340,5 @@ class LineSink:
         self.channel.close()
 
     def value(self) -> str:
-        """The lines that nobody has taken, as text."""
+        """The lines that have not been taken, as text."""
         return "\n".join(self.channel.rest())

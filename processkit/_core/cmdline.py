@@ -1,4 +1,4 @@
-"""Command lines of Windows: one text that the program takes apart again. Texts in, text out.
+"""Windows command lines: one string that the program splits into arguments again. Strings in, string out.
 
 The C runtime's rules (learn.microsoft.com, "Parsing C command-line arguments"): blanks and tabs separate, quotation marks
 group, a backslash escapes only a quotation mark, and backslashes before one are halved.
@@ -30,24 +30,24 @@ def quoted(word: str) -> str:
 
 
 def command_line(words: list[str]) -> str:
-    """The words as one command line. The first has rules of its own: it ends at the next quotation mark, whatever precedes it."""
+    """The words as one command line. The first has its own rule: it ends at the next quotation mark, whatever precedes that."""
     first, *rest = words
     return " ".join([f'"{first}"', *map(quoted, rest)])
 
 
 def is_batch(path: str) -> bool:
-    """Whether Windows would hand `path` to cmd.exe; it drops blanks and full stops at the end of a name."""
+    """Whether Windows would hand `path` to cmd.exe; Windows drops blanks and full stops at the end of a name."""
     return path.rstrip(". ").lower().endswith(BATCH)
 
 
 def batch_line(path: str, arguments: list[str]) -> str:
-    r"""The command line that has cmd.exe run the script `path`; ValueError for what cmd.exe cannot be handed safely.
+    r"""The command line that makes cmd.exe run the script `path`; ValueError for text that cannot be passed to it safely.
 
-    CVE-2024-24576: cmd.exe knows nothing of the C runtime's escapes, and reads the line before the script does.
+    CVE-2024-24576: cmd.exe does not know the C runtime's escapes, and reads the line before the script does.
 
     1. A line end, or NUL, ends the line: refused.
     2. `%` expands variables even between quotation marks: `%%cd:~,%` is an expansion to nothing, and breaks up any other.
-    3. A quotation mark is doubled, so that cmd.exe's view of what is quoted stays ours; backslashes before one are doubled
+    3. A quotation mark is doubled, so that cmd.exe sees the same text as quoted as we do; backslashes before one are doubled
        for the program behind the script.
     """
     if '"' in path:

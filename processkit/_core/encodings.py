@@ -1,4 +1,4 @@
-"""Encoding labels to decoders: what Python calls a codec, and the names of the WHATWG list that Python lacks."""
+"""From encoding labels to decoders: Python's codec names, and the WHATWG labels that Python lacks."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
     DecoderFactory = Callable[[str], Decoder]
 
-# Their decoders raise, whatever error mode they are asked for.
+# The decoders of these codecs raise errors in every error mode.
 _STRICT = ("idna", "punycode", "undefined")
 
-# encoding.spec.whatwg.org, "Names and labels": those that codecs.lookup does not know.
+# encoding.spec.whatwg.org, "Names and labels": the labels that codecs.lookup does not know.
 _WHATWG = {
     "unicode-1-1-utf-8": "utf-8",
     "unicode11utf8": "utf-8",
@@ -79,11 +79,11 @@ _WHATWG = {
     "unicodefeff": "utf-16-le",
     "unicodefffe": "utf-16-be",
 }
-# `iso88592` for `iso8859-2`, and so for all of its family.
+# `iso88592` for `iso8859-2`, and likewise for the whole family.
 _WHATWG.update({f"iso8859{part}": f"iso8859-{part}" for part in (*range(1, 12), *range(13, 17))})
 
 
-#: The encodings that begin with a byte order mark: its width, the marks, and what is meant without one: this machine's order.
+#: Encodings with a byte order mark: its width, and the encoding that each mark means. Without a mark: this machine's order.
 _MARKED = {
     "utf-16": (2, {codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}),
     "utf-32": (4, {codecs.BOM_UTF32_LE: "utf-32-le", codecs.BOM_UTF32_BE: "utf-32-be"}),
@@ -91,7 +91,7 @@ _MARKED = {
 
 
 class _Marked:
-    """UTF-16 or UTF-32 with a byte order mark or without one, which Python's incremental decoder refuses."""
+    """Decodes UTF-16 or UTF-32 with or without a byte order mark; Python's incremental decoder refuses data without one."""
 
     __slots__ = ("_decoder", "_errors", "_head", "_name")
 
@@ -116,7 +116,7 @@ class _Marked:
 
 
 class _Guarded:
-    """A decoder that cannot replace what it does not understand, or that somebody else wrote: U+FFFD, and never an exception."""
+    """Wraps a decoder that cannot replace invalid data, or that the caller supplied: gives U+FFFD, and never a UnicodeError."""
 
     __slots__ = ("_decoder",)
 
@@ -140,7 +140,7 @@ def _incremental(name: str) -> DecoderFactory:
 def decoder_factory(label: str | DecoderFactory, parameter: str = "encoding") -> DecoderFactory:
     """A callable of one argument, the error mode, that makes an incremental decoder; ValueError for an unknown label.
 
-    A factory of somebody else's is one too.
+    A decoder factory that the caller supplies is accepted too.
     """
     if callable(label):
         return partial(_Guarded, label)
@@ -154,7 +154,7 @@ def decoder_factory(label: str | DecoderFactory, parameter: str = "encoding") ->
     if not getattr(info, "_is_text_encoding", True) or info.incrementaldecoder is None:
         raise ValueError(f"{label!r} is not a text encoding that can be decoded piece by piece")
     if info.name == "utf-8":
-        return _incremental("utf-8-sig")  # a leading byte order mark is no content
+        return _incremental("utf-8-sig")  # a leading byte order mark is not content
     if info.name in _MARKED:
         return partial(_Marked, info.name)
     if info.name in _STRICT:

@@ -1,15 +1,15 @@
-"""The guardian's protocol and its states: what an owner says over the pipe, and what is to be done about it.
+"""The guardian's protocol and its states: the messages of an owner over the pipe, and their effect.
 
 Messages, each shorter than PIPE_BUF and so written whole (pipe(7)):
 
     group PGID START\\n   this process group dies with the owner; START identifies its leader (0: unknown)
-    drop PGID\\n          it has ended or was let go
-    process PID START\\n  this process, which is in none of the groups, dies with the owner, and what descends from it
-    leave PID\\n         it has ended or was let go
+    drop PGID\\n          that group has ended or was let go
+    process PID START\\n  this process, which is in none of the groups, dies with the owner, and so do its descendants
+    leave PID\\n          that process has ended or was let go
     new xxxx             the same as `group`, written by the child itself before its program begins; xxxx is its pid as
                          the kernel stored it there, a native 32-bit int
 
-A cgroup is not told over the pipe: the directory that holds all of an owner's is an argument of the guardian.
+Cgroups are not announced over the pipe: the directory that holds all of an owner's is an argument of the guardian.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def group_message(pgid: int, start: int | None) -> bytes:
 
 
 def drop_message(pgid: int) -> bytes:
-    """Take a process group back."""
+    """Unregister a process group."""
     return b"drop %d\n" % pgid
 
 
@@ -51,12 +51,12 @@ def process_message(pid: int, start: int) -> bytes:
 
 
 def leave_message(pid: int) -> bytes:
-    """Take a single process back."""
+    """Unregister a single process."""
     return b"leave %d\n" % pid
 
 
 class Guard:
-    """What the guardian knows: the groups and processes, and where it is in its life."""
+    """The guardian's knowledge: the registered groups and processes, and its own state."""
 
     __slots__ = ("_pending", "eof", "groups", "processes", "state")
 
@@ -70,7 +70,7 @@ class Guard:
         self._pending = b""
 
     def feed(self, data: bytes) -> None:
-        """Take in what the pipe delivered; b"" is end-of-file."""
+        """Interpret the bytes that the pipe delivered; b"" is end-of-file."""
         if not data:
             self.eof = True
             self._go(END_OF_FILE)
@@ -81,23 +81,23 @@ class Guard:
             pass
 
     def owner_gone(self) -> None:
-        """The owner's process has ended, whoever may still hold its pipe."""
+        """The owner has ended, even if another process still holds its pipe."""
         self._go(OWNER_GONE)
 
     def nobody_left(self) -> None:
-        """A whole sweep found nobody alive. Before end-of-file somebody may still be on the way."""
+        """A whole sweep found no live process. Before end-of-file this does not finish: a child may still register itself."""
         if self.eof:
             self._go(NOBODY_LEFT)
 
     def give_up_waiting(self) -> None:
-        """Whoever holds the pipe open is no child that is being born."""
+        """Treat the pipe as at its end: the process that still holds it open is no child that is being born."""
         self.eof = True
 
     def _go(self, event: str) -> None:
         self.state = TRANSITIONS[self.state, event]
 
     def _take_one(self) -> bool:
-        """Interpret one whole message from the front of what is pending."""
+        """Interpret one whole message from the front of the pending bytes; False if there is none."""
         pending = self._pending
         if pending.startswith(NEW):
             if len(pending) < NEW_SIZE:

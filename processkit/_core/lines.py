@@ -1,4 +1,4 @@
-"""Bytes to lines, piece by piece: the rules of api.md §3.5. Bytes in, lines out."""
+"""From bytes to lines, piece by piece, by the rules of api.md §3.5. Bytes in, lines out."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Lines:
-    r"""Decodes and splits. A line ends at `\n`, whose preceding `\r` belongs to it, and with `lone_cr` at a lone `\r` too.
+    r"""Decodes a stream into lines. A line ends at `\n`, which includes a `\r` before it, and with `lone_cr` at a lone `\r` too.
 
     A line of more than `longest` characters is not kept while it grows; it comes out as None.
     """
@@ -22,7 +22,7 @@ class Lines:
         self._decoder: Decoder | None = None
         self._lone_cr = lone_cr
         self._longest = longest
-        # The line that has not ended yet: in pieces, for joining it with every read would take quadratic time.
+        # The line that has not ended yet, in pieces: joining it at every read would take quadratic time.
         self._pieces: list[str] = []
         self._length = 0
         self._too_long = False

@@ -1,4 +1,4 @@
-"""What the text of /proc says: process status, mounts, control group membership. Bytes in, values out."""
+"""Parsers for the text of /proc: process status, mounts, control group membership. Bytes in, values out."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ GONE_STATES = ("Z", "X", "x")
 
 
 class Stat:
-    """The fields of one /proc/PID/stat that decide something. `cpu_ticks` is user plus system time, `start` field 22."""
+    """The fields of one /proc/PID/stat that this package uses. `cpu_ticks` is user plus system time, `start` is field 22."""
 
     __slots__ = ("cpu_ticks", "name", "pgrp", "pid", "ppid", "session", "start", "state")
 
@@ -23,7 +23,7 @@ class Stat:
 
     @property
     def gone(self) -> bool:
-        """Whether it runs no instruction any more: a zombie, or dead."""
+        """Whether the process runs no more instructions: it is a zombie, or dead."""
         return self.state in GONE_STATES
 
 

@@ -2,8 +2,8 @@
 
 States
     running   nothing has been asked of the tree
-    asked     it has been sent the soft signal and has until the end of its grace
-    killed    it has been killed, and we wait until it is gone
+    asked     the tree has been sent the soft signal and has until the end of its grace
+    killed    the tree has been killed, and the run waits until it is gone
     done      nothing is left to wait for
 """
 
@@ -11,13 +11,13 @@ from __future__ import annotations
 
 RUNNING, ASKED, KILLED, DONE = "running", "asked", "killed", "done"
 
-# What the driver is to do.
+# Actions: what the driver must do.
 SIGNAL = "signal"  #: send the soft signal to the tree
 KILL = "kill"  #: kill the tree
 LOOK = "look"  #: look whether the tree is empty and report it
 REST = "rest"  #: read what is in the pipes at this moment, and no more
 
-# What happens. `patience`: the time that the state allows is over. `leave`: what the child left behind is not ours to end.
+# Events. `patience`: the time that the state allows is over. `leave`: the descendants left behind are not this run's to end.
 ASK, SLAY, PATIENCE, EMPTY, LEAVE = "ask", "slay", "patience", "empty", "leave"
 
 # (state, event) → (state, action)
@@ -37,17 +37,17 @@ TRANSITIONS: dict[tuple[str, str], tuple[str, str]] = {
     (KILLED, EMPTY): (DONE, REST),
 }
 
-#: Seconds for which pipes are still read after the direct child's exit before what holds them is killed, and for which those
-#: are that somebody follows line by line.
+#: Seconds for which pipes are still read after the direct child's exit before the processes that hold them are killed; the
+#: second value is for pipes that the caller reads line by line.
 DRAIN, LONG_DRAIN = 0.2, 5.0
-#: Seconds that a tree whose pipes are closed gets to finish dying by itself before it counts as left behind.
+#: Seconds in which a tree whose pipes are closed may end by itself before its processes count as left behind.
 SETTLE = 0.01
 #: Seconds that a killed tree may hang in the kernel before the run ends without it.
 KILL_PATIENCE = 10.0
 
 
 class Stopping:
-    """The end of one run. `actions` is what to do next, in order; `wake` when to call `tick` if nothing happens before."""
+    """The end of one run. `actions` holds what to do next, in order; `wake` is when to call `tick` if nothing happens before."""
 
     __slots__ = (
         "_deadline",
@@ -71,17 +71,17 @@ class Stopping:
         self.timed_out = False
         #: The direct child ended and left live descendants, which were killed.
         self.found_left = False
-        #: It did not end in the time that `hurry` left it.
+        #: The direct child did not end in the time that `hurry` left it.
         self.given_up = False
         self._open = streams
-        # A member of a group: what it leaves behind belongs to the group.
+        # The child is a member of a group: descendants that it leaves behind belong to the group.
         self._shared = shared
         self._deadline = deadline
         self._grace = grace
         self._patience: float | None = None
         self._exited = False
-        #: Seconds for which pipes are still read after the direct child's exit; None: as long as somebody holds them, and then
-        #: what was left behind is not ended either.
+        #: Seconds for which pipes are still read after the direct child's exit; None: as long as any process holds them, and then
+        #: descendants left behind are not ended either.
         self.drain: float | None = DRAIN
 
     @property
@@ -93,7 +93,7 @@ class Stopping:
 
     @property
     def watching(self) -> bool:
-        """Whether only the tree's emptiness is waited for."""
+        """Whether the run now waits only for the tree to become empty."""
         return self._exited and (self.state != RUNNING or not self._open)
 
     @property
@@ -109,22 +109,22 @@ class Stopping:
         self._look()
 
     def drain_for(self, seconds: float | None, now: float) -> None:
-        """From now on pipes are read for so long after the exit."""
+        """From now on pipes are read for `seconds` after the exit."""
         self.drain = seconds
         if self.state == RUNNING and self._exited:
             self._await_pipes(now)
 
     def _await_pipes(self, now: float) -> None:
-        """The child has exited: how long what is left may take."""
+        """The child has exited: set the time that its pipes and its descendants still have."""
         if self.drain is None:
-            return  # nobody has asked for the end: what is left behind may go on, and only the deadline ends it
+            return  # no caller has asked for the end: descendants may go on, and only the deadline ends them
         self._patience = now + (self.drain if self._open else SETTLE)
         if self._deadline is not None and self._deadline > now:
             self._patience = min(self._patience, self._deadline)
         self._deadline = None
 
     def closed(self, now: float) -> None:
-        """One more of its streams has reached its end."""
+        """One more of the child's streams has reached its end."""
         self._open -= 1
         if self.state == RUNNING and self._exited and not self._open and self.drain is not None:
             self._patience = now + SETTLE
@@ -136,7 +136,7 @@ class Stopping:
             self._go(EMPTY)
 
     def is_due(self, now: float) -> bool:
-        """Whether the deadline has passed, and the next `tick` will say so."""
+        """Whether the deadline has passed, so that the next `tick` acts on it."""
         return self._deadline is not None and now >= self._deadline
 
     def tick(self, now: float) -> None:
@@ -156,11 +156,11 @@ class Stopping:
         self._look()
 
     def end_by(self, deadline: float) -> None:
-        """There is one more deadline; the earlier one counts."""
+        """Add a deadline; the earlier one counts."""
         self._deadline = deadline if self._deadline is None else min(self._deadline, deadline)
 
     def hurry(self, moment: float) -> None:
-        """Nobody wants it any more after this; what it has said by then is kept, and it has not timed out."""
+        """End the run at `moment` at the latest: its output by then is kept, and it does not count as timed out."""
         if self.state == RUNNING and (self._patience is None or moment < self._patience):
             self._patience = moment
 
@@ -175,7 +175,7 @@ class Stopping:
         self._look()
 
     def nobody_asked(self, now: float) -> None:
-        """The answer to SIGNAL: there was nobody to ask, or no way to, so there is nothing to wait for."""
+        """The answer to SIGNAL: there was no process to ask, or no way to ask it, so there is nothing to wait for."""
         if self.state == ASKED:
             self.stop(now, None)
 

@@ -1,10 +1,10 @@
-"""Errors that nobody is there to handle."""
+"""Reports errors that no caller can handle."""
 
 from __future__ import annotations
 
 
 class _Ignored:
-    """Python itself hands what a finaliser raises to sys.unraisablehook, whose argument cannot be made by hand."""
+    """Raises `error` in its finalizer: Python hands that to sys.unraisablehook, whose argument cannot be made by hand."""
 
     __slots__ = ("error",)
 
@@ -16,5 +16,5 @@ class _Ignored:
 
 
 def ignore(error: BaseException) -> None:
-    """Report through sys.unraisablehook an error that nobody is there to handle."""
+    """Report `error`, which no caller can handle, through sys.unraisablehook."""
     _Ignored(error)

@@ -1,11 +1,11 @@
-"""What terminals take for commands, removed from a line: ECMA-48 and what xterm added. Text in, text out."""
+"""Removes terminal commands from a line: those of ECMA-48 and the additions of xterm. Text in, text out."""
 
 from __future__ import annotations
 
 import re
 
-# In this order: a control sequence; a string (OSC, DCS, SOS, PM, APC) up to its terminator, or to the end of the line where that is
-# missing; any other escape sequence; a control character on its own, but for the tab.
+# In this order: a control sequence; a string (OSC, DCS, SOS, PM, APC) up to its terminator, or to the end of the line where
+# that is missing; any other escape sequence; a single control character except the tab.
 _COMMANDS = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
     r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f]).*?(?:\x07|\x1b\\|\x9c|$)"

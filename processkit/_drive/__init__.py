@@ -1,4 +1,4 @@
-"""Executes what the core decides: `blocking` in one poll loop, `aio` on a running event loop; `run` is what both drive."""
+"""Executes the decisions of the core: `blocking` in one poll loop, `aio` on a running event loop; both drive a `run`."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable
 
-#: What is called when a group has ended. The tender is loaded by who needs one, and only then is there something to be done.
+#: Called when a group has ended. Empty until the tender is loaded, which happens when it is first needed.
 on_group_end: list[Callable[[], None]] = []

@@ -44,9 +44,7 @@ async def drive(run: Run) -> None:
 
 
 async def delivered(runs: list[Run]) -> None:
-    """Return when what the streams said that have ended has gone where it goes besides; slow writers are waited for a little, all
-    of them together.
-    """
+    """Return when the taps of streams that have ended have received all output; slow writers get a short time, all together."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + TAIL
     waiting = [run.taps for run in runs if run.taps is not None]
@@ -67,11 +65,11 @@ def _tell_loop(loop: asyncio.AbstractEventLoop, done: Callable[[], None]) -> Non
     try:
         loop.call_soon_threadsafe(done)
     except RuntimeError:
-        pass  # the loop was closed, and who waited with it
+        pass  # the loop was closed, and with it the task that waited
 
 
 async def wait_ended(ended: list[int], seconds: float | None) -> None:
-    """Return when one of the processes whose `ended` these are has ended, or after `seconds`."""
+    """Return when one of the processes has ended, each given by its `ended` descriptor, or after `seconds`."""
     loop = asyncio.get_running_loop()
     ready: asyncio.Future[None] = loop.create_future()
 

@@ -7,7 +7,7 @@ from .run import Run
 
 
 def drive(run: Run) -> None:
-    """Return when the run is over; an exception (Ctrl+C) leaves it to the caller to end it."""
+    """Return when the run is over; after an exception (Ctrl+C) the caller must end the run."""
     waiter = Waiter(run.child, run.feed)
     try:
         if run.token is not None:
@@ -15,7 +15,7 @@ def drive(run: Run) -> None:
         run.attach(waiter)
         while not run.done:
             run.look_at_token()
-            # What has happened is told before what the clock says: a child that ended in time did not time out.
+            # Events are reported before the clock is read: a child that ended in time did not time out.
             waiter.wait(run.seconds_left(), run.report)
             if not run.done:
                 run.tick()

@@ -22,10 +22,10 @@ class Driver:
         self.run = run
         self._tell = tell
         self._timer: Any = None
-        #: What a callback raised.
+        #: The exception that a callback raised.
         self.error: BaseException | None = None
         self.over = False
-        # `lasting`: the run may go on elsewhere.
+        # `lasting`: another loop, or none, may continue the run.
         self._waiter = LoopWaiter(loop, run.child, run.feed, self._report, lasting)
         if run.taps is not None and isinstance(loop, OwnLoop):
             run.taps.bring_back()
@@ -40,7 +40,7 @@ class Driver:
         self.run.look_at_token()
 
     def step(self, step: Callable[..., None], *arguments: object) -> None:
-        """Have the run take a step, unless it is over. On the loop's thread."""
+        """Let the run take a step, unless it is over. Called on the loop's thread."""
         if not self.over:
             try:
                 step(*arguments)
@@ -56,21 +56,21 @@ class Driver:
         self.step(self.run.tick)
 
     def _wake(self) -> None:
-        """From any thread."""
+        """Have the run look at its token soon. Called from any thread."""
         try:
             self._loop.call_soon_threadsafe(self.step, self.run.look_at_token)
         except RuntimeError:
             pass  # the loop was closed, and the run with it
 
     def _delivered(self) -> None:
-        """The taps have room again, or have delivered all. On their thread."""
+        """The taps have room again, or have delivered everything. Called on their thread."""
         try:
             self._loop.call_soon_threadsafe(self.step, self.run.relieve)
         except RuntimeError:
             pass  # the loop was closed, and the run with it
 
     def settle(self) -> None:
-        """Set the timer to the run's next moment, or note that it is over; tell whoever waits."""
+        """Set the timer to the run's next moment, or note that the run is over; then call `tell`."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -87,7 +87,7 @@ class Driver:
         self.step(self.run.stop, None)
 
     def close(self) -> None:
-        """Unregister everything from the loop; what has been read by then is reported."""
+        """Unregister everything from the loop; bytes that have been read by then are reported."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -98,6 +98,6 @@ class Driver:
 
 
 def resolve(future: Any) -> None:
-    """Whoever awaits this may go on. Idempotent."""
+    """Let the task that awaits `future` go on. Idempotent."""
     if not future.done():
         future.set_result(None)

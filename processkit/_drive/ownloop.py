@@ -1,4 +1,4 @@
-"""As much of an event loop as waiting for children needs. It goes on while somebody runs it, on whichever thread that is."""
+"""As much of an event loop as waiting for children needs. It makes progress while a thread runs it, whichever thread that is."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class Timer:
         self.callback = callback
 
     def cancel(self) -> None:
-        """It is not called any more. Idempotent."""
+        """Cancel the call. Idempotent."""
         self._loop.forget(self)
 
 
 class OwnLoop:
-    """What a driver and a `LoopWaiter` call of an asyncio loop, under the same names. It owns its sleeper until `close`."""
+    """The methods of an asyncio loop that a driver and a `LoopWaiter` call. It owns its sleeper until `close`."""
 
     __slots__ = ("_sleeper", "_soon", "_timers")
 
@@ -38,36 +38,36 @@ class OwnLoop:
         self._sleeper = Sleeper()
 
     def add_reader(self, descriptor: int, callback: Callable[[], None]) -> None:
-        """Call this when the descriptor is readable."""
+        """Call `callback` whenever the descriptor is readable."""
         self._sleeper.add(descriptor, callback)
 
     def remove_reader(self, descriptor: int) -> None:
-        """Stop that."""
+        """Stop watching the descriptor."""
         self._sleeper.remove(descriptor)
 
     def call_soon_threadsafe(self, callback: Callable[..., object], *arguments: Any) -> None:
-        """Call this in the next run, or in the one that is under way. From any thread."""
+        """Call `callback` in the next run, or in the one that is under way. Called from any thread."""
         self._soon.append((callback, arguments))
         self._sleeper.wake()
 
     def call_later(self, seconds: float, callback: Callable[[], None]) -> Timer:
-        """Call this when so much time has passed."""
+        """Call `callback` after `seconds`."""
         timer = Timer(self, time.monotonic() + seconds, callback)
         self._timers.append(timer)
         return timer
 
     def forget(self, timer: Timer) -> None:
-        """A timer was cancelled."""
+        """Remove a timer that was cancelled."""
         if timer in self._timers:
             self._timers.remove(timer)
 
     def wake(self) -> None:
-        """Have the run that is under way end soon. From any thread."""
+        """Make the run that is under way end soon. Called from any thread."""
         self._sleeper.wake()
 
     def run_once(self, seconds: float | None) -> None:
-        """Wait until something happens, at most so long, and never for longer than a signal may be unheard; do what is due."""
-        # What has happened is told before what the clock says: a child that ended in time did not time out.
+        """Wait for an event, at most `seconds` and never so long that signals go unhandled; then run all due callbacks."""
+        # Events are reported before the clock is read: a child that ended in time did not time out.
         self._sleeper.sleep(0.0 if self._soon else self._left(seconds))
         for _ in range(len(self._soon)):
             callback, arguments = self._soon.popleft()

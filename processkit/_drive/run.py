@@ -1,4 +1,4 @@
-"""One run in flight: the core's decisions, a child, and what becomes of its streams. Both drivers feed it."""
+"""One run in progress: the core's decisions, a child, and the sinks of its streams. Both drivers feed it."""
 
 from __future__ import annotations
 
@@ -33,14 +33,15 @@ if TYPE_CHECKING:
         def read_now(self, descriptor: int) -> bytes | None: ...
 
 
-#: Where nothing tells when a tree becomes empty, it is asked again after this long, and then ever less often.
+#: Where no event tells that a tree has become empty, it is polled: first after the one interval, then ever less often, up to
+#: the other.
 FIRST_LOOK, LAST_LOOK = 0.002, 0.05
-# A process that escaped may write for ever; of what it wrote this much is still read when the run ends.
+# A process that escaped may write for ever: when the run ends, at most this many bytes of each pipe are still read.
 MOST_REST = 1 << 20
 
 
 def act_on_tree(child: Child, stopping: Stopping, soft_signal: int) -> None:
-    """Execute what concerns the tree alone, where no driver is there to read and look."""
+    """Execute the actions that concern the tree alone; used where no driver is attached to read and look."""
     for action in (SIGNAL, KILL):
         if action in stopping.actions:
             stopping.actions.remove(action)
@@ -77,26 +78,26 @@ class Run:
         self.leaked = 0
         self.feed = feed
         self.token = token
-        #: What made the run end that the process has nothing to do with.
+        #: The error that ended the run and that did not come from the process.
         self.failure: BaseException | None = None
         #: The token was cancelled before the run was over.
         self.cancelled = False
-        #: Has the driver call `look_at_token` soon, from any thread; set by a driver.
+        #: Makes the driver call `look_at_token` soon; set by a driver, called from any thread.
         self.wake: Callable[[], None] | None = None
-        #: So many want all to be read, however much that is.
+        #: How many callers want everything read, even into sinks that are full.
         self.lifted = 0
-        #: Are shown what is read of a stream, b"" at its end.
+        #: Called with the bytes read of a stream, and with b"" at its end.
         self.listeners: list[Callable[[int, bytes], None]] = []
-        #: Where the streams go besides.
+        #: The further destinations of the streams.
         self.taps: Taps | None = None
-        #: Looks at the process now and then.
+        #: Measures the process at intervals.
         self.sampler: Sampler | None = None
-        #: Without a line for this long the tree is ended; None: it may be silent.
+        #: After this many seconds without a line the tree is ended; None: the child may be silent.
         self.idle_seconds: float | None = None
         self.idle_timed_out = False
-        #: The streams whose lines are listened for.
+        #: The streams whose lines count against `idle_seconds`.
         self.idle_streams: tuple[int, ...] = (STDOUT, STDERR)
-        # Streams that are not read for now: their sinks are full.
+        # Streams that are not read for now, because their sinks are full.
         self._paused: set[int] = set()
         self._idle_deadline: float | None = None
         self._ended = False
@@ -105,7 +106,7 @@ class Run:
         self._pause = FIRST_LOOK
 
     def attach(self, watcher: Watcher) -> None:
-        """The driver's waiter, and what has been decided before it was there."""
+        """Attach the driver's waiter and execute what was decided before."""
         self._watcher = watcher
         for stream in self._paused:
             watcher.pause(stream)
@@ -113,11 +114,11 @@ class Run:
         self.act()
 
     def detach(self) -> None:
-        """The driver goes; another one may come."""
+        """Detach the driver's waiter; another driver may be attached later."""
         self._watcher = None
 
     def relieve(self) -> None:
-        """Read the streams again whose sinks were full and have room now."""
+        """Resume the streams whose sinks were full and have room now."""
         taps = self.taps
         if taps is not None and taps.error is not None and self.failure is None:
             self.failure = taps.error
@@ -129,23 +130,23 @@ class Run:
                     self._watcher.resume(stream)
 
     def write_more(self) -> None:
-        """Something was added to what is to be written."""
+        """The feed has more to write."""
         if self._watcher is not None and self.feed is not None:
             self._watcher.feed(self.feed)
 
     def change_sinks(self, sinks: dict[int, Capture]) -> None:
-        """From now on the streams go there."""
+        """From now on the streams go to `sinks`."""
         self.sinks = sinks
         self.relieve()
 
     def listen(self, seconds: float | None, streams: tuple[int, ...] = (STDOUT, STDERR)) -> None:
-        """From now on a line has to come every `seconds`, on one of these; None: it may be silent."""
+        """From now on one of `streams` must bring a line every `seconds`; None: the child may be silent."""
         self.idle_streams = streams
         self.idle_seconds = seconds if streams else None
         self._hear()
 
     def _hear(self) -> None:
-        """A line has come, or the listening begins."""
+        """Restart the idle deadline: a line has come, or listening begins."""
         if self.idle_seconds is not None and not self._ended:
             self._idle_deadline = time.monotonic() + self.idle_seconds
 
@@ -156,16 +157,16 @@ class Run:
 
     @property
     def has_ended(self) -> bool:
-        """Whether the process has ended, whatever it left behind."""
+        """Whether the process has ended, even if it left descendants behind."""
         return self._ended or self.done
 
     @property
     def open_streams(self) -> bool:
-        """Whether something may still come through a pipe."""
+        """Whether output may still come through a pipe."""
         return self.child.stream(STDOUT) >= 0 or self.child.stream(STDERR) >= 0
 
     def seconds_left(self) -> float | None:
-        """How long nothing but an event can change anything; None: for ever."""
+        """Seconds for which only an event can change anything; None: for ever."""
         wake = self.stopping.wake
         if self._look_again is not None:
             wake = self._look_again if wake is None else min(wake, self._look_again)
@@ -178,7 +179,7 @@ class Run:
         return None if wake is None else max(0.0, wake - time.monotonic())
 
     def report(self, what: int, data: bytes) -> None:
-        """Something happened: bytes or the end of a stream, the child's end, news of the tree."""
+        """Handle an event: bytes or the end of a stream, the child's end, news of the tree."""
         if what in (STDOUT, STDERR):
             self._take(what, data)
         elif what == ENDED and not self._ended:
@@ -198,9 +199,9 @@ class Run:
         if self._idle_deadline is not None and now >= self._idle_deadline:
             self._idle_deadline = None
             if not self._paused.isdisjoint(self.idle_streams):
-                self._hear()  # it is we who do not listen: what it said last is still waiting here
+                self._hear()  # we are not reading: the child's last output still waits here
             elif self.stopping.state == RUNNING and not self.stopping.is_due(now):
-                # The run's own deadline, if that had passed too, was the earlier one.
+                # If the run's own deadline has passed too, it was the earlier one.
                 self.idle_timed_out = True
                 self.stopping.stop(now, None)
         if self._look_again is not None and now >= self._look_again:
@@ -219,7 +220,7 @@ class Run:
             self.act()
 
     def pulse(self) -> None:
-        """Called between two lines of a slow tap: do to the tree what the clock or the token wants done, and nothing else yet."""
+        """Between two lines of a slow tap: apply the clock and the token to the tree, and do nothing else yet."""
         stopping, now = self.stopping, time.monotonic()
         if self.taps is None or stopping.has_exited or stopping.state == DONE:
             return
@@ -233,7 +234,7 @@ class Run:
             self.taps.hurry(now)
 
     def interrupt(self) -> None:
-        """The token was cancelled. From any thread."""
+        """The token was cancelled. Called from any thread."""
         wake = self.wake
         if wake is not None:
             wake()
@@ -245,7 +246,7 @@ class Run:
             self.stop(None)
 
     def act(self) -> None:
-        """Execute what has been decided; where no driver is there to read and look, what concerns the tree alone."""
+        """Execute the decided actions; while no driver is attached, only those that concern the tree alone."""
         if self._watcher is None:
             act_on_tree(self.child, self.stopping, self.soft_signal)
             return
@@ -309,7 +310,7 @@ class Run:
         self.child.close_stream(stream)
 
     def _read_rest(self) -> None:
-        """What is in the pipes at this moment; who still holds them is out of reach, and will find them closed."""
+        """Read what is in the pipes at this moment and close them; a process that still holds one is out of reach."""
         for stream in (STDOUT, STDERR):
             descriptor = self.child.stream(stream)
             assert self._watcher is not None

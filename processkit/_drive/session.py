@@ -1,8 +1,9 @@
-"""Runs that go on while somebody waits for something of theirs: a line, room for input, an answer, the end.
+"""Runs that make progress while a caller waits for something from them: a line, room for input, an answer, the end.
 
-No thread: whoever waits moves them on. In an event loop its callbacks do, and go on doing it between two waits. Without one,
-the first of the threads that wait runs a loop of ours, and the others wait for what it brings; when it has what it wanted, the
-next one takes over. So nothing is read while nobody waits, which is the back-pressure that a pipe gives anyway.
+There is no thread of ours: the waiting caller moves the runs on. In an event loop, its callbacks do that, also between two
+waits. Without one, the first waiting thread runs a loop of ours, and the other threads wait for the events that it brings; when
+it has what it wanted, the next thread takes over. So nothing is read while no caller waits, which is the back-pressure that a
+pipe gives anyway.
 """
 
 from __future__ import annotations
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
 
     from .run import Run
 
-#: Nobody waits longer at a time for what another thread brings.
+#: Seconds that a thread waits at most, each time, for events that another thread brings.
 SLICE = 0.5
-#: Seconds that a loop on another thread gets to let go of what it watches.
+#: Seconds that a loop on another thread gets to unregister everything.
 PATIENCE = 2.0
 
 
@@ -38,7 +39,7 @@ def running_loop() -> Any:
 
 
 class Session:
-    """Owns what the loops know of its runs, until `close`."""
+    """Owns its runs' registrations with the loops until `close`."""
 
     __slots__ = (
         "__weakref__",
@@ -57,11 +58,11 @@ class Session:
 
     def __init__(self, runs: list[Run]) -> None:
         self.runs = runs
-        #: Is asked after every step of a run what is to be done to which.
+        #: Called after every step of a run; returns which steps are to be taken next, and by which run.
         self.judge: Callable[[], list[tuple[Run, Callable[[], None]]]] | None = None
         self._owner = os.getpid()
         self._closed = False
-        # What is to be done by whoever leads.
+        # Actions for the thread that leads.
         self._actions: deque[Callable[[], None]] = deque()
         self._drivers: list[Driver] = []
         # An asyncio loop, or one of ours.
@@ -71,21 +72,21 @@ class Session:
         self._leader = 0
         # How many event loops are about to take over.
         self._claims = 0
-        # Who waits: what for (None: whatever happens), and how they are woken.
+        # The waiting callers: the condition of each (None: any event), and the function that wakes it.
         self._parked: list[tuple[Callable[[], bool] | None, Callable[[], None]]] = []
 
     @property
     def over(self) -> bool:
-        """Whether nothing of it will change any more."""
+        """Whether the session's runs will not change any more."""
         return self._closed or all(run.done for run in self.runs)
 
     @property
     def is_led_here(self) -> bool:
-        """Whether the calling thread is moving the runs on: a callback of theirs calls."""
+        """Whether the calling thread is moving the runs on, so that the call comes from one of their callbacks."""
         return self._leader == _thread.get_ident()
 
     def until(self, ready: Callable[[], bool], deadline: float | None = None) -> bool:
-        """Move the runs on until `ready()`; False at the deadline (monotonic time), or when all is over and it is not."""
+        """Move the runs on until `ready()`; False at the deadline (monotonic time), or if all runs end before that."""
         while not ready():
             self._raise_errors()
             if self.over:
@@ -97,7 +98,7 @@ class Session:
         return True
 
     async def auntil(self, ready: Callable[[], bool], deadline: float | None = None) -> bool:
-        """The same in a running event loop."""
+        """The same as `until`, in a running event loop."""
         import asyncio
 
         loop = asyncio.get_running_loop()
@@ -110,7 +111,7 @@ class Session:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
             if left == 0.0 and not looked:
                 looked = True
-                for _ in range(3):  # a turn of the loop to see what is there, and one to take it
+                for _ in range(3):  # turns of the loop: one to see that a descriptor is ready, one to read it
                     await asyncio.sleep(0)
                 continue
             if left == 0.0:
@@ -135,7 +136,7 @@ class Session:
                 timer.cancel()
 
     def join_loop(self) -> bool:
-        """Have the event loop that runs here move the runs on from now on; False where none does."""
+        """From now on the event loop of this thread moves the runs on; False if none is running."""
         loop = running_loop()
         if loop is not None:
             self._attach(loop)
@@ -143,7 +144,7 @@ class Session:
         return loop is not None
 
     def do(self, action: Callable[[], None]) -> None:
-        """Have this done where the runs are moved on: at once if nobody is about to. From any thread."""
+        """Have `action` run where the runs are moved on: at once if no thread is doing that. Called from any thread."""
         loop = self._loop
         if self._is_elsewhere(loop):
             try:
@@ -157,7 +158,7 @@ class Session:
         self._perform()
 
     def _perform(self) -> None:
-        """Do what is to be done, unless another thread leads; that one calls this when it has stopped."""
+        """Run the pending actions, unless another thread leads; that thread calls this when it has stopped."""
         while self._actions and self._lead.acquire(blocking=False):
             try:
                 if self._is_left_behind():
@@ -169,13 +170,13 @@ class Session:
             self._wake_all()
 
     def _act(self, action: Callable[[], None]) -> None:
-        """Do it, and have every driver look when its run's next moment is now."""
+        """Run `action`, then let every driver set its timer to its run's next moment."""
         action()
         for driver in self._drivers:
             driver.settle()
 
     def tick(self) -> None:
-        """Time has passed and perhaps nobody noticed."""
+        """Let the runs see that time has passed, in case no driver has."""
         self.do(self._tick)
 
     def _tick(self) -> None:
@@ -192,7 +193,7 @@ class Session:
             run.stop(None)
 
     def close(self) -> None:
-        """Let go of everything, and of everybody who waits; the trees have been killed. Idempotent."""
+        """Unregister everything and wake every waiting caller; the trees have been killed. Idempotent."""
         if self._closed or os.getpid() != self._owner:
             return
         self._closed = True
@@ -212,14 +213,12 @@ class Session:
                 self._detach()
         self._wake_all()
 
-    # How it works.
-
     def _check_here(self) -> None:
         if os.getpid() != self._owner:
             raise NotHere("this stream belongs to the process that this one was forked from")
 
     def _is_elsewhere(self, loop: Any) -> bool:
-        """Whether it is an asyncio loop that runs on another thread."""
+        """Whether `loop` is an asyncio loop that runs on another thread."""
         if loop is None or isinstance(loop, OwnLoop) or loop is running_loop():
             return False
         return not loop.is_closed() and loop.is_running()
@@ -235,7 +234,7 @@ class Session:
         gate = _thread.allocate_lock()
         gate.acquire()
         entry = (None, partial(_open, gate))
-        # Before the attempt to lead: whoever leads now wakes us when it stops.
+        # Before the attempt to lead: the thread that leads now wakes us when it stops.
         self._parked.append(entry)
         try:
             if self._is_elsewhere(self._loop) or not self._led(left):
@@ -245,7 +244,7 @@ class Session:
                 self._parked.remove(entry)
 
     def _led(self, left: float | None) -> bool:
-        """Run a loop of ours once, unless another thread does, or an event loop is about to take over."""
+        """Run a loop of ours once; False if another thread does, or an event loop is about to take over."""
         if self._claims or not self._lead.acquire(blocking=False):
             return False
         try:
@@ -273,10 +272,10 @@ class Session:
             self._attach(own)
         finally:
             if self._loop is not own:
-                own.close()  # we were closed meanwhile
+                own.close()  # the session was closed meanwhile
 
     def _attach(self, loop: Any) -> None:
-        """Have this loop move the runs on from now on."""
+        """From now on `loop` moves the runs on."""
         if self._loop is loop or self._closed:
             return
         self._check_here()
@@ -285,7 +284,7 @@ class Session:
         self._claims += 1
         try:
             if isinstance(self._loop, OwnLoop):
-                self._loop.wake()  # the thread that runs it gives way
+                self._loop.wake()  # the thread that runs that loop then gives way
             led = self._lead.acquire(timeout=PATIENCE)
         finally:
             self._claims -= 1
@@ -300,7 +299,7 @@ class Session:
         finally:
             self._lead.release()
         if not self._leader:
-            self._perform()  # what another thread wanted done meanwhile
+            self._perform()  # actions that another thread has queued meanwhile
 
     def _detach(self) -> None:
         drivers, self._drivers = self._drivers, []
@@ -326,7 +325,7 @@ class Session:
                 raise driver.error
 
     def _tell(self) -> None:
-        """A run has taken a step."""
+        """A run has taken a step: execute the judge's orders and wake the callers that can go on."""
         if self.judge is not None:
             for run, order in self.judge():
                 for driver in self._drivers:
@@ -339,7 +338,7 @@ class Session:
                 wake()
 
     def _wake_all(self) -> None:
-        """Whoever waits is to look for himself."""
+        """Wake every waiting caller, so that each checks its own condition."""
         loop = self._loop
         here = loop is None or isinstance(loop, OwnLoop) or loop is running_loop()
         for _, wake in [*self._parked]:
@@ -349,7 +348,7 @@ class Session:
                 try:
                     loop.call_soon_threadsafe(wake)
                 except RuntimeError:
-                    wake()  # the loop was closed, and with it who waits
+                    wake()  # the loop was closed, and with it the tasks that wait
 
 
 def _open(gate: Any) -> None:

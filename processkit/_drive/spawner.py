@@ -1,8 +1,8 @@
-"""Starts processes for event loops so that no loop stands still for longer than a millisecond while a child is being made.
+"""Starts processes for event loops so that no loop is blocked for longer than a millisecond while a child is being created.
 
 A vfork-like clone suspends its thread until the child's execve: a tenth of a millisecond as a rule, and long on a slow disk.
-So a program that was started within a millisecond the last time is started on the loop's own thread, and one that is new, or
-was slow, on a thread of ours. That one serves all loops and ends when it has had nothing to do for a while.
+So a program that was started within a millisecond the last time is started on the loop's own thread, and one that is new or
+was slow on a thread of ours. That thread serves all loops and ends when it has had nothing to do for a while.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from typing import Any, Callable, Protocol, TypeVar
 
     class Started(Protocol):
-        """What a spawn makes: a handle that owns what it has started."""
+        """The result of a spawn: a handle that owns the started process."""
 
         def _close(self) -> None:
-            """End it and give everything back. Idempotent."""
+            """End the process and release everything that the handle owns. Idempotent."""
 
     H = TypeVar("H", bound=Started)
 
@@ -39,7 +39,7 @@ _hooked = False
 
 
 class _Job:
-    """One spawn, the loop that wants it, and who takes the process if the loop does not."""
+    """One spawn for a loop; if the loop does not want the process any more, the job ends it."""
 
     __slots__ = ("_lock", "_loop", "_result", "_spawn", "_unwanted", "future")
 
@@ -52,7 +52,7 @@ class _Job:
         self.future: asyncio.Future[Any] = loop.create_future()
 
     def run(self) -> None:
-        """Spawn, on the worker's thread, and tell the loop; what nobody wants any more is ended at once."""
+        """Spawn on the worker's thread and tell the loop; a process that is no longer wanted is ended at once."""
         process, error = None, None
         if not self._unwanted:
             try:
@@ -81,7 +81,7 @@ class _Job:
             self.future.set_exception(error)
 
     def disown(self) -> None:
-        """The waiting task was cancelled: whatever has been started, or still will be, is ended."""
+        """The waiting task was cancelled: the process that has been started, or still will be, is ended."""
         with self._lock:
             self._unwanted = True
             process = self._result
@@ -94,7 +94,7 @@ class _Job:
 
 
 class _Worker:
-    """A thread that takes jobs in their order."""
+    """A thread that runs jobs in their order."""
 
     __slots__ = ("_jobs", "_wake")
 
@@ -105,7 +105,7 @@ class _Worker:
         _thread.start_new_thread(self._live, ())
 
     def add(self, job: _Job) -> None:
-        """Under the module's lock."""
+        """Queue a job. Called under the module's lock."""
         self._jobs.append(job)
         if self._wake.locked():
             self._wake.release()
@@ -126,7 +126,7 @@ class _Worker:
 
 
 def _timed(program: str, spawn: Callable[[], H]) -> H:
-    """Spawn, and remember whether that was quick."""
+    """Spawn, and remember whether it was quick."""
     started = time.monotonic()
     try:
         return spawn()
@@ -137,7 +137,7 @@ def _timed(program: str, spawn: Callable[[], H]) -> H:
 
 
 async def beside_the_loop(program: str, spawn: Callable[[], H]) -> H:
-    """What `spawn` returns; cancelled meanwhile, whatever it starts is ended."""
+    """Return the result of `spawn`; if cancelled meanwhile, the process that it starts is ended."""
     if _quick.get(program):
         return _timed(program, spawn)
     return await _on_the_worker(lambda: _timed(program, spawn))
@@ -151,9 +151,7 @@ async def _on_the_worker(spawn: Callable[[], H]) -> H:
             try:
                 _worker = _Worker()
             except RuntimeError:
-                return (
-                    spawn()
-                )  # not even a thread can be started; what keeps it from that is told by the spawn, if it keeps it too
+                return spawn()  # no thread can be started; if the spawn fails for the same reason, it raises the error
             if not _hooked:
                 _hooked = True
                 after_fork_in_child(_forget)
@@ -162,7 +160,7 @@ async def _on_the_worker(spawn: Callable[[], H]) -> H:
         await asyncio.wait({job.future})
     except asyncio.CancelledError:
         job.disown()
-        # What was on its way is gone when the caller hears of it; who cancels once more does not wait for that.
+        # The process is gone before the caller sees the cancellation; a second cancellation does not wait for that.
         await asyncio.wait({job.future})
         raise
     made: H = job.future.result()

@@ -1,4 +1,4 @@
-"""Where output goes besides, while a run is under way: on the thread that waits, or, beside an event loop, on one of ours."""
+"""Further destinations of a run's output: served on the thread that waits or, beside an event loop, on a thread of ours."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ if TYPE_CHECKING:
     from typing import Callable, Protocol
 
     class Tap(Protocol):
-        #: Is asked before each line whether it and all that follows is to be dropped.
+        #: Called before each line: whether that line and all that follow are to be dropped.
         is_over: Callable[[], bool]
 
         def feed(self, data: bytes) -> None: ...
         def close(self) -> None: ...
 
 
-#: So much may wait for a slow writer before the child waits for it too.
+#: Most bytes that wait for a slow writer before the child blocks too.
 MOST_WAITING = 1 << 20
-#: Seconds that slow writers and callbacks get for what was read of a run that has been ended.
+#: Seconds that slow writers and callbacks get for the output that was read of a run that has been ended.
 TAIL = 0.5
 
 
 class Taps:
-    """The taps of one run. Where it is `offloaded` it owns a thread, from the first bytes to `bring_back` or `end`."""
+    """The taps of one run. After `offload` it owns a thread, from the first bytes to `bring_back` or `end`."""
 
     __slots__ = (
         "_changed",
@@ -44,9 +44,9 @@ class Taps:
 
     def __init__(self, taps: dict[int, Tap], pulse: Callable[[], None]) -> None:
         self._taps = taps
-        # Streams whose end has not been put yet.
+        # Streams whose end has not been passed to `put` yet.
         self._open = {*taps}
-        # Is called between two lines by whoever delivers on the thread that also moves the run on.
+        # Called between two lines while they are delivered on the thread that also moves the run on.
         self._pulse = pulse
         self._tell: Callable[[], None] | None = None
         self._thread: threading.Thread | None = None
@@ -54,26 +54,26 @@ class Taps:
         self._queue: deque[tuple[int, bytes] | None] = deque()
         self._waiting = 0
         self._delivering = self._ended = False
-        #: What a callback raised on our thread that is no Exception: it ends the run.
+        #: A BaseException, but no Exception, that a callback raised on our thread; it ends the run.
         self.error: BaseException | None = None
-        #: What is not delivered by then never is; None: there is time.
+        #: Output that has not been delivered by this time never is (monotonic time); None: there is no such limit.
         self.until: float | None = None
         for tap in taps.values():
             tap.is_over = self._is_over
 
     @property
     def full(self) -> bool:
-        """Whether the streams are not to be read for now."""
+        """Whether the streams must not be read for now."""
         return self._waiting >= MOST_WAITING
 
     @property
     def busy(self) -> bool:
-        """Whether something has not been delivered yet, and may still be."""
+        """Whether some output has not been delivered yet and still may be."""
         return (self._delivering or bool(self._queue)) and not self._is_late()
 
     @property
     def is_led_here(self) -> bool:
-        """Whether the calling thread is ours: a callback calls."""
+        """Whether the calling thread is ours, so that the call comes from a callback."""
         return self._thread is threading.current_thread()
 
     def _is_late(self) -> bool:
@@ -85,7 +85,7 @@ class Taps:
         return self._ended or self._is_late()
 
     def hurry(self, now: float) -> None:
-        """The run has been ended: nobody waits much longer for who is slow."""
+        """The run has been ended: slow writers get no more than TAIL seconds from `now`."""
         if self.until is None:
             self.until = now + TAIL
 
@@ -109,23 +109,23 @@ class Taps:
     def _deliver(self, stream: int, data: bytes) -> None:
         tap = self._taps.get(stream)
         if tap is None:
-            return  # it has been left since
+            return  # `leave` has been called for it since
         if data:
             tap.feed(data)
         else:
             tap.close()
 
     def leave(self, stream: int) -> None:
-        """This stream goes nowhere else from now on."""
+        """From now on this stream has no further destination."""
         self._taps.pop(stream, None)
         self._open.discard(stream)
 
     def offload(self, tell: Callable[[], None]) -> None:
-        """Never block whoever calls `put`; `tell` is called, on our thread, when there is room again, and when all is delivered."""
+        """From now on `put` never blocks; `tell` is called on our thread when there is room again and when all is delivered."""
         self._tell = tell
 
     def finishing(self, tell: Callable[[], None]) -> bool:
-        """Whether all streams have ended and our thread is still delivering; then it calls `tell` when it has done so."""
+        """Whether all streams have ended and our thread is still delivering; if so, it calls `tell` when it has finished."""
         with self._changed:
             if self._thread is None or self._open or not self.busy:
                 return False
@@ -133,16 +133,16 @@ class Taps:
             return True
 
     def leave_loop(self) -> None:
-        """There is nobody to be told; another loop, or a thread, may come."""
+        """Stop calling `tell`; another loop, or a thread, may take over."""
         self._tell = None
 
     def bring_back(self) -> None:
-        """Deliver what waits, on our thread, and end it; from then on as before `offload`."""
+        """Let our thread deliver what waits, and end it; from then on `put` delivers as before `offload`."""
         self._tell = None
         self._stop(wait=True)
 
     def end(self) -> None:
-        """Nobody waits for what has not been delivered, which is dropped. The thread ends, at the latest when a callback returns."""
+        """Drop all output that has not been delivered. The thread ends, at the latest when the running callback returns."""
         self._ended = True
         self._tell = None
         self._stop(wait=not self._delivering and not self._queue)
@@ -168,7 +168,7 @@ class Taps:
             try:
                 if not self._ended and self.error is None and not self._is_late():
                     self._deliver(*item)
-            except BaseException as error:  # SystemExit, say, which would end this thread alone
+            except BaseException as error:  # for example SystemExit, which would end only this thread
                 self.error = error
             with self._changed:
                 was_full = self.full

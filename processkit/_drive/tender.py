@@ -1,6 +1,6 @@
-"""Keeps the deadlines of started processes that nobody is waiting for: one thread, which exists only if it is needed.
+"""Keeps the deadlines of started processes that no caller is waiting for: one thread, which exists only while it is needed.
 
-A process that somebody waits for needs none of this: its driver keeps the time.
+A process with a waiting caller needs none of this: its driver keeps the time.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
     class Tended(Protocol):
         def _is_over(self) -> bool:
-            """Whether it has ended."""
+            """Whether the process has ended."""
 
         def _tend(self) -> float | None:
-            """Do what is due; when to be called again (monotonic time), None for never."""
+            """Do what is due; returns when to be called again (monotonic time), None: never."""
 
 
 #: A Condition cannot wait for much more than a century.
@@ -35,7 +35,7 @@ _hooked = False
 
 
 def tend(process: Tended, when: float, keep: bool) -> None:
-    """Have `process._tend()` called at `when`, on a thread of ours; unless `keep`, only if it still exists by then."""
+    """Have `process._tend()` called at `when` on a thread of ours; unless `keep`, only if `process` still exists by then."""
     import threading
     import weakref
 
@@ -51,7 +51,7 @@ def tend(process: Tended, when: float, keep: bool) -> None:
 
 
 def untend(process: Tended) -> None:
-    """Somebody waits for it now, or it is over. The thread ends when nothing is left to tend."""
+    """Stop tending `process`: a caller waits for it now, or it is over. The thread ends when nothing is left to tend."""
     wake = _wake
     if wake is not None and id(process) in _tended:
         with wake:
@@ -60,7 +60,7 @@ def untend(process: Tended) -> None:
 
 
 def review() -> None:
-    """A group has ended: forget those of its members that ended with it."""
+    """A group has ended: forget the processes that ended with it."""
     wake = _wake
     if wake is not None and _tended:
         with wake:
@@ -82,7 +82,7 @@ def _work(wake: threading.Condition) -> None:
             process = reference()
             try:
                 again = None if process is None else process._tend()
-            except BaseException as error:  # the deadlines of the others are to be kept
+            except BaseException as error:  # the deadlines of the others must be kept
                 again = None
                 ignore(error)
             del process
@@ -104,7 +104,7 @@ def _nothing_left(wake: threading.Condition) -> bool:
 
 
 def _due(now: float) -> list[tuple[int, Callable[[], Tended | None]]]:
-    """Take out what is due or gone."""
+    """Remove and return the entries that are due or whose process is gone."""
     due = [(key, reference) for key, (when, reference) in _tended.items() if when <= now or reference() is None]
     for key, _ in due:
         del _tended[key]

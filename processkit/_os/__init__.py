@@ -1,6 +1,6 @@
-"""The only rooms that know which system this is. It is chosen here, once; port.py is what every system offers.
+"""The only modules that know which system this is. It is chosen here, once; port.py is the contract of every system.
 
-What waits for a child is imported by the first who asks for it: a child that ends at once is not waited for.
+The modules that wait for a child are imported at their first use: a child that ends at once is not waited for.
 """
 
 from __future__ import annotations
@@ -41,9 +41,8 @@ if sys.platform == "linux":
     from .posix.terminal import in_foreground
 
     _HOMES = {
-        "posix.descriptors": "any_ended",
         "linux.loops": "LoopEnds LoopWaiter Sleeper",
-        "posix.waiting": "Waiter write_ready",
+        "posix.waiting": "Waiter any_ended write_ready",
     }
 elif sys.platform == "win32":
     if TYPE_CHECKING:

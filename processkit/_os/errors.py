@@ -1,11 +1,11 @@
-"""What can go wrong on the way to a child, as the API tells it apart."""
+"""The errors of starting a child, as the API distinguishes them."""
 
 from __future__ import annotations
 
 import errno
 import os
 
-# What a launch that failed means to whoever asked for it.
+# The meaning of a failed launch for the caller.
 NO_PROGRAM, NO_DIRECTORY, NOT_ALLOWED, TOO_LONG, BAD_FORMAT, FAILED = (
     "program",
     "directory",
@@ -15,7 +15,7 @@ NO_PROGRAM, NO_DIRECTORY, NOT_ALLOWED, TOO_LONG, BAD_FORMAT, FAILED = (
     "failed",
 )
 
-# errno of execve(2). ENOTDIR, ENAMETOOLONG, ELOOP: what was there when it was looked for has gone since.
+# errno of execve(2). ENOTDIR, ENAMETOOLONG, ELOOP: the file that the lookup found has gone since.
 _EXECVE = {
     errno.ENOENT: NO_PROGRAM, errno.ENOTDIR: NO_PROGRAM, errno.ENAMETOOLONG: NO_PROGRAM, errno.ELOOP: NO_PROGRAM,
     errno.EACCES: NOT_ALLOWED, errno.E2BIG: TOO_LONG, errno.ENOEXEC: BAD_FORMAT,
@@ -23,11 +23,11 @@ _EXECVE = {
 
 
 class NotHere(Exception):
-    """This thread, loop or process cannot wait here; the text says why."""
+    """The calling thread, loop or process cannot wait for this child; the text says why."""
 
 
 class LaunchError(OSError):
-    """A call of the launch failed: `call` is its name, errno as the system gave it, `means` what that comes down to."""
+    """A call of the launch failed: `call` is its name, `errno` the system's error, `means` its meaning for the caller."""
 
     call = ""
     means = FAILED
@@ -53,7 +53,7 @@ class StreamError(OSError):
 
 
 class NotFound(Exception):
-    """No such program. `searched` is what was searched, None when the name was a path."""
+    """There is no such program. `searched` is the path that was searched, None when the name was a path itself."""
 
     def __init__(self, searched: str | None) -> None:
         super().__init__(searched)

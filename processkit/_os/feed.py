@@ -1,4 +1,4 @@
-"""What is on its way into a child's stdin, on every system; what writes it is the system's."""
+"""The bytes on their way into a child's stdin, on every system; the code that writes them belongs to each system."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ STDIN = 0
 
 
 class Feed:
-    """Bytes to be written, then end-of-file unless `keep`. A child that does not want them is no error: the feed is `broken`."""
+    """Bytes to write, then end-of-file unless `keep`. A child that does not read them is no error: the feed is `broken`."""
 
     __slots__ = ("_child", "_keep", "_last", "_lock", "_parts", "_typed", "broken", "offered", "written")
 
     def __init__(self, child: Child, data: bytes, keep: bool = False) -> None:
         self._child = child
-        # Who offers and who writes may be two threads.
+        # One thread may offer while another writes.
         self._lock = _thread.RLock()
         self._keep = keep
         self._parts: list[memoryview] = []
-        #: How many bytes there were, and how many have been written.
+        #: How many bytes have been offered, and how many have been written.
         self.offered = self.written = 0
-        #: Nobody reads any more.
+        #: The stream has no reader any more.
         self.broken = False
         self._last = b""
-        # Whether the end has been typed.
+        # Whether the end of input has been typed at a terminal.
         self._typed = False
         if data:
             self.offer(data)
@@ -36,7 +36,7 @@ class Feed:
 
     @property
     def pending(self) -> bool:
-        """Whether something is still to be written."""
+        """Whether bytes are still to be written."""
         return bool(self._parts)
 
     @property
@@ -45,7 +45,7 @@ class Feed:
         return self.broken or self._child.stream(STDIN) < 0
 
     def offer(self, data: bytes) -> int:
-        """Have this written too; `written` is at least what is returned when it is."""
+        """Add `data`; it has been written once `written` has reached the number that is returned."""
         with self._lock:
             if data and not self.broken:
                 typed = self._child.typed(data)
@@ -55,14 +55,14 @@ class Feed:
             return self.offered
 
     def finish(self) -> None:
-        """End-of-file, once all is written. Idempotent."""
+        """Let end-of-file follow once all bytes are written. Idempotent."""
         with self._lock:
             self._keep = False
             if not self._parts:
                 self._conclude()
 
     def _conclude(self) -> None:
-        """All is written: end-of-file, which a terminal is told by typing it."""
+        """All bytes are written: close the stream, or type the end of input at a terminal."""
         word = b"" if self._typed else self._child.end_of_input(self._last in (b"", b"\n", b"\r"))
         self._typed = True
         if word and self._child.stream(STDIN) >= 0:
@@ -71,11 +71,11 @@ class Feed:
             self._child.close_stream(STDIN)
 
     def next(self, most: int) -> memoryview:
-        """What is to be written next."""
+        """The bytes to write next, at most `most`."""
         return self._parts[0][:most]
 
     def gone(self, count: int) -> None:
-        """So much went out; the stream is closed when that was all."""
+        """`count` bytes were written; the stream is concluded if those were the last and it is not to stay open."""
         with self._lock:
             self.written += count
             rest = self._parts[0][count:]
@@ -87,7 +87,7 @@ class Feed:
                 self._conclude()
 
     def end(self) -> None:
-        """Nobody reads any more."""
+        """The stream has no reader any more: drop the rest and close it."""
         with self._lock:
             self.broken = True
             self._parts.clear()

@@ -1,4 +1,4 @@
-"""What a forked copy of this process must forget: one hook, and the callbacks that this package registers with it."""
+"""The state that a forked copy of this process must forget: one fork hook, and the callbacks of this package for it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ours: set[int] = set()
 
 
 def after_fork_in_child(callback: Callable[[], None]) -> None:
-    """Call `callback` in every child that os.fork makes of this process, but for the launcher's own."""
+    """Call `callback` in every child that os.fork makes of this process, except those of the launcher."""
     register = getattr(os, "register_at_fork", None)  # POSIX only: nothing forks elsewhere
     if not _callbacks and register is not None:
         register(after_in_child=_run)
@@ -28,7 +28,7 @@ def _run() -> None:
 
 
 class forking_ourselves:
-    """A `with` block in which a fork by this thread makes a child that runs no callbacks: it only execs."""
+    """A `with` block in which a fork on this thread runs no callbacks in the child, which only execs."""
 
     __slots__ = ()
 

@@ -1,4 +1,4 @@
-"""What every container of many children does alike: which child is let in, and which is left behind."""
+"""The common part of all containers of many children: which child is let in, and which is left behind."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ CLOSED = "the group is already closed"
 
 
 class Members:
-    """Children are born under its lock, until it is sealed; a child whose handle is gone is reaped at the next occasion."""
+    """Children are born under its lock until it is sealed; a child whose handle is gone is reaped at the next occasion."""
 
     __slots__ = ("_births", "_closed", "_frozen", "_sealed", "_spawning", "outlives")
 
     def __init__(self, outlives: bool) -> None:
-        # Held while a child is being born: closing and freezing wait for it. Reentrant, for a signal handler may end the group in
-        # the midst of a birth on its own thread.
+        # Held while a child is being born: closing and freezing wait for that. Reentrant, because a signal handler may end the
+        # group during a birth on its own thread.
         self._spawning = _thread.RLock()
         self._births = 0
         self._closed = self._sealed = self._frozen = False
         self.outlives = outlives
 
     def _bear(self, spawn: Callable[[], C]) -> C:
-        """What `spawn` makes, or Refused where there may be no other child."""
+        """The child that `spawn` makes; Refused where the container takes no more children."""
         child: C | None = None
         try:
             with self._spawning:
@@ -44,7 +44,7 @@ class Members:
                     child = spawn()
                 finally:
                     self._births -= 1
-                if self._closed:  # by a signal handler, which did not know of the child
+                if self._closed:  # closed by a signal handler, which did not know of the child
                     raise Refused(CLOSED)
             return child
         except BaseException as error:
@@ -58,7 +58,7 @@ class Members:
         if self._sealed:
             raise Refused(CLOSED)
         if self._frozen:
-            # A vfork-like clone returns when the child execs, and a child born frozen never does.
+            # A vfork-like clone returns when the child calls execve, and a child that is born frozen never does.
             raise Refused("the group is suspended")
 
     def _check_no_birth(self) -> None:
@@ -70,6 +70,6 @@ class Members:
         leave_behind(child)
 
     def seal(self) -> None:
-        """Take no more children; those that are being born are waited for. Idempotent."""
+        """Take no more children, and wait for those that are being born. Idempotent."""
         with self._spawning:
             self._sealed = True

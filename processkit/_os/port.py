@@ -1,11 +1,10 @@
-"""The contract between this package and a system: what a container and a child are, whatever holds them together.
+"""The contract between this package and a system: what a container and a child are, whatever mechanism holds them together.
 
-The sentence everything hangs on: **`spawn(plan)` either returns a child that has been inside the container since before
-its first instruction, or raises and nothing of it is alive.** There is no way to put a process into a container that it
-was not born in but `adopt`, which says so.
+The main rule: **`spawn(plan)` either returns a child that has been inside the container since before its first instruction,
+or raises and nothing of it is alive.** Only `adopt` puts a process into a container that it was not born in.
 
-Mechanisms: `cgroup_v2` (cgroup.py), `process_group` (procgroup.py). Room is left for `subreaper` (a keeper process per
-group) and for `job_object`.
+Mechanisms: `cgroup_v2` (cgroup.py), `process_group` (procgroup.py), `job_object` (job.py). Room is left for `subreaper` (a
+keeper process per group).
 """
 
 from __future__ import annotations
@@ -16,9 +15,9 @@ if TYPE_CHECKING:
     from typing import Any, Protocol
 
 PIPE, NULL, INHERIT = "pipe", "null", "inherit"
-#: What a waiter reports of: a stream, the end of the process, news of its tree.
+#: The subjects of a waiter's reports: a stream, the end of the process, news of its tree.
 STDIN, STDOUT, STDERR, ENDED, TREE = 0, 1, 2, 3, 4
-#: What a pipe takes without a reader, on every system that has one. pipe(7)
+#: Bytes that a pipe takes without a reader, on every system. pipe(7)
 PIPE_HOLDS = 65536
 
 
@@ -33,7 +32,7 @@ class File:
 
 
 class Data:
-    """A stdin that holds these bytes without anybody writing them: for a child that nobody attends to."""
+    """A stdin that already holds these bytes: for a child that no caller feeds."""
 
     __slots__ = ("content",)
 
@@ -42,7 +41,7 @@ class Data:
 
 
 class Handed:
-    """A stream that somebody else opened, and closes: an end of a pipe between two children, or a terminal."""
+    """A stream that the caller opened and will close: an end of a pipe between two children, or a terminal."""
 
     __slots__ = ("handle",)
 
@@ -51,7 +50,7 @@ class Handed:
 
 
 class Attributes:
-    """What the child is besides its program. `None` (or empty): as its parent."""
+    """A child's attributes besides its program. `None` (or empty): the same as its parent's."""
 
     __slots__ = ("affinity", "gid", "groups", "io_priority", "new_session", "nice", "rlimits", "uid", "umask")
 
@@ -69,7 +68,7 @@ class Attributes:
         self.io_priority: tuple[str, int] | None = None
 
 
-#: A child that is as its parent in everything; shared, and so never changed.
+#: The attributes of a child that is like its parent in everything; shared, and so never changed.
 PLAIN = Attributes()
 
 
@@ -117,17 +116,17 @@ class Plan:
         self.attributes = attributes
         #: The child shares our terminal in the foreground: it must not become a background process group.
         self.terminal = terminal
-        #: Windows: a console group of its own that can be asked by CTRL_BREAK (`break`), or no console window (`none`).
+        #: Windows: `break`, a console group of its own that CTRL_BREAK can ask to end; `none`, no console window.
         self.console: str | None = None
-        #: (columns, rows) of the terminal that is its three streams; then stdin and stdout are `pipe` here, and stderr is `null`.
+        #: (columns, rows) of the terminal that is all three streams; then stdin and stdout are `pipe`, and stderr is `null`.
         self.pty: tuple[int, int] | None = None
-        #: What is written to its stdin, if that is not the command's own data.
+        #: Bytes to write to the child's stdin, if they are not the command's own data.
         self.content: bytes | None = None
-        #: Nobody acts on the child before it ends, so the spawn may take some milliseconds longer and see its end.
+        #: The caller will not act on the child before it ends, so the spawn may take some milliseconds longer and see its end.
         self.linger = False
 
     def with_streams(self, **streams: Handed) -> Plan:
-        """The same with these streams instead of its own."""
+        """The same plan with these streams instead of its own."""
         stdin, stdout = streams.get("stdin", self.stdin), streams.get("stdout", self.stdout)
         stderr = streams.get("stderr", self.stderr)
         copy = Plan(self.program, self.path, self.argv, self.env, self.cwd, stdin, stdout, stderr, self.attributes, self.terminal)
@@ -149,72 +148,75 @@ class Usage:
         self.io_written: int | None = None
 
 
-# What every system gives, for who reads and for who checks: nothing of this is there when it runs.
+# What every system provides, for readers and type checkers: none of these classes exist at run time.
 if TYPE_CHECKING:
 
     class Identity(Protocol):
-        """What the system says of one live process."""
+        """The identity of one live process, as the system tells it."""
 
         @property
         def pid(self) -> int:
-            """Its number."""
+            """Its process id."""
 
         @property
         def ppid(self) -> int | None:
-            """Its parent's number, where it can be told."""
+            """Its parent's pid; None where the system does not tell."""
 
         @property
         def name(self) -> str | None:
-            """The base name of its program, where it can be told."""
+            """The base name of its program; None where the system does not tell."""
 
         @property
         def start(self) -> int:
-            """When it started, in a unit of the system's own: tells it from a later process of the same number."""
+            """Its start time in the system's own unit, which distinguishes it from a later process with the same pid."""
 
     class Environment(Protocol):
         """A child's whole environment; never changed."""
 
         @property
         def entries(self) -> Sequence[Any]:
-            """`NAME=VALUE`, in the system's own kind of text."""
+            """`NAME=VALUE` entries: bytes or str, whichever the system uses."""
 
         @property
         def block(self) -> Any:
-            """The same as the system takes it."""
+            """The same, in the form that the system takes."""
 
         @property
         def path(self) -> str | None:
-            """The PATH in it, None when there is none."""
+            """Its PATH, None when there is none."""
 
     class Tree(Protocol):
-        """A set of processes that ends as one: a container's whole content, or one child with its descendants."""
+        """A set of processes that is ended as one: all processes in a container, or one child with its descendants."""
 
         def born(self, pid: int) -> None:
-            """The child `pid` has been born inside; called before anything else can fail. Idempotent."""
+            """The child `pid` has been born in the tree; called before anything else can fail. Idempotent."""
 
         def members(self) -> list[int]:
-            """Pids of the live members; a dead child that is not reaped yet is none."""
+            """Pids of the live members; a dead child that is not reaped yet is not one of them."""
 
         def empty(self) -> bool:
             """Whether no live member is left."""
 
         def send(self, signal: int) -> int:
-            """Send `signal` to every member, also to those born meanwhile; how many were reached. NotImplementedError: it cannot."""
+            """Send `signal` to every member, also to those born meanwhile; returns how many it reached.
+
+            NotImplementedError where the system has no signals.
+            """
 
         def ask(self, signal: int) -> int:
-            """Ask every member to end, by `signal` where there are signals; how many were reached, 0: nobody can be asked."""
+            """Ask every member to end, by `signal` where there are signals; returns how many it reached, 0: none can be asked."""
 
         def kill(self) -> None:
             """Kill every member, including those that are being forked. `empty` may lag for a moment."""
 
         def changed(self) -> int:
-            """A descriptor that is readable when `empty` may have changed, or -1: ask again after a while."""
+            """A descriptor that is readable when `empty` may have changed, or -1: poll `empty` instead."""
 
         def wait_change(self, seconds: float, pause: float) -> None:
-            """Block until `empty` may have changed, at most `seconds`; where nothing tells, for `pause`."""
+            """Block until `empty` may have changed, at most `seconds`; for `pause` where the system does not tell."""
 
         def release(self, pid: int) -> int:
-            """Reap the ended child `pid`, as soon as nobody else needs its number to stay taken; its wait status, -1: nobody knows."""
+            """Reap the ended child `pid` as soon as its number need not stay taken; its wait status, -1: unknown."""
 
     class Child(Protocol):
         """A process that we started and have not reaped."""
@@ -223,94 +225,94 @@ if TYPE_CHECKING:
 
         @property
         def pid(self) -> int:
-            """Its number, its own until it is reaped. Until it is `claimed`, losing it ends it."""
+            """The process id, which stays its own until it is reaped. Until the child is `claimed`, collecting it ends it."""
 
         @property
         def tree(self) -> Tree:
-            """What contains it and everything it starts."""
+            """The tree that contains the child and everything it starts."""
 
         @property
         def ended(self) -> int:
             """A descriptor that is readable once the process has ended."""
 
         def end(self) -> None:
-            """Kill its tree, wait and reap, unless it has been reaped."""
+            """Kill the child's tree, wait and reap, unless the child has been reaped."""
 
         def stream(self, number: int) -> int:
-            """Our end of stream 0, 1 or 2; -1 where it is no pipe, or closed."""
+            """Our end of stream 0, 1 or 2; -1 where the stream is no pipe, or is closed."""
 
         def close_stream(self, number: int) -> None:
-            """Close our end. Idempotent."""
+            """Close our end of a stream. Idempotent."""
 
         def typed(self, data: bytes) -> bytes:
-            """`data` as it is typed at its terminal, if it has one."""
+            """`data` as typed at the child's terminal, if it has one."""
 
         def end_of_input(self, line_ended: bool) -> bytes:
-            """What is typed at its terminal to end its input, at the beginning of a line or within one; b"": closing is enough."""
+            """The bytes that, typed at the child's terminal, end its input, at the start of a line or not; b"": just close it."""
 
         def resize(self, columns: int, rows: int) -> None:
-            """Change the size of its terminal."""
+            """Change the size of the child's terminal."""
 
         @property
         def events_at_end(self) -> object | None:
-            """Something, if a spawn that lingered saw its end."""
+            """Not None if a spawn that lingered saw the child's end."""
 
         def linger(self, seconds: float) -> None:
-            """Wait for its end, for so long at most, where `is_over` may be true then."""
+            """Wait at most `seconds` for the child's end, on systems where `is_over` may be true afterwards."""
 
         def is_over(self) -> bool:
-            """Whether it has ended, nobody holds its pipes and nobody is left in its tree."""
+            """Whether the child has ended, no process holds its pipes and none is left in its tree."""
 
         def take_left(self) -> list[bytes]:
-            """What it left in the pipes of stdout and stderr, once it `is_over`."""
+            """The bytes left in the pipes of stdout and stderr, once the child `is_over`."""
 
         def left_at_end(self) -> list[bytes] | None:
-            """What it left in the pipes of stdout and stderr, if a spawn that lingered saw its end and nothing is left to wait for.
+            """The bytes left in the pipes of stdout and stderr, if a spawn that lingered saw the child's end and it `is_over`.
 
-            None, and nothing has been read, if it has not ended, or somebody still holds a pipe or lives in its tree.
+            None, and nothing has been read, if the child has not ended, or a process still holds a pipe or lives in its tree.
             """
 
         def status(self) -> int | None:
-            """The wait status once the process has ended, without reaping it; None before."""
+            """The wait status once the process has ended, without reaping it; None before that."""
 
         def wait_killed(self) -> None:
-            """Wait, within reason, until the process that was just killed has ended."""
+            """Wait for a limited time until the process that was just killed has ended."""
 
         def reap(self) -> None:
-            """Give the pid back and close what this object still owns; `status` is known from then on. Idempotent."""
+            """Reap the process and close everything this object still owns; `status` is known from then on. Idempotent."""
 
     class Container(Protocol):
-        """Where children live."""
+        """A place where children live."""
 
         @property
         def mechanism(self) -> str:
-            """Its name: see above."""
+            """The name of the mechanism: see the head of this module."""
 
         @property
         def tree(self) -> Tree:
-            """All that lives in it."""
+            """The tree of all processes in the container."""
 
         def spawn(self, plan: Plan) -> Child:
-            """Start a child inside; on an exception nothing of it is alive."""
+            """Start a child in the container; on an exception nothing of it is alive."""
 
         def abandon(self, child: Child) -> None:
-            """The child's handle is gone: reap it when it has ended, at the next occasion."""
+            """The child's handle is gone: reap the child at the next occasion after its end."""
 
         def close(self, *, leave: bool = False) -> None:
-            """Kill what is left, wait until it is gone and give the container back; with `leave`, forget it alive. Idempotent."""
+            """Kill the remaining processes, wait for them and give the container back; `leave`: let them live. Idempotent."""
 
     class GroupContainer(Container, Protocol):
         """A container that is acted upon as a whole."""
 
         @property
         def soft_stop_scope(self) -> str:
-            """Whom `ask` reaches: `whole_tree`, `opt_in_members` or `none`."""
+            """Which members `ask` reaches: `whole_tree`, `opt_in_members` or `none`."""
 
         def seal(self) -> None:
-            """Take no more children; those that are being born are waited for. Idempotent."""
+            """Take no more children, and wait for those that are being born. Idempotent."""
 
         def slay(self) -> None:
-            """Kill every member, also a frozen one, and wait within reason until they are gone. Stays usable."""
+            """Kill every member, also a frozen one, and wait for a limited time until they are gone. The group stays usable."""
 
         def freeze(self) -> None:
             """Stop every member from running. Idempotent."""
@@ -319,7 +321,7 @@ if TYPE_CHECKING:
             """Let every member run again. Idempotent."""
 
         def adopt(self, pid: int) -> None:
-            """Take in a process that was started elsewhere; its future children too, where the mechanism can."""
+            """Move a process that was started elsewhere into the container; its future children too, where the mechanism can."""
 
         def usage(self) -> Usage:
-            """What the members have used so far."""
+            """The members' consumption so far."""

@@ -1,7 +1,4 @@
-"""Children whose handle is gone and whose container lives on or was let go: reaped when something else is started.
-
-And what every container of many children does alike: who is let in, and who is left behind.
-"""
+"""Children whose handle is gone and whose container lives on or was let go: reaped when another child is started."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ if TYPE_CHECKING:
 
     C = TypeVar("C", bound=Child)
 
-# Reentrant, as every lock that a finalizer or a signal handler may want in the midst of its own thread's section.
+# Reentrant, like every lock that a finalizer or a signal handler may want while its own thread holds it.
 _lock = _thread.RLock()
 _children: list[Child] = []
 _hooked = False
@@ -37,19 +34,19 @@ def leave_behind(child: Child) -> None:
 
 
 def reap_ended() -> None:
-    """Reap those that have ended since."""
+    """Reap the children that have ended since they were left behind."""
     global _children
     if not _children:
         return
     with _lock:
-        # Exchanged, not copied and cleared: a finalizer may add one in between.
+        # Exchanged, not copied and cleared: a finalizer may add a child in between.
         waiting, _children = _children, []
     for child in waiting:
         leave_behind(child)
 
 
 def _forget() -> None:
-    """In a forked child: they are the parent's children."""
+    """In a forked child: these are the parent's children."""
     global _lock
     _lock = _thread.RLock()
     _children.clear()

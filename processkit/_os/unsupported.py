@@ -1,4 +1,4 @@
-"""Systems that this version has no mechanism for yet: everything refuses, nothing pretends."""
+"""Systems for which this version has no mechanism yet: every call that would need one raises NotImplementedError."""
 
 from __future__ import annotations
 

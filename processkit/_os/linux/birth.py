@@ -1,4 +1,4 @@
-"""What a Linux child does before it becomes its program: a plan, compiled into a script of system calls."""
+"""The steps of a Linux child before it becomes its program: a plan, compiled into a script of system calls."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ _RLIMITS = {
     "stack": "RLIMIT_STACK",
 }
 LAST_DESCRIPTOR = 0xFFFFFFFF
-# SIG_DFL without flags, and a signal set without signals.
+# All zeros: SIG_DFL without flags, and also an empty signal set.
 _NOTHING = array("b", bytes(linux.KERNEL_SIGACTION_BYTES))
 _NOTHING_AT = _NOTHING.buffer_info()[0]
 
 
 class Placement:
-    """How the child gets into its container; each field is one way, and none is a child that stays with its parent."""
+    """How the child gets into its container; each field is one way. With none set the child stays where its parent is."""
 
     __slots__ = (
         "cgroup_fd", "linger", "orphan", "own_group", "owner_bound", "procs_fd", "register_fd", "registration", "take_terminal",
@@ -48,25 +48,25 @@ class Placement:
     def __init__(self) -> None:
         #: CLONE_INTO_CGROUP: the directory's descriptor.
         self.cgroup_fd = -1
-        #: Before Linux 5.7: `0` is written to this cgroup.procs first of all.
+        #: Before Linux 5.7: the child's first step is to write `0` to this cgroup.procs.
         self.procs_fd = -1
-        #: The guardian's pipe and the message that the kernel puts the child's pid into.
+        #: The guardian's pipe, and the message into which the kernel writes the child's pid.
         self.register_fd = -1
         self.registration: array[int] | None = None
-        #: setpgid(0, 0), unless the plan wants a session of its own.
+        #: The child calls setpgid(0, 0), unless the plan wants a session of its own.
         self.own_group = True
-        #: Its own group gets the terminal that is our stdin. tcsetpgrp(3)
+        #: The child's own group becomes the foreground group of the terminal that is our stdin. tcsetpgrp(3)
         self.take_terminal = False
-        #: Killed by the kernel when the thread that clones it ends.
+        #: The kernel kills the child when the thread that clones it ends.
         self.owner_bound = False
-        #: The launch may wait a little for the end of a short-lived child: nobody has to hear of it before.
+        #: The launch may wait a little for the end of a short-lived child, because the caller need not hear of it before.
         self.linger = False
-        #: To be nobody's child, outside every container, in a session of its own.
+        #: The process becomes an orphan: no child of ours, outside every container, in a session of its own.
         self.orphan = False
 
 
 def script_for(plan: Plan, streams: list[int], placement: Placement) -> Script:
-    """The script of this birth, or an earlier one that says the same of other descriptors: those of this one are the launch's to put in."""
+    """The script for this child, or a kept one that differs only in its descriptors, which the launch replaces."""
     if (
         plan.attributes is not PLAIN
         or plan.pty is not None
@@ -75,7 +75,7 @@ def script_for(plan: Plan, streams: list[int], placement: Placement) -> Script:
         or placement.owner_bound
     ):
         return compile_script(plan, streams, placement)
-    # The plans of two runs of one command may be two, but they have one list of arguments.
+    # Two runs of one command may have two plans, but they share one list of arguments.
     known = _known.get(id(plan.argv))
     rest = placement.own_group, os.getpid()
     if known is not None and known[1] == rest:
@@ -92,17 +92,17 @@ def script_for(plan: Plan, streams: list[int], placement: Placement) -> Script:
 
 
 def _says_the_same(one: Plan, other: Plan) -> bool:
-    """Whether two plans without attributes differ in nothing but their streams."""
+    """Whether two plans without attributes differ at most in their streams."""
     return one.argv is other.argv and one.env is other.env and one.path == other.path and one.cwd == other.cwd
 
 
-# Programs are often run again and again.
+# Scripts that were compiled before, by id of their argument list: programs are often run again and again.
 _known: dict[int, tuple[Plan, tuple[bool, int], Script]] = {}
 MOST_KNOWN = 8
 
 
 def compile_script(plan: Plan, streams: list[int], placement: Placement) -> Script:
-    """The whole script. The order matters: containment first, privileges last, the mask just before the program."""
+    """Compile the whole script. The order matters: containment first, privileges last, the mask just before the program."""
     script = Script(architecture().numbers)
     _join(script, plan, placement)
     if plan.attributes is not PLAIN:
@@ -111,17 +111,17 @@ def compile_script(plan: Plan, streams: list[int], placement: Placement) -> Scri
     if plan.pty is not None:
         import termios
 
-        # Its terminal becomes that of its session, which it leads. TIOCSCTTY(2const)
+        # The terminal becomes the controlling terminal of the session that the child leads. TIOCSCTTY(2const)
         script.call("ioctl", 1, termios.TIOCSCTTY, 0)
     if plan.cwd is not None:
         script.call("chdir", script.text(os.fsencode(plan.cwd)))
     if plan.attributes is not PLAIN:
         _drop_privileges(script, plan)
     if placement.owner_bound:
-        # Behind the change of ids, which clears it: PR_SET_PDEATHSIG(2const).
+        # After the change of ids, which clears it: PR_SET_PDEATHSIG(2const).
         script.call("prctl", linux.PR_SET_PDEATHSIG, SIGKILL)
     if not placement.orphan:
-        # 1. The owner dies. 2. We are somebody else's child now, and nobody will tell us. 3. So do not begin.
+        # 1. The owner dies. 2. The child has another parent now, and no event will tell it. 3. So it must not begin.
         script.call("getppid", low=os.getpid(), high=os.getpid())
     script.orphan = placement.orphan
     become_ordinary(script)
@@ -141,7 +141,7 @@ def _join(script: Script, plan: Plan, placement: Placement) -> None:
         script.call("setpgid", 0, 0)
     script.registration = placement.registration
     if placement.take_terminal and placement.registration is not None:
-        # Its group becomes the foreground group of our terminal; all signals are blocked, so SIGTTOU cannot stop it.
+        # The child's group becomes the foreground group of our terminal; all signals are blocked, so SIGTTOU cannot stop it.
         import termios
 
         address_of_pid = placement.registration.buffer_info()[0] + placement.registration.itemsize
@@ -173,7 +173,7 @@ def _set_attributes(script: Script, plan: Plan) -> None:
 
 
 def run_on(script: Script, cpus: Iterable[int], low: int = 0) -> None:
-    """Go on on one of these processors: one bit each, in whole longs of this machine's byte order. sched_setaffinity(2)"""
+    """Restrict the child to these processors: one bit each, in whole longs of this machine's byte order. sched_setaffinity(2)"""
     bits = sum(1 << cpu for cpu in cpus)
     words = (bits.bit_length() + 63) // 64
     mask = array("Q", (bits >> 64 * word & 0xFFFFFFFFFFFFFFFF for word in range(words)))
@@ -181,12 +181,12 @@ def run_on(script: Script, cpus: Iterable[int], low: int = 0) -> None:
 
 
 def _set_streams(script: Script, streams: list[int]) -> None:
-    """All sources lie above 2 (`descriptors.py`), so no dup3 overwrites one that is still to come."""
+    """Set the standard streams. All sources lie above 2 (`descriptors.py`), so no dup3 overwrites a source still to come."""
     for number, source in enumerate(streams):
         if source == KEEP and is_filled(number):
             script.call("close", number)
         elif source == KEEP:
-            # Ours may be marked close-on-exec, or be closed: then the child's is closed too.
+            # Our descriptor may be marked close-on-exec, or be closed: then the child's is closed too.
             script.call("fcntl", number, linux.F_SETFD, 0, low=-EBADF)
         else:
             script.sources[number] = len(script.words) + 1
@@ -194,7 +194,7 @@ def _set_streams(script: Script, streams: list[int]) -> None:
 
 
 def _drop_privileges(script: Script, plan: Plan) -> None:
-    """groups, then gid, then uid: once the uid is gone nothing else may change. credentials(7)"""
+    """Set groups, then gid, then uid: once the uid has been given up, nothing else may change. credentials(7)"""
     attributes = plan.attributes
     wide = "32" if "setresuid32" in script.numbers else ""
     if attributes.groups is not None:
@@ -208,7 +208,7 @@ def _drop_privileges(script: Script, plan: Plan) -> None:
 
 
 def become_ordinary(script: Script) -> None:
-    """What a program may expect of whoever starts it: default signals, nothing blocked, no descriptor above 2.
+    """Give the child what a program may expect at its start: default signals, nothing blocked, no descriptor above 2.
 
     A thread of the owner that blocks SIGTERM must not start children that cannot be asked to stop, so the mask is empty.
     """
@@ -230,15 +230,15 @@ def become_ordinary(script: Script) -> None:
     script.extend(_ordinary)
 
 
-# The same for every child of this process.
+# The steps of `become_ordinary`, which are the same for every child of this process.
 _ordinary: Script | None = None
 
 
 def _close_inheritable(script: Script) -> None:
-    """Before close_range(2), Linux 5.9: close those that are inheritable now.
+    """Without close_range(2), before Linux 5.9: close the descriptors that are inheritable now.
 
-    One that another thread opens between here and the clone without close-on-exec still leaks, as it does with every program
-    on such a kernel.
+    A descriptor that another thread opens without close-on-exec between here and the clone still leaks, as it does with every
+    program on such a kernel.
     """
     for name in os.listdir("/proc/self/fd"):
         descriptor = int(name)
@@ -251,7 +251,9 @@ def _close_inheritable(script: Script) -> None:
 
 
 def _close_range_flags() -> int | None:
-    """How to close what the child must not have: by marking it (Linux 5.11: execve closes it), at once (5.9), or not so."""
+    """The flags of close_range for descriptors the child must not have: mark them (Linux 5.11: execve closes them), or close them
+    at once (5.9); None: there is no close_range.
+    """
     for flags in (linux.CLOSE_RANGE_CLOEXEC, 0):
         try:
             raw_syscall(architecture(), "close_range", LAST_DESCRIPTOR, LAST_DESCRIPTOR, flags)

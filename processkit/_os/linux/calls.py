@@ -13,12 +13,12 @@ if sys.platform != "linux":
     raise ImportError("this room is for Linux")
 
 
-# How the kernel or its policy (an old release, a seccomp profile) says "never"; anything else means "ask again".
+# The errors with which the kernel or its policy (an old release, a seccomp profile) means "never"; any other means "ask again".
 REFUSALS = (ENOSYS, EPERM, EINVAL, E2BIG)
 
 
 class Architecture:
-    """System call numbers of this process's kind of machine."""
+    """The system call numbers for this machine and the word size of this process."""
 
     __slots__ = ("name", "numbers")
 
@@ -32,7 +32,7 @@ class Architecture:
 
 
 def raw_syscall(architecture: Architecture, name: str, *arguments: int) -> int:
-    """A system call by name; OSError under that name."""
+    """The result of the system call `name`; LaunchError under that name if it fails."""
     try:
         result: int = linux.syscall(architecture.numbers[name], *arguments, *(0,) * (6 - len(arguments)))
     except OSError as error:

@@ -1,8 +1,8 @@
-"""Containers on cgroup v2: a child is born in its cgroup, and a cgroup dies whole.
+"""Containers on cgroup v2: a child is born in its cgroup, and all processes of a cgroup are killed together.
 
-A home (home.py) holds everything of this process. In it, a private tree has a leaf to itself, taken from a small pool
-when the last user left it as new; a group is a directory with one leaf a child, so that one child's tree can be killed
-without its siblings.
+A home (home.py) holds everything of this process. In it, a private tree has a leaf to itself, taken from a small pool if its
+last user left it as new; a group is a directory with one leaf per child, so that one child's tree can be killed without its
+siblings.
 """
 
 from __future__ import annotations
@@ -41,20 +41,20 @@ MOST_SPARE_LEAVES = 16
 MOST_SIGNAL_PASSES = 50
 OPEN_PATIENCE = 1.0
 
-# CLONE_INTO_CGROUP came with Linux 5.7; before, the child writes itself into cgroup.procs before anything else.
+# CLONE_INTO_CGROUP came with Linux 5.7; before that, the child's first step is to write itself into cgroup.procs.
 _clone_into = True
 
 
 class Cgroup:
-    """A directory and the tree of processes in it. It owns the directory and its descriptors until `close`."""
+    """A cgroup's directory and the tree of processes in it. It owns its descriptors and the directory until `destroy`."""
 
     __slots__ = ("_directory", "_events", "_notice", "path", "settled", "touched")
 
     def __init__(self, path: str) -> None:
         self.path = path
-        #: Killed, signalled or frozen: not as new any more.
+        #: The cgroup was killed, signalled or frozen, so it is not as new any more.
         self.touched = False
-        #: Seen empty, and nobody was born in it since.
+        #: The cgroup was seen empty, and no child has been born in it since.
         self.settled = False
         self._notice: Any = None
         self._directory = self._events = -1
@@ -72,11 +72,11 @@ class Cgroup:
         return self._directory
 
     def born(self, pid: int) -> None:  # noqa: ARG002
-        """It was cloned into the cgroup."""
+        """The child was cloned into the cgroup."""
         self.settled = False
 
     def empty(self) -> bool:
-        """Whether nobody is in it. Since Linux 6.19 that may come a moment after the last one's death is seen."""
+        """Whether no process is in it. Since Linux 6.19 this may come a moment after the last death is seen."""
         if self._events < 0:
             return not cgroupfs.populated(self.path)
         try:
@@ -86,11 +86,11 @@ class Cgroup:
         return self.settled
 
     def members(self) -> list[int]:
-        """Pids of the live, in this cgroup and in those that its members made below it."""
+        """Pids of the live processes in this cgroup and in those that its members made below it."""
         return cgroupfs.live_processes(self.path)
 
     def send(self, signal: int) -> int:
-        """Signal everybody, again until a pass finds nobody new."""
+        """Signal every member, pass after pass until one finds no new member."""
         self.touched = True
         reached: set[int] = set()
         for _ in range(MOST_SIGNAL_PASSES):
@@ -103,7 +103,7 @@ class Cgroup:
         return len(reached)
 
     def _signal(self, pid: int, signal: int) -> None:
-        """Signal a member through a pidfd, checked to be a member still, so that no recycled pid is ever hit."""
+        """Signal a process through its pidfd after a check that it is still a member, so that no recycled pid is ever hit."""
         try:
             pidfd = os.pidfd_open(pid)
         except (AttributeError, OSError):
@@ -116,18 +116,18 @@ class Cgroup:
                 os.close(pidfd)
 
     def ask(self, signal: int) -> int:
-        """Send it."""
+        """Send `signal` to every member."""
         return self.send(signal)
 
     def kill(self) -> None:
-        """Kill everybody, those included that are being forked."""
+        """Kill every member, including those that are being forked."""
         self.touched = True
         cgroupfs.kill(self.path)
 
     def changed(self) -> int:
-        """An epoll descriptor that is readable when cgroup.events has news.
+        """An epoll descriptor that is readable when cgroup.events has changed.
 
-        The file itself always polls as readable; news are POLLPRI (cgroup-v2.rst), which event loops do not ask for.
+        The file itself always polls as readable; a change is POLLPRI (cgroup-v2.rst), which event loops do not ask for.
         """
         if self._notice is None:
             notice = select.epoll()
@@ -136,34 +136,34 @@ class Cgroup:
         return int(self._notice.fileno())
 
     def wait_change(self, seconds: float, pause: float) -> None:  # noqa: ARG002
-        """Block until cgroup.events has news, at most `seconds`."""
+        """Block until cgroup.events has changed, at most `seconds`."""
         from ..posix.waiting import any_ended
 
         any_ended([self.changed()], seconds)
 
     def release(self, pid: int) -> int:
-        """Reap: whatever else lives in the cgroup does not need the number."""
+        """Reap the child: other processes in the cgroup do not need its number."""
         return reap(pid)
 
     def is_as_new(self) -> bool:
-        """Whether the next user cannot tell it from a fresh one: nobody in it, nothing made below it, never acted upon."""
+        """Whether the cgroup is like a fresh one: no process in it, no cgroup made below it, never acted upon."""
         if self.touched or os.fstat(self.directory()).st_nlink > 2:
             return False
         return self.settled or self.empty() or not self.members()
 
     def destroy(self) -> bool:
-        """Kill what is left and remove the directory; False when something in it hangs in the kernel."""
+        """Kill the remaining processes and remove the directory; False when one of them hangs in the kernel."""
         self.close_descriptors()
         return cgroupfs.destroy(self.path)
 
     def forget_news(self) -> None:
-        """Close what `changed` opened. Idempotent."""
+        """Close the descriptor that `changed` opened. Idempotent."""
         notice, self._notice = self._notice, None
         if notice is not None:
             notice.close()
 
     def close_descriptors(self) -> None:
-        """Close what is open; the directory stays. Idempotent."""
+        """Close all descriptors; the directory stays. Idempotent."""
         self.forget_news()
         descriptors = (self._events, self._directory)
         self._events = self._directory = -1
@@ -184,25 +184,25 @@ def _send(pid: int, pidfd: int, signal: int) -> None:
 
 
 class Home:
-    """This process's directory of containers, its guardian, and the leaves that wait for their next user."""
+    """This process's directory of containers, its guardian, and the leaves that are kept for their next user."""
 
     __slots__ = ("_base", "_guardian", "_left", "_lock", "_made", "_number", "_spare", "path")
 
     def __init__(self, base: str) -> None:
         self._base = base
-        # Reentrant: a collection in the midst of it may find a handle that gives a leaf back.
+        # Reentrant: a garbage collection while it is held may find a handle that gives a leaf back.
         self._lock = _thread.RLock()
         self._number = 0
         self._spare: list[Cgroup] = []
         self.path = f"{base}/{home_name()}"
         self._guardian = Guardian(self.path)
         self._made = False
-        # Directories of processes that were let go; each is removed once it is empty.
+        # Directories of processes that were let go alive; each is removed once it is empty.
         self._left: list[str] = []
 
     @property
     def guardian_kind(self) -> str:
-        """What the guardian is written in."""
+        """The language of the guardian: `python`, `sh` or `none`."""
         return self._guardian.kind
 
     def private(self) -> PrivateContainer:
@@ -210,22 +210,22 @@ class Home:
         return PrivateContainer(self)
 
     def group(self, outlives: bool) -> GroupContainer:
-        """A container for a group; one that `outlives` us is not in the home."""
+        """A container for a group; one that `outlives` this process is not in the home."""
         return GroupContainer(self, outlives)
 
     def _make(self) -> None:
-        """Create the directory, under the lock. The guardian first: from its first moment somebody outlives us to remove it."""
+        """Create the directory, under the lock. The guardian is started first, so that it can remove the directory if we die."""
         if not self._made:
             self._guardian.ensure()
             make_home(self._base, self.path)
             self._made = True
 
     def guarded(self) -> None:
-        """Make sure that somebody outlives us to clean up; called before every spawn."""
+        """Make sure that a guardian runs to clean up after us; called before every spawn."""
         self._guardian.ensure()
 
     def take_leaf(self) -> Cgroup:
-        """A cgroup that nobody has used, as far as its user can tell."""
+        """A cgroup that is new, as far as its user can tell."""
         with self._lock:
             for index, leaf in enumerate(self._spare):
                 if leaf.settled or leaf.empty():
@@ -234,7 +234,7 @@ class Home:
         return self.new("r")
 
     def give_back(self, leaf: Cgroup) -> None:
-        """Take a private tree's leaf back: kept for the next one if it is as new, else destroyed."""
+        """Take a private tree's leaf back: keep it for the next tree if it is as new, else destroy it."""
         with self._lock:
             spare = len(self._spare) < MOST_SPARE_LEAVES and leaf.is_as_new()
             if spare:
@@ -244,7 +244,7 @@ class Home:
             leaf.destroy()
 
     def new(self, prefix: str) -> Cgroup:
-        """A fresh cgroup in the home, which is made again if somebody removed it."""
+        """A fresh cgroup in the home, which is created again if it was removed from outside."""
         with self._lock:
             if self._left:
                 self.sweep_left()
@@ -262,7 +262,7 @@ class Home:
         return Cgroup(f"{make_left(self._base)}/g")
 
     def leave(self, path: str) -> None:
-        """The processes in `path`, outside the home, are nobody's from now on."""
+        """Let go of the processes in `path`, which lies outside the home."""
         self._left.append(path)
 
     def sweep_left(self) -> None:
@@ -270,7 +270,7 @@ class Home:
         self._left = [path for path in self._left if cgroupfs.populated(path) or not cgroupfs.remove(path)]
 
     def let_go(self, path: str) -> None:
-        """Move everybody in `path` out of the home, so that they outlive it; again until nobody new is found."""
+        """Move all processes in `path` out of the home, so that they outlive it; pass after pass until none is left."""
         left = make_left(self._base)
         self._left.append(left)
         for _ in range(MOST_SIGNAL_PASSES):
@@ -291,7 +291,7 @@ class Home:
         self._spare.clear()
 
     def close(self) -> None:
-        """At exit: kill and remove all, then end the guardian; if something hangs, the guardian keeps at it."""
+        """At exit: kill and remove everything, then end the guardian; if a process hangs, the guardian goes on with that."""
         self.sweep_left()
         for leaf in self._spare:
             leaf.close_descriptors()
@@ -304,7 +304,7 @@ class Home:
 
 def _placement(cgroup: Cgroup, plan: Plan) -> Placement:
     placement = Placement()
-    # A background process group cannot read from the terminal (SIGTTIN), and the cgroup holds the tree without one.
+    # A background process group cannot read from the terminal (SIGTTIN), and the cgroup holds the tree without a group.
     placement.own_group = not plan.terminal
     placement.linger = plan.linger
     if _clone_into:
@@ -333,7 +333,7 @@ def _spawn_in(cgroup: Cgroup, plan: Plan) -> LinuxChild:
 
 
 class PrivateContainer:
-    """One run's own tree, in one leaf."""
+    """The container of one run: its own tree, in one leaf."""
 
     __slots__ = ("_closed", "_home", "tree")
 
@@ -354,7 +354,7 @@ class PrivateContainer:
         leave_behind(child)
 
     def close(self, *, leave: bool = False) -> None:
-        """Give the leaf back; whatever is left in it is killed first, unless it is to be left alive."""
+        """Give the leaf back; remaining processes are killed first or, with `leave`, moved out alive."""
         if self._closed:
             return
         self._closed = True
@@ -364,7 +364,7 @@ class PrivateContainer:
 
 
 class GroupContainer(Members):
-    """A group: its directory is the tree, each child has a leaf in it."""
+    """A group: its directory is the tree; each child has a leaf in it."""
 
     __slots__ = ("_home", "_number", "tree")
 
@@ -393,12 +393,12 @@ class GroupContainer(Members):
             raise
 
     def slay(self) -> None:
-        """Kill every member, also a frozen one, and wait within reason until they are gone."""
+        """Kill every member, also a frozen one, and wait for a limited time until they are gone."""
         with self._spawning:
             self.tree.kill()
             if self._frozen:
                 self._set_frozen(False)
-        # In a group that takes new members meanwhile, emptiness may never come.
+        # A group that takes new members meanwhile may never become empty.
         cgroupfs.wait_empty(self.tree.path, cgroupfs.KILL_PATIENCE if self._sealed else OPEN_PATIENCE)
         reap_ended()
 
@@ -420,7 +420,7 @@ class GroupContainer(Members):
         self._frozen = on
 
     def adopt(self, pid: int) -> None:
-        """Move a process in; its future children are born here. OSError when it may not be moved."""
+        """Move a process into the group; its future children are born in it. OSError when it may not be moved."""
         path = f"{self.tree.path}/adopted"
         try:
             os.mkdir(path, 0o755)
@@ -429,7 +429,7 @@ class GroupContainer(Members):
         cgroupfs.write_file(path, "cgroup.procs", b"%d" % pid)
 
     def usage(self) -> Usage:
-        """What the kernel accounted to the group, its dead members included."""
+        """The consumption that the kernel accounted to the group, dead members included."""
         path = self.tree.path
         usage = Usage(len(self.tree.members()))
         usage.peak_memory = _number_in(path, "memory.peak")
@@ -447,7 +447,7 @@ class GroupContainer(Members):
         return usage
 
     def close(self, *, leave: bool = False) -> None:
-        """Kill what is left and remove the directory; with `leave` move the living out of the home instead."""
+        """Kill the remaining members and remove the directory; with `leave`, move them out of the home alive instead."""
         with self._spawning:
             if self._closed:
                 return
@@ -465,12 +465,12 @@ class GroupContainer(Members):
 
 
 class MemberLeaf(Cgroup):
-    """The leaf of one child of a group: given back as soon as the child is reaped and nobody else lives in it."""
+    """The leaf of one child of a group: removed as soon as the child is reaped and no other process lives in it."""
 
     __slots__ = ()
 
     def release(self, pid: int) -> int:
-        """Reap, and remove the leaf unless descendants are still in it; then the group's end removes it."""
+        """Reap the child and remove the leaf; while descendants are in it, the leaf stays until the group's end removes it."""
         status = reap(pid)
         self.close_descriptors()
         cgroupfs.remove(self.path)

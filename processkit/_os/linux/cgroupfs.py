@@ -19,14 +19,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# A killed process that hangs in the kernel (state D) keeps its cgroup populated; nobody waits for it longer.
+# A killed process that hangs in the kernel (state D) keeps its cgroup populated; we wait no longer for it than this.
 KILL_PATIENCE = 10.0
 FREEZE_PATIENCE = 2.0
 MOST_PASSES = 200
 
 
 def own_cgroup() -> str | None:
-    """The directory of the cgroup v2 that this process is in; None where no cgroup2 mount shows it."""
+    """The directory of this process's own cgroup v2; None where no cgroup2 mount shows it."""
     try:
         path = unified_cgroup(_content(os.open("/proc/self/cgroup", os.O_RDONLY | os.O_CLOEXEC)))
         mounts = cgroup2_mounts(_content(os.open("/proc/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)))
@@ -37,7 +37,7 @@ def own_cgroup() -> str | None:
 
 
 def open_file(directory: str, name: str, flags: int) -> int:
-    """A descriptor of one file; what is inside may have changed the modes of its own cgroup, which are ours to set back."""
+    """A descriptor of one file; processes inside may have changed the modes of their cgroup, which we then restore."""
     try:
         return opened(lambda: os.open(f"{directory}/{name}", flags | os.O_CLOEXEC))
     except PermissionError:
@@ -60,7 +60,7 @@ def read_file(directory: str, name: str) -> bytes:
 
 
 def _content(descriptor: int) -> bytes:
-    """All that is to be read; closes it."""
+    """Everything that can be read from the descriptor; closes it."""
     try:
         parts: list[bytes] = []
         while True:
@@ -79,17 +79,17 @@ def restore_modes(directory: str, name: str | None = None) -> None:
             if name is not None or path != f"{directory}/{name}":
                 os.chmod(path, mode)
         except OSError:
-            pass  # not ours, or gone: the operation itself will say so
+            pass  # not ours, or gone: the operation itself will report that
 
 
 def _below(directory: str) -> list[str]:
     if os.stat(directory).st_nlink == 2:
-        return []  # kernfs counts a directory's own two links and one for each below it
+        return []  # kernfs: a directory has two links of its own and one for each directory in it
     return [entry.name for entry in os.scandir(directory) if entry.is_dir(follow_symlinks=False)]
 
 
 def subtree(directory: str) -> Iterator[str]:
-    """`directory` and every cgroup below it, the deepest first."""
+    """Every cgroup below `directory`, the deepest first, and then `directory` itself."""
     try:
         entries = opened(lambda: _below(directory))
     except PermissionError:
@@ -105,7 +105,7 @@ def subtree(directory: str) -> Iterator[str]:
 
 
 def processes(directory: str) -> list[int]:
-    """Pids in the whole subtree, the dying included; those of a pid namespace that we cannot see are left out."""
+    """Pids in the whole subtree, dying processes included; those in a pid namespace that we cannot see are left out."""
     found: list[int] = []
     for path in subtree(directory):
         try:
@@ -113,12 +113,12 @@ def processes(directory: str) -> list[int]:
         except OSError as error:
             if error.errno in NONE_LEFT:
                 raise
-            continue  # a threaded cgroup (EOPNOTSUPP: its processes are listed above it), or it is gone
+            continue  # a threaded cgroup (EOPNOTSUPP: its processes are listed in the one above it), or one that is gone
     return [pid for pid in found if pid > 0]
 
 
 def live_processes(directory: str) -> list[int]:
-    """Pids in the subtree that still run; zombies and the dead are none."""
+    """Pids in the subtree that still run; zombies and dead processes are left out."""
     live = []
     for pid in processes(directory):
         stat = read_stat(pid)
@@ -128,7 +128,7 @@ def live_processes(directory: str) -> list[int]:
 
 
 def populated(directory: str) -> bool:
-    """Whether a live process is in the subtree; a directory that is gone holds none."""
+    """Whether a live process is in the subtree; False for a directory that is gone."""
     try:
         return flat_keyed(read_file(directory, "cgroup.events")).get("populated", 0) != 0
     except OSError:
@@ -136,18 +136,18 @@ def populated(directory: str) -> bool:
 
 
 def kill(directory: str) -> None:
-    """Kill the whole subtree, children that are being forked into it included."""
+    """Kill the whole subtree, including children that are being forked into it."""
     try:
         write_file(directory, "cgroup.kill", b"1")
     except FileNotFoundError:
         if os.path.isdir(directory):
             _freeze_and_sweep(directory)
     except OSError:
-        _freeze_and_sweep(directory)  # before 5.14 there is no cgroup.kill; some kernels say EACCES for that
+        _freeze_and_sweep(directory)  # before 5.14 there is no cgroup.kill; some kernels answer EACCES instead of ENOENT
 
 
 def _freeze_and_sweep(directory: str) -> None:
-    """Without cgroup.kill: who is frozen forks no more, and SIGKILL takes the frozen too (cgroup.freeze, Linux 5.2)."""
+    """Kill without cgroup.kill: a frozen process does not fork, and SIGKILL ends it too (cgroup.freeze, Linux 5.2)."""
     frozen = freeze(directory, True)
     try:
         killed: set[int] = set()
@@ -167,9 +167,9 @@ def _freeze_and_sweep(directory: str) -> None:
 
 
 def freeze(directory: str, on: bool) -> bool:
-    """Stop the whole subtree and wait until it stands still, or let it go; False where this kernel cannot (before 5.2).
+    """Freeze the whole subtree and wait until it stands still, or thaw it; False where this kernel cannot (before 5.2).
 
-    A process that hangs in the kernel stops when it comes back; nobody waits for that.
+    A process that hangs in the kernel stops when it returns from there; we do not wait for that.
     """
     try:
         write_file(directory, "cgroup.freeze", b"1" if on else b"0")
@@ -181,12 +181,12 @@ def freeze(directory: str, on: bool) -> bool:
 
 
 def wait_empty(directory: str, patience: float = KILL_PATIENCE) -> bool:
-    """Wait until nobody is left in the subtree; False when the patience ran out first."""
+    """Wait until no process is left in the subtree; False when the patience ran out first."""
     return _wait_for(directory, "populated", 0, patience)
 
 
 def _wait_for(directory: str, key: str, value: int, patience: float) -> bool:
-    """Wait until cgroup.events says so, woken by the kernel (POLLPRI); a directory that is gone says everything."""
+    """Wait until cgroup.events has `value` for `key`, woken by the kernel (POLLPRI); True if the directory is gone."""
     try:
         events = open_file(directory, "cgroup.events", os.O_RDONLY)
     except OSError:
@@ -202,13 +202,13 @@ def _wait_for(directory: str, key: str, value: int, patience: float) -> bool:
             poller.poll(left * 1000)
         return True
     except OSError:
-        return True  # ENODEV: the directory has been removed under us
+        return True  # ENODEV: the directory has been removed meanwhile
     finally:
         os.close(events)
 
 
 def remove(directory: str) -> bool:
-    """Remove the subtree, which must be empty; False when somebody is in it again."""
+    """Remove the subtree, which must be empty; False when a process is in it again."""
     for path in subtree(directory):
         try:
             os.rmdir(path)
@@ -220,14 +220,14 @@ def remove(directory: str) -> bool:
 
 
 def destroy(directory: str, patience: float = KILL_PATIENCE) -> bool:
-    """Kill, wait, remove, again until the directory is gone; False when something in it would not die."""
+    """Kill, wait and remove until the directory is gone; False when a process in it did not die in time."""
     deadline = time.monotonic() + patience
     while not remove(directory):
         kill(directory)
         if not wait_empty(directory, max(deadline - time.monotonic(), 0.0)):
             return False
         if not remove(directory):
-            # `populated` is 0 before the last task has left for good (Linux 6.19); rmdir says EBUSY until it has.
+            # `populated` is 0 before the last task has left for good (Linux 6.19); rmdir fails with EBUSY until then.
             if time.monotonic() > deadline:
                 return False
             time.sleep(0.0005)

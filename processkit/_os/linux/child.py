@@ -1,4 +1,4 @@
-"""A child on Linux: born by its plan or not at all, noticed by its pidfd, waited for without reaping, reaped once."""
+"""A child on Linux: started by its plan or not at all, watched by its pidfd, waited for without reaping, reaped once."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ POLLIN, POLLHUP = select.POLLIN, select.POLLHUP
 
 
 class LinuxChild:
-    """One process of ours. It owns the pidfd and our ends of the pipes until `reap`."""
+    """One child of this process. It owns the pidfd and our ends of the pipes until `reap`."""
 
     __slots__ = (
         "_end_of_input",
@@ -51,15 +51,15 @@ class LinuxChild:
     def __init__(self, tree: Tree) -> None:
         self.tree = tree
         self._reaped = False
-        #: Somebody has it who will reap it.
+        #: A handle owns this child and will reap it.
         self.claimed = False
-        # The process whose child it is, once it has been born.
+        # Pid of the process whose child it is; 0 before it has been born.
         self._owner = 0
         self.pid = -1
-        #: What poll(2) said of stdout and stderr after its end, if a spawn that lingered saw that.
+        #: The poll(2) events of stdout and stderr after the child's end, if a spawn that lingered saw it.
         self.events_at_end: tuple[int, int] | None = None
         self._streams = [-1, -1, -1]
-        # Our side of a terminal of whose streams nobody wants to hear any more.
+        # Our side of a terminal whose streams have been closed by the caller.
         self._kept: list[int] = []
         self._end_of_input = b""
         self._lock = _thread.RLock()
@@ -68,42 +68,42 @@ class LinuxChild:
         self.ended = -1
 
     def take(self, launched: Launched, streams: Streams) -> None:
-        """Be that one: what both have is handed over, all of it or, on an exception, nothing that is not `born`."""
+        """Take over the process and the pipe ends; after an exception, `born` says whether the process is ours."""
         owner = os.getpid()
         self.pid = launched.pid
         self.events_at_end = launched.events
         self._end_of_input = streams.end_of_input
         self.ended = launched.pidfd if launched.pidfd >= 0 else _watch(launched.pid)
-        # 1. From here on it is ours to end. 2. What is handed over is nobody else's.
+        # 1. From here on this object must end the process. 2. Then it takes over the pipe ends and the pidfd.
         self._owner = owner
         self._streams, streams.ours = streams.ours, []
         launched.pid = launched.pidfd = -1
 
     @property
     def born(self) -> bool:
-        """Whether it is ours to end, and not that of whoever holds what was launched."""
+        """Whether this object must end the process, and not the holder of the `Launched`."""
         return self._owner != 0
 
     def __del__(self) -> None:
-        # 1. It has been born. 2. A signal handler raises before its handle is there. 3. Nobody else can end it.
+        # 1. The child has been born. 2. A signal handler raises before its handle exists. 3. Only this finalizer can end it.
         owner = self._owner
         if not owner or owner != os.getpid():
             return
         if self._reaped:
             self._close_all()
-        elif not self.claimed:  # a claimed one's handle may be of the same cycle, and its finalizer be the next
+        elif not self.claimed:  # the handle of a claimed child may be in the same cycle, and its finalizer run next
             self.end()
 
     def end(self) -> None:
         """Kill its tree, wait and reap, unless it has been reaped."""
-        if not self._reaped and self.status() is None:  # or its tree may be another one's already
+        if not self._reaped and self.status() is None:  # else its tree may already be in use for another child
             self.tree.kill()
             self.send(SIGKILL)
             self.wait_killed()
         self.reap()
 
     def start(self) -> int | None:
-        """Its identity token, read once while the pid is certainly its own."""
+        """The child's identity token, read once, while the pid is certainly its own."""
         if self._start is None and not self._reaped:
             self._start = start_time(self.pid)
         return self._start
@@ -117,13 +117,13 @@ class LinuxChild:
         return self._status
 
     def linger(self, seconds: float) -> None:
-        """Wait for its end, for so long at most."""
+        """Wait for the child's end, at most `seconds`."""
         from ..posix.waiting import any_ended
 
         any_ended([self.ended], seconds)
 
     def is_over(self) -> bool:
-        """Whether it has ended, nobody holds its pipes and nobody is left in its tree."""
+        """Whether the child has ended, no process holds its pipes and none is left in its tree."""
         if self.events_at_end is None and self.status() is not None:
             poller, found = select.poll(), {}
             for descriptor in self._streams[1:]:
@@ -135,29 +135,29 @@ class LinuxChild:
         if events is None:
             return False
         out, err = self._streams[1], self._streams[2]
-        # A hang-up is the end of a pipe: nobody else holds its other end.
+        # A hang-up is the end of a pipe: no process holds its other end.
         held = (out >= 0 and not events[0] & POLLHUP) or (err >= 0 and not events[1] & POLLHUP)
         return not held and self.tree.empty()
 
     def left_at_end(self) -> list[bytes] | None:
-        """What it left in its pipes, where a spawn that lingered saw the end of all of it; else None, and nothing was read."""
+        """The bytes left in the pipes if a spawn that lingered saw the child's end and it `is_over`; else None, unread."""
         return None if self.events_at_end is None or not self.is_over() else self.take_left()
 
     def take_left(self) -> list[bytes]:
-        """What it left in its pipes, once it `is_over`."""
+        """The bytes left in the pipes, once the child `is_over`."""
         events = self.events_at_end
         assert events is not None
         out, err = self._streams[1], self._streams[2]
         return [read_all(out) if events[0] & POLLIN else b"", read_all(err) if events[1] & POLLIN else b""]
 
     def wait_killed(self, patience: float = 10.0) -> None:
-        """Wait until the process that was just killed has ended; one that hangs in the kernel is given up on."""
+        """Wait until the process that was just killed has ended; give up on one that hangs in the kernel."""
         from ..posix.waiting import any_ended
 
         any_ended([self.ended], patience)
 
     def send(self, number: int) -> bool:
-        """Signal this one process; False when it has been reaped. The lock keeps the pid its own meanwhile."""
+        """Signal this one process; False when it has been reaped. The lock keeps it from being reaped meanwhile."""
         with self._lock:
             if self._reaped:
                 return False
@@ -168,9 +168,9 @@ class LinuxChild:
             return True
 
     def reap(self) -> None:
-        """Give the pid back and close the descriptors that are still open. Idempotent."""
+        """Reap the process and close the descriptors that are still open. Idempotent."""
         with self._lock:
-            # What a signal handler's exception left undone is done the next time.
+            # If a signal handler raises in here, the next call does the rest.
             try:
                 if not self._reaped:
                     self._reaped = True
@@ -178,7 +178,7 @@ class LinuxChild:
                     if self._status is None:
                         self._status = status
             except BaseException:
-                left = peek(self.pid)  # it was raised before the wait(2), or behind it
+                left = peek(self.pid)  # the error came before the wait(2), or after it
                 self._reaped = left == STATUS_UNKNOWN
                 if self._status is None:
                     self._status = left
@@ -203,18 +203,18 @@ class LinuxChild:
         """Close our end; a child that reads finds end-of-file, one that writes EPIPE. Idempotent."""
         descriptor, self._streams[number] = self._streams[number], -1
         if descriptor >= 0 and self._end_of_input:
-            # 1. It closes its streams while it exits. 2. We see the end of the terminal. 3. Were it closed now, SIGHUP would end a
-            # process that is about to end by itself. So our side stays open until it is reaped.
+            # 1. The child closes its streams while it exits. 2. We see the end of the terminal. 3. If we closed our side now,
+            # SIGHUP would end a process that is about to end by itself. So our side stays open until the child is reaped.
             self._kept.append(descriptor)
         elif descriptor >= 0:
             os.close(descriptor)
 
     def typed(self, data: bytes) -> bytes:
-        """`data` as it is typed."""
+        """`data` as it is typed at a terminal: unchanged."""
         return data
 
     def end_of_input(self, line_ended: bool) -> bytes:
-        """What is typed to end the input of a terminal: once at the beginning of a line, twice within one. termios(3)"""
+        """The bytes that end a terminal's input when typed: once at the beginning of a line, twice within one. termios(3)"""
         return self._end_of_input if line_ended else self._end_of_input * 2
 
     def resize(self, columns: int, rows: int) -> None:
@@ -225,7 +225,7 @@ class LinuxChild:
 
 
 def _watch(pid: int) -> int:
-    """Where the kernel has no pidfd (before 5.3): a descriptor that a waiting thread of ours makes readable."""
+    """A descriptor for a kernel without pidfds (before 5.3); a thread of ours waits for the child and makes it readable."""
     read, write = pipe_above()
 
     def wait() -> None:
@@ -248,7 +248,7 @@ def _watch(pid: int) -> int:
 def spawn_child(
     plan: Plan, placement: Placement, tree: Tree, launch: Callable[[Script, Launched], None] | None = None
 ) -> LinuxChild:
-    """A child of `plan` inside `tree`, cloned by `launch` or on this thread, or an exception and nothing of it."""
+    """A child of `plan` inside `tree`, cloned by `launch` or on this thread; on an exception nothing of it is alive."""
     sys.audit("subprocess.Popen", plan.path, plan.argv, plan.cwd, plan.env.entries)
     child = LinuxChild(tree)
     streams = Streams(plan)
@@ -271,16 +271,16 @@ def spawn_child(
         elif launched.pid > 0:
             pid = launched.pid
             tree.born(pid)
-            # The tree first: a leader that dies before its tree is listed takes the way to its descendants with it.
+            # The tree first: once its leader has died, descendants can no longer be found from it.
             tree.kill()
-            os.kill(pid, SIGKILL)  # not reaped yet, so the pid is its own
+            os.kill(pid, SIGKILL)  # not reaped yet, so the pid is still its own
             launched.wait()
             tree.release(pid)
         raise
 
 
 def spawn_orphan(plan: Plan, placement: Placement) -> int:
-    """A process that is nobody's child and in nobody's container; returns its pid. Nothing of it stays with us."""
+    """Start a process that is no child of ours and in no container of ours; returns its pid. We keep nothing of it."""
     sys.audit("subprocess.Popen", plan.path, plan.argv, plan.cwd, plan.env.entries)
     streams = Streams(plan)
     launched = Launched()

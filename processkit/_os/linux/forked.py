@@ -1,7 +1,7 @@
-"""Runs a child's script by a Python loop after os.fork, where machine code cannot: refused pages, another machine.
+"""Runs a child's script in a Python loop after os.fork, where machine code cannot: refused pages, another machine.
 
-Slower (a fork copies our page tables) and with Python running in the copy, which is why it is the second way; errors
-come back through a close-on-exec pipe. `launcher` in `host_containment()` says "fork" when this one is in use.
+This is the second choice because it is slower (a fork copies our page tables) and runs Python in the copy. Errors come back
+through a close-on-exec pipe. `launcher` in `host_containment()` says "fork" when this launcher is in use.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ class ForkLauncher:
         return [_Call("rt_sigaction", [number, action, 0, size], -EINVAL, 0) for number in resettable_signals()]
 
     def _live(self, calls: list[_Call], script: Script, reports: int) -> None:
-        """The child. It never returns: it becomes its program or reports and ends."""
+        """Run the script in the child. Never returns: the child becomes its program, or reports and ends."""
         index = 0
         code = ESRCH
         try:
@@ -106,7 +106,7 @@ class ForkLauncher:
 
 
 def _read_all(descriptor: int) -> bytes:
-    """Everything until the last holder of the other end has closed it, as execve does for the child."""
+    """All bytes until the last holder of the other end has closed it, as execve does for the child."""
     told = b""
     while True:
         part = os.read(descriptor, 64)
@@ -127,7 +127,7 @@ def _report_pipe() -> tuple[int, int]:
 
 
 class _Call:
-    """One record of a script, taken apart again."""
+    """One record of a script, split into its fields."""
 
     __slots__ = ("arguments", "high", "low", "name")
 
@@ -139,7 +139,7 @@ class _Call:
 
 
 def _calls(script: Script, keep: int) -> list[_Call]:
-    """The script's calls; the one that closes all descriptors is split around `keep`."""
+    """The script's calls; the one that closes all descriptors is split so that `keep` stays open."""
     calls = []
     for index, name in enumerate(script.names):
         words = script.words[index * WORDS : (index + 1) * WORDS]

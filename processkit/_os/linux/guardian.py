@@ -1,7 +1,7 @@
-"""The owner's side of the guardian: starting it, telling it what dies with us, ending it when nothing is left to guard.
+"""The owner's side of the guardian: start it, register with it what dies with us, end it when nothing is left to guard.
 
-One guardian per process, started with the first container. It is nobody's child, so no `os.wait()` of the program ever
-meets it, and it is told of everything before the child in question can run.
+There is one guardian per process, started with the first container. It is no child of this process, so no `os.wait()` of the
+program ever returns it, and every child is registered with it before that child can run.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .script import ANY, Launched, Script
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
 
-# Two packages made of nothing but their paths, so that the modules import each other relatively: from a directory, from a
+# Packages made of nothing but their paths, so that the modules can import each other relatively: from a directory, from a
 # zip, vendored under any name, and without running a line of the program's own packages or of this one's `__init__`s.
 _BOOT = """import sys, types
 from importlib import import_module
@@ -36,8 +36,8 @@ for name, path in (('pk', ''), ('pk._os', '/_os'), ('pk._os.linux', '/_os/linux'
 import_module('pk._os.linux.warden').main(sys.argv[2:])
 """
 
-# The same protocol in sh, for programs that hold no Python to start: it lives by end-of-file alone and knows no
-# descendants outside the groups that it was told of.
+# The same protocol in sh, for programs without a Python interpreter to start: it relies on end-of-file alone and knows no
+# descendants outside the groups that were registered.
 _SH = """trap '' INT TERM HUP QUIT; g=
 while read -r v p s; do case $v in group) g="$g $p:$s";; process) g="$g +$p:$s";; drop|leave) n=; [ "$v" = drop ] || p="+$p"; for x in $g; do [ "${x%%:*}" = "$p" ] || n="$n $x"; done; g=$n;; esac; done
 start() { [ -r "/proc/$1/stat" ] && { read -r l <"/proc/$1/stat"; l=${l##*) }; set -- $l; shift 19; echo "$1"; }; }
@@ -52,44 +52,44 @@ if TYPE_CHECKING:
     from typing import NoReturn
 
 _hook_announced = False
-#: First argument of a frozen program that is to be its own guardian.
+#: The first argument with which a frozen program is started as its own guardian.
 HOOK = "--processkit-guardian"
 
 
 def announce_hook() -> None:
-    """This frozen program calls `run_guardian_if_invoked` first thing, so it may be started as its own guardian."""
+    """Note that this frozen program calls `run_guardian_if_invoked` first, so that it can be started as its own guardian."""
     global _hook_announced
     _hook_announced = True
 
 
 def kind() -> str:
-    """`python`, `sh` or `none`: what a guardian of this process is written in."""
+    """`python`, `sh` or `none`: the language of this process's guardian."""
     if _python_command() is not None:
         return "python"
     return "sh" if os.access("/bin/sh", os.X_OK) else "none"
 
 
 def _python_command() -> list[str] | None:
-    """The words that start a Python guardian; None where no interpreter is known to be one."""
+    """The command that starts a Python guardian; None where no Python interpreter is known."""
     package = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
     executable = sys.executable
     if not executable:
         return None
     if getattr(sys, "frozen", False):
         return [executable, HOOK] if _hook_announced else None
-    # An embedding program (a web server, an editor) is no interpreter, whatever sys.executable says.
+    # A program that embeds Python (a web server, an editor) is not an interpreter, whatever sys.executable says.
     if not os.path.basename(executable).lower().startswith(("python", "pypy", "graalpy")):
         return None
     return [executable, "-I", "-S", "-B", "-c", _BOOT, package]
 
 
 def guardian_invocation(words: list[str]) -> list[str] | None:
-    """The guardian's own arguments if `words`, a frozen program's argv, ask it to be one."""
+    """The guardian's arguments if `words`, a frozen program's argv, ask the program to be a guardian; else None."""
     return words[2:] if getattr(sys, "frozen", False) and words[1:2] == [HOOK] else None
 
 
 def run_hook(arguments: list[str]) -> NoReturn:
-    """What the frozen program's hook does when it is the guardian; never returns."""
+    """Be the guardian, in a frozen program that was started as one; never returns."""
     from .warden import main
 
     main(arguments)
@@ -97,11 +97,12 @@ def run_hook(arguments: list[str]) -> NoReturn:
 
 
 class _Apart:
-    """From `begin` to `end` this thread keeps to its processor, which the orphan that `script` starts leaves before all else.
+    """From `begin` to `end` this thread stays on its processor, while the orphan of `script` first moves to another one.
 
-    1. The guardian's program begins on an idle processor. 2. The one between us waits for that (vfork(2)), and is woken where the
-    guardian runs: on a virtual machine the processor that it left counts as taken once its host has put it to sleep
-    (vcpu_is_preempted in available_idle_cpu, kernel/sched). 3. It and we go on only at the next tick, up to 4 ms later.
+    Without that: 1. The guardian's program begins on an idle processor. 2. The process between us and it waits for that
+    (vfork(2)), and is woken on the guardian's processor: on a virtual machine the processor that it left counts as taken once its
+    host has put it to sleep (vcpu_is_preempted in available_idle_cpu, kernel/sched). 3. That process and we go on only at the
+    next tick, up to 4 ms later.
     """
 
     __slots__ = ("_allowed", "_here")
@@ -114,7 +115,7 @@ class _Apart:
             allowed = os.sched_getaffinity(0)
             raw_syscall(architecture(), "getcpu", cpu.buffer_info()[0], 0)
         except OSError:
-            return  # a filter refuses it: then it may take longer
+            return  # a seccomp filter refuses the call: then the start may take longer
         others = allowed - {cpu[0]}
         if others:
             self._allowed, self._here = allowed, {cpu[0]}
@@ -122,7 +123,7 @@ class _Apart:
                 run_on(script, cpus, low=-ANY)
 
     def begin(self) -> None:
-        """Keep to it, if that is allowed."""
+        """Pin this thread to its processor, if that is allowed."""
         if self._here is not None:
             try:
                 os.sched_setaffinity(0, self._here)
@@ -130,7 +131,7 @@ class _Apart:
                 self._allowed = None
 
     def end(self) -> None:
-        """Go where it may go again. Idempotent."""
+        """Restore the processors that this thread may use. Idempotent."""
         allowed, self._allowed = self._allowed, None
         if allowed is not None:
             try:
@@ -148,18 +149,18 @@ class Guardian:
         self._home = home
         self._groups: dict[int, int | None] = {}
         self._processes: dict[int, int] = {}
-        # Children that may have told the guardian of themselves while their owner's thread does not know of them yet.
+        # Number of children that may have registered themselves while their owner's thread does not know of them yet.
         self._births = 0
         self.kind = kind()
         self._pipe = self._pid = self._pidfd = -1
         self._deaf = select.poll()
-        # Reentrant: a collection inside one of these methods may run a finaliser that drops a group.
+        # Reentrant: a garbage collection inside one of these methods may run a finalizer that drops a group.
         self._lock = _thread.RLock()
 
     def ensure(self) -> None:
-        """Start the guardian, or another one when it was killed; it is told all that still lives."""
+        """Start the guardian, or a new one if it was killed, and register everything that still lives with it."""
         with self._lock:
-            # POLLERR: nobody reads the pipe any more.
+            # POLLERR: the pipe has no reader any more.
             if self._pipe >= 0 and not self._deaf.poll(0):
                 return
             self.forget()
@@ -174,20 +175,20 @@ class Guardian:
                 self._say(process_message(pid, begun))
 
     def expect(self) -> int:
-        """A child is about to register itself, by writing to the pipe that this returns, -1 if it cannot; until `settled`."""
+        """Note that a child will register itself, until `settled`; returns the pipe that it writes to, -1 if it cannot."""
         self.ensure()
         with self._lock:
             self._births += 1
-            # sh cannot read the number that the kernel writes.
+            # sh cannot read the binary pid that the kernel writes.
             return self._pipe if self.kind == "python" else -1
 
     def settled(self) -> None:
-        """That child has been announced, or there is none."""
+        """The child of one `expect` has been announced, or there is none."""
         with self._lock:
             self._births -= 1
 
     def announce(self, pgid: int, start: int | None) -> None:
-        """This process group dies with us."""
+        """Register a process group that dies with us."""
         from ..._core.guardian import group_message
 
         with self._lock:
@@ -195,7 +196,7 @@ class Guardian:
             self._say(group_message(pgid, start))
 
     def drop(self, pgid: int) -> None:
-        """This process group has ended, or lives on without us."""
+        """Unregister a process group that has ended, or that lives on without us."""
         with self._lock:
             if self._groups.pop(pgid, self) is self or self._pipe < 0:
                 return
@@ -204,10 +205,10 @@ class Guardian:
             try:
                 self._say(drop_message(pgid))
             except BrokenPipeError:
-                pass  # it was killed, and the next one is told only of what still lives
+                pass  # the guardian was killed, and the next one is told only of groups that still live
 
     def announce_process(self, pid: int, start: int) -> None:
-        """This process, which is in no group of ours, dies with us."""
+        """Register a process that is in none of our groups and dies with us."""
         from ..._core.guardian import process_message
 
         with self._lock:
@@ -217,7 +218,7 @@ class Guardian:
                 self._say(process_message(pid, start))
 
     def leave_process(self, pid: int) -> None:
-        """This process has ended, or lives on without us."""
+        """Unregister a process that has ended, or that lives on without us."""
         with self._lock:
             if self._processes.pop(pid, None) is None or self._pipe < 0:
                 return
@@ -229,10 +230,10 @@ class Guardian:
                 pass  # as in `drop`
 
     def end_when_nothing_left(self) -> None:
-        """At exit: end it, unless somebody is still alive, whom it then kills."""
+        """At exit: end the guardian, unless a registered process still lives; the guardian then kills it."""
         if self._births:
-            # 1. A thread starts a child, which runs. 2. The main thread returns. 3. The other one never hears what it started. So the
-            # pipe stays as it is, and ends with us.
+            # 1. A thread starts a child, which runs. 2. The main thread returns. 3. The other thread never learns what it
+            # started. So the pipe stays open, and ends with us.
             return
         if self._groups or self._processes:
             self.forget()
@@ -240,17 +241,17 @@ class Guardian:
             self.end()
 
     def end(self) -> None:
-        """End the guardian now; only when nothing is left to guard."""
+        """Kill the guardian now; called only when nothing is left to guard."""
         pidfd = self._pidfd
         if pidfd >= 0:
             try:
                 os.kill(self._pid, SIGKILL)  # its pid is its own: the pidfd was opened right after its birth
             except (ProcessLookupError, PermissionError):
-                pass  # gone, or we gave up the right: end-of-file ends it as well
+                pass  # it is gone, or we gave up the right to kill it: end-of-file ends it as well
         self.forget()
 
     def forget(self) -> None:
-        """Close our descriptors; the guardian finds end-of-file and does its work. Idempotent."""
+        """Close our descriptors; the guardian reads end-of-file and does its work. Idempotent."""
         with self._lock:
             descriptors = (self._pipe, self._pidfd)
             self._pipe = self._pidfd = -1
@@ -259,7 +260,7 @@ class Guardian:
                     os.close(descriptor)
 
     def after_fork(self) -> None:
-        """In a forked child: the guardian is the parent's, and so is whoever held the lock."""
+        """In a forked child: the guardian is the parent's, and so is the thread that may have held the lock."""
         self._lock = _thread.RLock()
         self._births = 0
         self.forget()
@@ -270,7 +271,7 @@ class Guardian:
 
     def _start(self) -> None:
         if not self._start_once():
-            launcher()  # which tests them all; what it chooses, the next attempt takes
+            launcher()  # tests all launchers; the next attempt uses the one it chooses
             self._start_once()
 
     def _start_once(self) -> bool:
@@ -288,12 +289,12 @@ class Guardian:
             try:
                 apart.begin()
                 if not launch_first_orphan(script, launched):
-                    return False  # one that lives all the same finds end-of-file, and nobody to end
+                    return False  # a guardian that started all the same reads end-of-file and has nothing to end
             finally:
                 try:
                     apart.end()
                 finally:
-                    launched.discard()  # the one between us and the orphan
+                    launched.discard()  # the process between us and the orphan
             self._pid = born[1]
             self._pidfd = open_pidfd(architecture(), self._pid) if self._pid > 0 else -1
             os.set_blocking(write, False)
@@ -309,11 +310,11 @@ class Guardian:
             script.call("dup3", source, target, 0)
         script.call("chdir", script.text(b"/"))
         become_ordinary(script)
-        # Ctrl+C, a hang-up or a shutdown of the owner is not ours; what is ignored stays so across execve(2).
+        # Ctrl+C, a hang-up or a shutdown is meant for the owner; an ignored signal stays ignored across execve(2).
         ignore = script.keep(array("b", linux.SIG_IGN.to_bytes(8, sys.byteorder) + bytes(linux.KERNEL_SIGACTION_BYTES - 8)))
         for signal in (SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGTSTP, SIGPIPE):
             script.call("rt_sigaction", signal, ignore, 0, linux.KERNEL_SIGSET_BYTES)
-        # Nothing of the owner's environment: it may hold secrets, and the guardian outlives it. But the dynamic linker.
+        # None of the owner's environment, which may hold secrets, and the guardian outlives it; except the dynamic linker's path.
         environment = [os.fsencode(f"{name}={os.environ[name]}") for name in ("LD_LIBRARY_PATH",) if name in os.environ]
         arguments = script.strings(Strings([os.fsencode(word) for word in words]))
         script.call("execve", script.text(os.fsencode(words[0])), arguments, script.strings(Strings(environment)))

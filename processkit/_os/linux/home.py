@@ -1,7 +1,7 @@
-"""The directory below our own cgroup that holds all of this process's containers, and what dead owners left there.
+"""The directory below our own cgroup that holds all containers of this process, and the removal of those of dead owners.
 
-`processkit-NAMESPACE-PID-START-COPY` names its owner: the pid means something only in its pid namespace, and only together with
-the start time. The guardian kills and removes the whole directory; one that outlived even its guardian is swept by the
+`processkit-NAMESPACE-PID-START-COPY` names its owner: the pid has a meaning only in its pid namespace, and only together with
+the start time. The guardian kills and removes the whole directory; a directory that outlived even its guardian is swept by the
 next owner that makes a home beside it.
 """
 
@@ -17,12 +17,12 @@ if sys.platform != "linux":
     raise ImportError("this room is for Linux")
 
 PREFIX = "processkit-"
-#: Processes that were let go alive, on request. Nobody kills these; the directory is removed once it is empty.
+#: For processes that were let go alive, on request. These are never killed; the directory is removed once it is empty.
 LEFT_PREFIX = "processkit-left-"
 
 
 def usable_base() -> str | None:
-    """The directory of our own cgroup if we may make containers in it, else None. Only looks."""
+    """The directory of our own cgroup if we may make containers in it, else None. Changes nothing."""
     return why_unusable()[0]
 
 
@@ -33,25 +33,25 @@ def why_unusable() -> tuple[str | None, str]:
         return None, "no cgroup2 mount shows this process's cgroup"
     if not os.access(base, os.W_OK | os.X_OK):
         return None, f"{base} is not writable"
-    # cgroup-v2.rst, "Delegation Containment": who moves a process needs write access to the common ancestor's file.
+    # cgroup-v2.rst, "Delegation Containment": moving a process needs write access to the common ancestor's file.
     if not os.access(f"{base}/cgroup.procs", os.W_OK):
         return None, f"{base}/cgroup.procs is not writable"
     try:
         kind = cgroupfs.read_file(base, "cgroup.type").strip()
     except OSError:
-        kind = b"domain"  # the root has no such file
+        kind = b"domain"  # the root cgroup has no such file
     if kind not in (b"domain", b"domain threaded"):
         return None, f"{base} is a {kind.decode()} cgroup"
     return base, ""
 
 
 def home_name() -> str:
-    """A new name for a home of this process: every copy of this package in it, and every interpreter, has one of its own."""
+    """A new name for a home of this process: every copy of this package and every interpreter in it has a home of its own."""
     return f"{PREFIX}{_owner()}-{os.urandom(4).hex()}"
 
 
 def _owner() -> str:
-    """Who this process is, among all that share the cgroup."""
+    """The name of this process among all that share the cgroup."""
     me = os.getpid()
     return f"{pid_namespace()}-{me}-{start_time(me) or 0}"
 
@@ -76,7 +76,7 @@ def make_left(base: str) -> str:
 
 
 def sweep_dead(base: str) -> None:
-    """Destroy homes whose owner is dead, and remove empty leftovers. What cannot be judged stays."""
+    """Destroy homes whose owner is dead, and remove empty leftovers. A directory whose owner's state is unknown stays."""
     namespace = str(pid_namespace())
     try:
         names = [name for name in os.listdir(base) if name.startswith(PREFIX)]
@@ -95,7 +95,7 @@ def sweep_dead(base: str) -> None:
 
 
 def _is_dead(owner: list[str], namespace: str) -> bool:
-    """Whether the owner in a directory's name is certainly dead; what cannot be judged is not."""
+    """Whether the owner in a directory's name is certainly dead; False if that cannot be known."""
     if len(owner) != 3 or not all(field.isdigit() for field in owner) or owner[0] != namespace or namespace == "0":
         return False
     pid, start = int(owner[1]), int(owner[2])
@@ -103,7 +103,7 @@ def _is_dead(owner: list[str], namespace: str) -> bool:
 
 
 def _sees_itself() -> bool:
-    """Whether /proc works at all: with hidepid or without a mount, everybody would look dead."""
+    """Whether /proc shows processes: with hidepid or without a mount, every owner would look dead."""
     return read_stat(os.getpid()) is not None and _sees_others()
 
 

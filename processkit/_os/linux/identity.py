@@ -1,4 +1,4 @@
-"""Who a pid is: liveness and identity through /proc."""
+"""The liveness and identity of a process, through /proc."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ MOST_PID = 2**31 - 1
 
 
 class Identity:
-    """What /proc says of one live process."""
+    """The identity of one live process, read from /proc."""
 
     __slots__ = ("name", "pid", "ppid", "start")
 
@@ -36,7 +36,7 @@ def identify(pid: int) -> Identity | None:
         if read_stat(os.getpid()) is None:
             raise OSError(ENOENT, "/proc is not mounted")
         return None
-    # /proc/PID is answered for a thread's id as well, but its stat then names the thread, which is no process.
+    # /proc/PID exists for a thread's id as well, but its stat then describes the thread, which is not a process.
     if stat.gone or not _is_process(pid):
         return None
     return Identity(pid, stat.ppid, _program_name(pid) or os.fsdecode(stat.name), stat.start)
@@ -54,7 +54,7 @@ def _is_process(pid: int) -> bool:
 
 
 def _program_name(pid: int) -> str | None:
-    """Base name of the executable; /proc/PID/exe is readable for our own processes only."""
+    """The base name of the executable, else None: /proc/PID/exe is readable for our own processes only."""
     try:
         return os.path.basename(os.readlink(f"/proc/{pid}/exe"))
     except OSError:

@@ -1,4 +1,4 @@
-"""Which way of running a child's script this process uses: decided once, by running each until one proves to work."""
+"""Chooses this process's way of running a child's script: once, by running each until one proves to work."""
 
 from __future__ import annotations
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
             """Store the child's pid and pidfd in `launched`; on LaunchError nothing of it is alive and both are -1."""
 
 
-# Which launcher this process uses: decided once, by running each until one proves to work.
 _lock = _thread.RLock()
 
 
@@ -40,8 +39,8 @@ _chosen: Launcher | None = None
 def launcher() -> Launcher:
     """The launcher of this process, after its self-test: an execve that must come back with ENOENT.
 
-    The test notices what refuses clone3, clone or code pages, and emulators whose vfork is a fork: their child reports
-    into a copy of our memory, so no error arrives.
+    The test detects systems that refuse clone3, clone or code pages, and emulators whose vfork is a fork: there the child
+    reports into a copy of our memory, so no error arrives.
     """
     global _chosen
     if _chosen is None:
@@ -52,8 +51,8 @@ def launcher() -> Launcher:
 
 
 def launch_first_orphan(script: Script, launched: Launched) -> bool:
-    """Launch by the launcher of this process. Where none is chosen yet this launch, of an orphan that is registered, tests the
-    likeliest. False: it did not prove to work, `launcher` is to be asked, and what was launched is to be given up.
+    """Launch with the launcher of this process. If none is chosen yet, this launch, of an orphan that is registered, tests the
+    likeliest. False: that one did not prove to work; the caller must use `launcher` and give up the process launched here.
     """
     global _chosen
     assert script.registration is not None
@@ -72,7 +71,7 @@ def launch_first_orphan(script: Script, launched: Launched) -> bool:
         if error.call != native.name:
             raise  # the child's own report
         return False
-    # The kernel wrote that into the child's memory, CLONE_CHILD_SETTID: so it is ours, and errors would have come back.
+    # CLONE_CHILD_SETTID made the kernel write this into the child's memory: so that memory is ours, and errors would arrive.
     if script.registration[1] <= 0:
         return False
     with _lock:
@@ -120,7 +119,7 @@ def _works(candidate: Launcher) -> bool:
 
 
 def predicted_name() -> str:
-    """The launcher's name without starting anything: the chosen one's, else what the kernel lets expect."""
+    """The launcher's name, without starting anything: that of the chosen one, else the one that the kernel is likely to allow."""
     if _chosen is not None:
         return _chosen.name
     machine = architecture()

@@ -1,7 +1,7 @@
-"""The leash on Linux: PR_SET_PDEATHSIG, armed by a child of the one thread that lives as long as we do.
+"""The leash on Linux: PR_SET_PDEATHSIG, set by each child of the one thread that lives as long as this process.
 
-The signal follows the *thread* that cloned (PR_SET_PDEATHSIG(2const)): cloned by a pool's worker, the child would die with
-the worker. So all leashed children are cloned here.
+The signal follows the *thread* that cloned (PR_SET_PDEATHSIG(2const)): a child cloned by a pool's worker would die with the
+worker. So all leashed children are cloned on this thread.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class _Job:
 
 
 class _Cloner:
-    """A thread that only clones. It never ends, for its end would kill the leashed."""
+    """A thread that only clones. It never ends, because its end would kill the leashed children."""
 
     __slots__ = ("_jobs", "_wake")
 
@@ -57,13 +57,13 @@ class _Cloner:
             raise LaunchError.of("pthread_create", EAGAIN) from error
 
     def run(self, script: Script, launched: Launched) -> None:
-        """Launch on the thread; what it raises is raised here."""
+        """Launch on the thread; an exception there is raised here."""
         job = _Job(script, launched)
         self._jobs.append(job)
         try:
             self._wake.release()
         except RuntimeError:
-            pass  # it is awake already and looks at the queue before it sleeps
+            pass  # the thread is awake already and looks at the queue before it sleeps
         job.done.acquire()
         if job.error is not None:
             raise job.error
@@ -96,7 +96,7 @@ def _launch(script: Script, launched: Launched) -> None:
 
 
 class LeashedTree:
-    """One process and nobody else."""
+    """A tree of one process, without its descendants."""
 
     __slots__ = ("_child",)
 
@@ -104,22 +104,22 @@ class LeashedTree:
         self._child: LinuxChild | None = None
 
     def hold(self, child: LinuxChild) -> None:
-        """The child this is the tree of."""
+        """Set the child of this tree."""
         self._child = child
 
     def born(self, pid: int) -> None:
-        """Nothing to do: `hold` follows."""
+        """Nothing to do: `hold` sets the child."""
 
     def members(self) -> list[int]:
-        """Its pid while it lives."""
+        """The child's pid while it lives."""
         return [] if self.empty() or self._child is None else [self._child.pid]
 
     def empty(self) -> bool:
-        """Whether it has ended."""
+        """Whether the child has ended."""
         return self._child is None or self._child.status() is not None
 
     def send(self, signal: int) -> int:
-        """Signal it."""
+        """Signal the child; returns 1 if that reached it, else 0."""
         return int(self._child is not None and not self.empty() and self._child.send(signal))
 
     def ask(self, signal: int) -> int:
@@ -127,27 +127,27 @@ class LeashedTree:
         return self.send(signal)
 
     def kill(self) -> None:
-        """Kill it."""
+        """Kill the child."""
         self.send(SIGKILL)
 
     def changed(self) -> int:
-        """Its own end is what the driver watches anyway."""
+        """-1: the driver watches the child's end anyway."""
         return -1
 
     def wait_change(self, seconds: float, pause: float) -> None:  # noqa: ARG002
-        """Block until it has ended, at most `seconds`."""
+        """Block until the child has ended, at most `seconds`."""
         from ..posix.waiting import any_ended
 
         if self._child is not None:
             any_ended([self._child.ended], seconds)
 
     def release(self, pid: int) -> int:
-        """Reap it."""
+        """Reap the child."""
         return reap(pid)
 
 
 class LeashContainer:
-    """No container: one direct child, in our process group and session, that the kernel kills when we die."""
+    """A leash instead of a container: one direct child, in our process group and session, that the kernel kills when we die."""
 
     __slots__ = ("tree",)
 
@@ -166,9 +166,9 @@ class LeashContainer:
         return child
 
     def abandon(self, child: Child) -> None:
-        """Never called: a leashed child's handle owns it."""
+        """Never called: a leashed child's handle owns the child."""
 
     def close(self, *, leave: bool = False) -> None:
-        """Kill the child if it still lives; its reaper is its handle."""
+        """Kill the child if it still lives, unless `leave`; its handle reaps it."""
         if not leave:
             self.tree.kill()

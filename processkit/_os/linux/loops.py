@@ -1,4 +1,4 @@
-"""The same wait as in waiting.py beside a running event loop, ours or asyncio's."""
+"""The same wait as in waiting.py, on a running event loop, ours or asyncio's."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 
 class Hub:
-    """The one descriptor that an event loop knows of all its children: an epoll(7) of theirs. It is there while a child is.
+    """The one descriptor that an event loop watches for all its children: an epoll(7) of theirs. It exists while a child does.
 
-    What a loop does for a descriptor of its own costs several times what epoll does for one more.
+    To watch a descriptor by the loop itself costs several times as much as to add it to the epoll.
     """
 
     __slots__ = ("_epoll", "_loop", "_users", "_watched")
@@ -44,7 +44,7 @@ class Hub:
 
     @classmethod
     def of(cls, loop: AbstractEventLoop) -> Hub:
-        """The hub of `loop`, with one user more."""
+        """The hub of `loop`, whose number of users is now one higher."""
         hub = _hubs.get(id(loop))
         if hub is None or hub._loop is not loop:
             if not _hooked:
@@ -55,12 +55,12 @@ class Hub:
         return hub
 
     def watch(self, descriptor: int, mask: int, waiter: LoopWaiter) -> None:
-        """Tell `waiter` what happens to `descriptor`."""
+        """From now on `waiter` is told of the events of `descriptor`."""
         self._epoll.register(descriptor, mask)
         self._watched[descriptor] = waiter
 
     def unwatch(self, descriptor: int) -> None:
-        """Stop that, before the descriptor is closed."""
+        """Stop watching a descriptor; called before it is closed."""
         del self._watched[descriptor]
         self._epoll.unregister(descriptor)
 
@@ -71,7 +71,7 @@ class Hub:
                 waiter.happened(descriptor, happened)
 
     def leave(self) -> None:
-        """One user less; the last one takes the hub with it."""
+        """Remove one user; the hub is closed with the last one."""
         self._users -= 1
         if not self._users:
             _hubs.pop(id(self._loop), None)
@@ -82,7 +82,7 @@ class Hub:
             self._epoll.close()
 
     def forget(self) -> None:
-        """In a forked child: it is the parent's, and so is the loop."""
+        """In a forked child: close our copy; the hub and the loop are the parent's."""
         self._epoll.close()
 
 
@@ -97,7 +97,7 @@ def _forget() -> None:
 
 
 class LoopWaiter(Watch):
-    """Has a running event loop report what happens to one child."""
+    """Makes a running event loop report the events of one child."""
 
     __slots__ = ("_hub", "_report")
 
@@ -131,14 +131,14 @@ class LoopWaiter(Watch):
             self._hub.unwatch(descriptor)
 
     def happened(self, descriptor: int, events: int) -> None:
-        """Something happened to a descriptor. Called by the hub."""
+        """Handle the events of a descriptor. Called by the hub."""
         what = self._what[descriptor]
         self._act(descriptor, what, events, self._report)
         if what == STDIN:
             self._report(STDIN, b"")
 
     def close(self) -> None:
-        """Stop watching all; before the descriptors are closed. Idempotent."""
+        """Stop watching all descriptors; called before they are closed. Idempotent."""
         for descriptor in list(self._what):
             self.unwatch(descriptor)
         hub, self._hub = self._hub, None
@@ -147,7 +147,7 @@ class LoopWaiter(Watch):
 
 
 class Sleeper:
-    """What an event loop of ours sleeps in: until a descriptor is readable, or somebody wakes it. It owns its bell until `close`."""
+    """The sleep of an event loop of ours: until a descriptor is readable, or a thread wakes it. Owns its bell until `close`."""
 
     __slots__ = ("_bell", "_callbacks", "_poller")
 
@@ -160,21 +160,21 @@ class Sleeper:
         self.add(read, self._bell.silence)
 
     def add(self, descriptor: int, callback: Callable[[], None]) -> None:
-        """Call this when the descriptor is readable."""
+        """Call `callback` whenever the descriptor is readable."""
         self._callbacks[descriptor] = callback
         self._poller.register(descriptor, select.POLLIN)
 
     def remove(self, descriptor: int) -> None:
-        """Stop that."""
+        """Stop watching the descriptor. Idempotent."""
         if self._callbacks.pop(descriptor, None) is not None:
             self._poller.unregister(descriptor)
 
     def wake(self) -> None:
-        """Have `sleep` return soon. From any thread, also after `close`."""
+        """Make `sleep` return soon. Called from any thread, also after `close`."""
         self._bell.ring()
 
     def sleep(self, seconds: float | None) -> None:
-        """At most so long, and never for longer than a signal may be unheard; then call back for what is readable."""
+        """Sleep at most `seconds`, and never so long that signals go unhandled; then call back for readable descriptors."""
         left = SLICE if seconds is None else min(seconds, SLICE)
         for descriptor, _ in self._poller.poll(max(0, -int(-left * 1000 // 1))):
             callback = self._callbacks.get(descriptor)
@@ -187,13 +187,13 @@ class Sleeper:
 
 
 class LoopEnds:
-    """Has a running event loop call `tell` whenever one of the processes whose `ended` these are has ended."""
+    """Makes a running event loop call `tell` whenever one of the processes has ended, each given by its `ended` descriptor."""
 
     __slots__ = ("_copies", "_loop")
 
     def __init__(self, loop: AbstractEventLoop, ended: list[int], tell: Callable[[], None]) -> None:
         self._loop = loop
-        # A copy for each: the loop may have the original registered already, and a descriptor has only one reader.
+        # A copy of each descriptor: the loop may have the original registered already, and one descriptor has only one reader.
         self._copies: list[int] = []
         try:
             for descriptor in ended:
@@ -204,7 +204,7 @@ class LoopEnds:
             raise
 
     def close(self) -> None:
-        """Unregister all. Idempotent."""
+        """Unregister and close all copies. Idempotent."""
         while self._copies:
             copy = self._copies.pop()
             self._loop.remove_reader(copy)

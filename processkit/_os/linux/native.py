@@ -1,7 +1,7 @@
-"""Runs a child's script by machine code, in a child that shares our memory while this thread is suspended (vfork(2)).
+"""Runs a child's script in machine code, in a child that shares our memory while this thread is suspended (vfork(2)).
 
-What a launch leaves behind, whatever happens: a child that is executing its program, or none and a LaunchError. The
-caller's signal mask is what it was, and no signal handler of ours runs in the child.
+After a launch, whatever happens, there is either a child that is executing its program, or no child and a LaunchError. The
+caller's signal mask is unchanged, and no signal handler of ours runs in the child.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ if sys.platform != "linux":
 
 _SIZE, _RESULT, _LOWEST, _OTHERWISE = machine_code.WORDS, machine_code.RESULT, machine_code.LOWEST, machine_code.OTHERWISE
 POLLIN = 1
-# A child that ends within this is seen to end by the launch itself. Longer than a tick of the usual 250 Hz: a timer that is due
-# before the next tick has to be programmed, which costs a virtual machine more than ten microseconds.
+# The launch itself sees the end of a child that ends within this time. It is longer than a tick of the usual 250 Hz: a timer
+# that is due before the next tick has to be programmed, which costs a virtual machine more than ten microseconds.
 LINGER_NANOSECONDS = 5_000_000
 _NOTHING = array("B", bytes(linux.KERNEL_SIGACTION_BYTES))
 
@@ -41,15 +41,15 @@ _PIDFD_FLAG, _CGROUP_FLAG = linux.CLONE_PIDFD, linux.CLONE_INTO_CGROUP
 
 
 def _record(number: int, *arguments: int, lowest: int = -ANY, highest: int = ANY) -> array[int]:
-    """One call; unless told otherwise whatever it returns is fine."""
+    """The record of one call, which by default accepts any result."""
     return array("q", (number, *arguments, *(0,) * (6 - len(arguments)), NOT_RUN, lowest, highest, 0))
 
 
 def _map_code(machine: Architecture, code: bytes) -> tuple[int, int]:
-    """A page that holds `code`, readable and executable: its address and size. OSError where such pages are refused.
+    """The address and size of a page that holds `code`, readable and executable. OSError where such pages are refused.
 
-    Never writable and executable at once: SELinux's execmem and PaX's MPROTECT forbid that, and rightly. By the system call, for the
-    import of the `mmap` module costs more than all that a launcher does besides.
+    The page is never writable and executable at once: SELinux's execmem and PaX's MPROTECT forbid that. The system call maps it,
+    because the import of the `mmap` module costs more than everything else that a launcher does.
     """
     size = os.sysconf("SC_PAGESIZE")
     access, flags = linux.PROT_READ | linux.PROT_WRITE, linux.MAP_PRIVATE | linux.MAP_ANONYMOUS
@@ -64,7 +64,7 @@ def _map_code(machine: Architecture, code: bytes) -> tuple[int, int]:
 
 
 def code_pages_allowed(machine: Architecture) -> bool:
-    """Whether this process may make a page of code; the page is given back."""
+    """Whether this process may have a page of code; the page is unmapped again."""
     try:
         page = _map_code(machine, b"")
     except OSError:
@@ -84,10 +84,11 @@ def _code(machine: Architecture) -> int:
 
 
 class NativeLauncher:
-    """The machine code, and the way it clones.
+    """The machine code, and the call with which it clones.
 
-    What runs is one array: a few words that the kernel reads and writes (`_OLD_MASK` to `_CLONE_ARGS`), then the records: block
-    all signals, clone; of the child, its script and its two ends; of the parent, its mask, its closing, its lingering.
+    The code runs over one array: a few words that the kernel reads and writes (`_OLD_MASK` to `_CLONE_ARGS`), then the records:
+    block all signals, clone; for the child, its script and its two ways to end; for the parent, restoring its mask, closing,
+    lingering.
     """
 
     __slots__ = (
@@ -109,7 +110,7 @@ class NativeLauncher:
         block = _record(*mask, self._full_mask.buffer_info()[0], 0, linux.KERNEL_SIGSET_BYTES, lowest=0, highest=0)
         clone = _record(numbers["clone3"], 0, linux.CLONE_ARGS_SIZE_VER2, lowest=0, highest=0)
         self._head = data + block + clone
-        # How a child ends that does not become its program: having failed, and having given birth to an orphan.
+        # The two ways in which a child ends without becoming its program: it failed, or it has cloned an orphan.
         failed = _record(numbers["getpid"], lowest=0, highest=ANY) + _record(numbers["exit"], CHILD_FAILED, lowest=0, highest=0)
         self._tail = failed + _record(numbers["exit"], lowest=0, highest=0) + _record(*mask, 0, 0, linux.KERNEL_SIGSET_BYTES)
         self._closing = _record(numbers["close"])
@@ -121,14 +122,14 @@ class NativeLauncher:
     def launch(self, script: Script, launched: Launched) -> None:
         """Store the child's pid and pidfd in `launched`; on LaunchError nothing of it is alive and both are -1.
 
-        `launched.closing` is closed and emptied, unless not even the clone was tried.
+        The descriptors in `launched.closing` are closed and the list emptied, unless not even the clone was tried.
         """
         sheet = _kept_sheet(self, script, launched) or self._assembled(script, launched)
         memory, failed = sheet.memory, sheet.failed
         try:
             self._run(memory.buffer_info()[0] + 8 * _RECORDS)
         finally:
-            # Here, so that what a signal handler of ours raises right after the call, or in here, loses no child.
+            # In `finally`, so that an exception of a signal handler right after the call, or in here, loses no child.
             try:
                 _note(memory, launched)
             except BaseException:
@@ -144,14 +145,14 @@ class NativeLauncher:
             raise _stopped_at(script, memory, failed)
         if launched.linger is not None and memory[_RESULT - 2 * _SIZE] == 1:
             launched.events = memory[_PIPES] >> 48, memory[_PIPES + 1] >> 48
-        if self._use_clone3 and not script.kept:  # else the words depend on what is ignored at this moment
+        if self._use_clone3 and not script.kept:  # with clone(2) the words depend on the signals that are ignored at this moment
             script.kept.append(sheet)
 
     def _assembled(self, script: Script, launched: Launched) -> _Sheet:
-        """All the words of this launch."""
+        """The whole array of words for this launch."""
         memory = array("q", self._head)
         if script.orphan:
-            memory.extend(memory[_CLONE:])  # the child clones once more and leaves; what goes on is nobody's child but init's
+            memory.extend(memory[_CLONE:])  # the child clones once more and exits; the process that goes on is a child of init
         if not self._use_clone3:
             memory.extend(self._handler_resets())
         memory.extend(script.words)
@@ -161,7 +162,7 @@ class NativeLauncher:
         memory.extend(self._closing * len(launched.closing))
         if launched.linger is not None:
             memory.extend(self._lingering)
-        memory[-_SIZE + _LOWEST] = ANY  # the last one goes nowhere
+        memory[-_SIZE + _LOWEST] = ANY  # after the last record no result continues: the code returns
         base = memory.buffer_info()[0]
         memory[_RECORDS + 3] = memory[restore + 2] = base + 8 * _OLD_MASK
         if launched.linger is not None:
@@ -176,7 +177,7 @@ class NativeLauncher:
         return _Sheet(self, script, launched, memory, failed)
 
     def _fill_clone(self, script: Script, memory: array[int], base: int) -> None:
-        """What the clone is told, and the second one of an orphan. Only the child gets 0 and walks on."""
+        """Fill in the arguments of the clone, and of the second one for an orphan. Only the child gets 0 and continues."""
         flags = self._flags
         watched = child_tid = 0
         if script.registration is not None:
@@ -186,7 +187,7 @@ class NativeLauncher:
             flags |= _PIDFD_FLAG
             watched = base + 8 * _WATCHED
         if not self._use_clone3:
-            # clone(2): x86-64 takes the child's tid pointer before the tls, aarch64 behind it.
+            # clone(2): x86-64 takes the child's tid pointer before the tls argument, aarch64 after it.
             order = (child_tid, 0) if self._architecture.name == "x86_64" else (0, child_tid)
             record = array("q", (self._architecture.numbers["clone"], flags | SIGCHLD, 0, watched, *order))
             for start in (_CLONE, _CLONE + _SIZE)[: 1 + script.orphan]:
@@ -201,7 +202,7 @@ class NativeLauncher:
         memory[_CLONE + 1] = memory[_CLONE + script.orphan * _SIZE + 1] = base + 8 * _CLONE_ARGS
 
     def _handler_resets(self) -> array[int]:
-        """What CLONE_CLEAR_SIGHAND does in clone3: no handler of ours may run in a child that shares our memory."""
+        """The calls that do for clone what CLONE_CLEAR_SIGHAND does for clone3: no handler of ours may run in the child."""
         number = self._architecture.numbers["rt_sigaction"]
         nothing = _NOTHING.buffer_info()[0]
         words = array("q")
@@ -211,7 +212,7 @@ class NativeLauncher:
 
 
 class _Sheet:
-    """One launch, written down. The next launch of the same script differs in its descriptors at most, so it is kept for that."""
+    """The words of one launch. The next launch of the same script differs at most in its descriptors, so they are kept for it."""
 
     __slots__ = (
         "_cgroup", "_closing", "_closing_at", "_in_cgroup", "_launcher", "_linger", "_pristine", "_sources", "_streams", "failed", "memory",
@@ -219,7 +220,7 @@ class _Sheet:
 
     def __init__(self, launcher: NativeLauncher, script: Script, launched: Launched, memory: array[int], failed: int) -> None:
         self._launcher = launcher
-        #: What runs, and the index of the record that a child goes to when a call of it failed.
+        #: The words that run, and the index of the record at which a child continues when one of its calls failed.
         self.memory, self.failed = memory, failed
         self._pristine = memory[:]
         start = failed - len(script.words)
@@ -229,7 +230,7 @@ class _Sheet:
         self._fill(launched)
 
     def serve(self, launcher: NativeLauncher, launched: Launched) -> bool:
-        """Be that launch, not run yet, if it is one of the same records."""
+        """Prepare the words for this launch; False if it needs other records."""
         if (
             launched.streams != self._streams
             or launched.cgroup != self._cgroup
@@ -245,7 +246,7 @@ class _Sheet:
         return launcher is self._launcher
 
     def _fill(self, launched: Launched) -> None:
-        """Put the descriptors of this launch in."""
+        """Put the descriptors of this launch into the words."""
         words = self._pristine
         self._streams, self._cgroup = launched.streams, launched.cgroup
         self._closing, self._linger = launched.closing[:], launched.linger
@@ -264,7 +265,7 @@ class _Sheet:
 
 
 def _kept_sheet(launcher: NativeLauncher, script: Script, launched: Launched) -> _Sheet | None:
-    """What was kept of a launch of this script, as good as new; nobody else has it then."""
+    """The sheet kept from an earlier launch of this script, prepared for this one; it is no longer in `script.kept`."""
     try:
         sheet: _Sheet = script.kept.pop()
     except IndexError:
@@ -273,7 +274,7 @@ def _kept_sheet(launcher: NativeLauncher, script: Script, launched: Launched) ->
 
 
 def _note(memory: array[int], launched: Launched) -> None:
-    """Take over what the run has made, and what it has closed."""
+    """Record in `launched` the child that the run has made, and that the descriptors are closed."""
     pid = memory[_CLONE + _RESULT]
     if pid != NOT_RUN:
         if pid > 0:
@@ -284,7 +285,7 @@ def _note(memory: array[int], launched: Launched) -> None:
 
 
 def _stopped_at(script: Script, memory: array[int], failed: int) -> LaunchError:
-    """The error of the call that kept the child from its program."""
+    """The error of the call that kept the child from becoming its program."""
     first = failed - len(script.words)
     for index, name in enumerate(script.names):
         result = memory[first + index * _SIZE + _RESULT]

@@ -1,4 +1,4 @@
-"""Reading /proc: who is alive, who is whose child. proc(5)"""
+"""Reads /proc: the live processes and their parents. proc(5)"""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ def read_stat(pid: int) -> Stat | None:
     except OSError as error:
         if error.errno not in NONE_LEFT:
             return None
-        # Not to be taken for a process that is gone.
+        # This must not be mistaken for a process that is gone.
         descriptor = opened(lambda: os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC))
     try:
         return parse_stat(os.read(descriptor, 1024))
     except (OSError, ValueError, IndexError):
-        return None  # ESRCH: it went between the open and the read
+        return None  # ESRCH: the process went between the open and the read
     finally:
         os.close(descriptor)
 
 
 def start_time(pid: int) -> int | None:
-    """The identity token beside a pid: clock ticks from boot to its start, or None when there is no such process."""
+    """A process's identity token beside its pid: clock ticks from boot to its start; None when there is no such process."""
     stat = read_stat(pid)
     return None if stat is None else stat.start
 
 
 def is_same(pid: int, start: int | None) -> bool:
-    """Whether `pid` is still the process that started at `start`, zombies included; unknown counts as no."""
+    """Whether `pid` is still the process that started at `start`, zombies included; False if that is unknown."""
     return start is not None and start_time(pid) == start
 
 
@@ -58,7 +58,7 @@ def snapshot() -> dict[int, Stat]:
 
 
 def pid_namespace() -> int:
-    """An inode number that tells pid namespaces apart, 0 where /proc is not mounted: pids mean nothing across them."""
+    """An inode number that identifies our pid namespace, outside which our pids mean nothing; 0 where /proc is not mounted."""
     try:
         return os.stat("/proc/self/ns/pid").st_ino
     except OSError:

@@ -1,6 +1,6 @@
-"""Containers on process groups, for where no cgroup is to be had: every child leads a group of its own.
+"""Containers on process groups, for systems where no cgroup is available: every child leads a group of its own.
 
-What it holds: the groups, and everything that descends from a member, found by walking /proc. What it cannot hold: who
+A container holds the groups, and everything that descends from a member, found by walking /proc. It cannot hold a process that
 leaves the group by setsid(2) and loses the parent that led to it. A leader is not reaped while others of its group live:
 the zombie keeps the number from being given to a stranger's group (credentials(7)).
 """
@@ -38,34 +38,34 @@ if TYPE_CHECKING:
 
 
 class Groups:
-    """Process groups and single adopted processes: a Tree."""
+    """A Tree of process groups and single adopted processes."""
 
     __slots__ = ("_guarded", "_guardian", "_let_go", "_lock", "_waiting", "adopted", "lent_terminal", "pgids")
 
     def __init__(self, guardian: Guardian, guarded: bool = True) -> None:
         self._guardian = guardian
-        # The guardian hears of who is found outside the groups.
+        # Whether processes that are found outside the groups are registered with the guardian.
         self._guarded = guarded
-        # Reentrant: a signal handler may end the tree in the midst of it.
+        # Reentrant: a signal handler may end the tree while its own thread holds it.
         self._lock = _thread.RLock()
         self.pgids: set[int] = set()
-        #: A child has our terminal; it comes back with the child's release.
+        #: Whether a child has our terminal, which we take back at the child's release.
         self.lent_terminal = False
-        # Nobody kills these groups any more, so nobody needs their numbers kept.
+        # Whether the groups were let go: they are not killed any more, so their numbers need not stay taken.
         self._let_go = False
-        #: pid → start time of processes that joined later, or that were found outside the groups they came from.
+        #: pid → start time of processes that were adopted, or that were found outside the groups they came from.
         self.adopted: dict[int, int] = {}
         # Ended leaders whose zombie keeps the number of a group that still has members.
         self._waiting: set[int] = set()
 
     def _scope(self) -> tuple[set[int], set[int]]:
-        """Our groups, and those beside them that joined or were seen once and still live."""
+        """Our groups, and the live processes outside them that were adopted or found."""
         with self._lock:
             self._dismiss([pid for pid, start in self.adopted.items() if not is_same(pid, start)])
             return set(self.pgids), set(self.adopted)
 
     def adopt(self, joined: dict[int, int]) -> None:
-        """Remember these, pid → start time, who are in none of our groups."""
+        """Remember processes, pid → start time, that are in none of our groups."""
         with self._lock:
             fresh = {pid: start for pid, start in joined.items() if self.adopted.get(pid) != start}
             self.adopted.update(fresh)
@@ -80,7 +80,7 @@ class Groups:
                 self._guardian.leave_process(pid)
 
     def _reach(self) -> dict[int, Stat]:
-        """Everybody who can be found; who left our groups is remembered, for the parent that leads there may die."""
+        """All live members that can be found; those outside our groups are remembered: the parent that led there may die."""
         groups, roots = self._scope()
         if not groups and not roots:
             return {}
@@ -91,15 +91,15 @@ class Groups:
         return found
 
     def members(self) -> list[int]:
-        """Pids of all live members that can be found."""
+        """The pids of all live members that can be found."""
         return sorted(self._reach())
 
     def empty(self) -> bool:
-        """Whether nobody is found alive."""
+        """Whether no live member is found."""
         return not self.members()
 
     def send(self, number: int) -> int:
-        """Signal everybody who is found, again until a pass finds nobody new."""
+        """Signal every member that is found, pass after pass until one finds no new member."""
         self._reach()
         groups, roots = self._scope()
         return proctree.send_all(groups, roots, number) if groups or roots else 0
@@ -109,7 +109,7 @@ class Groups:
         return self.send(signal)
 
     def kill(self) -> None:
-        """Stop, list and kill all that is found."""
+        """Stop, list and kill all members that are found."""
         try:
             groups, roots = self._scope()
             if groups or roots:
@@ -117,10 +117,10 @@ class Groups:
         except OSError as error:
             if error.errno not in NONE_LEFT:
                 raise
-            proctree.kill_groups(self.pgids)  # nobody can be found, but that takes no descriptor
+            proctree.kill_groups(self.pgids)  # no member can be found without a descriptor, but this needs none
 
     def changed(self) -> int:
-        """Nothing tells when a process group becomes empty."""
+        """-1: the kernel does not tell when a process group becomes empty."""
         return -1
 
     def wait_change(self, seconds: float, pause: float) -> None:
@@ -128,12 +128,12 @@ class Groups:
         time.sleep(min(seconds, pause))
 
     def born(self, pid: int) -> None:
-        """The child leads a group of its own, which is ours from now on."""
+        """The child leads a group of its own, which belongs to the tree from now on."""
         with self._lock:
             self.pgids.add(pid)
 
     def release(self, pid: int) -> int:
-        """Reap the leader, or let its zombie hold the number while others of its group live."""
+        """Reap the leader; while others of its group live, its zombie stays and keeps the number."""
         if self.lent_terminal:
             self.lent_terminal = False
             take_terminal_back()
@@ -146,7 +146,7 @@ class Groups:
         return STATUS_UNKNOWN if status is None else status
 
     def wait_stopped(self, patience: float = 2.0) -> None:
-        """Wait until every member stands still; one that hangs in the kernel is not waited for longer."""
+        """Wait until every member has stopped, at most `patience` seconds: one may hang in the kernel."""
         deadline = time.monotonic() + patience
         groups, roots = self._scope()
         while any(stat.state not in "Tt" for stat in proctree.reachable(groups, roots).values()):
@@ -155,7 +155,7 @@ class Groups:
             time.sleep(0.001)
 
     def prune(self) -> None:
-        """Reap the leaders whose group has ended, and take the groups back from the guardian first."""
+        """Reap the leaders whose group has ended, after unregistering each group from the guardian."""
         with self._lock:
             waiting = set(self._waiting)
         if not waiting:
@@ -173,12 +173,12 @@ class Groups:
                 reap(pid)
 
     def dismiss_dead(self) -> None:
-        """Forget who was adopted and has ended."""
+        """Forget the adopted processes that have ended."""
         if self.adopted:
             self._scope()
 
     def let_go(self) -> None:
-        """Forget all groups alive: neither we nor the guardian touch them again."""
+        """Let all members live on: neither we nor the guardian touch them again."""
         self._let_go = True
         with self._lock:
             pgids, self.pgids = self.pgids, set()
@@ -191,32 +191,32 @@ class Groups:
 
 
 class OneGroup(Groups):
-    """The tree of one child inside a group's: what it does to itself the group hears of."""
+    """The tree of one child inside a group's tree, which it keeps informed of its members."""
 
     __slots__ = ("_whole",)
 
     def __init__(self, guardian: Guardian, whole: Groups) -> None:
-        super().__init__(guardian, guarded=False)  # the group tells it
+        super().__init__(guardian, guarded=False)  # the group's tree tells the guardian
         self._whole = whole
 
     def adopt(self, joined: dict[int, int]) -> None:
-        """Ours, and the group's."""
+        """Remember the processes in this tree and in the group's."""
         super().adopt(joined)
         self._whole.adopt(joined)
 
     def born(self, pid: int) -> None:
-        """Ours, and the group's."""
+        """Note the child in this tree and in the group's."""
         super().born(pid)
         self._whole.born(pid)
 
     def release(self, pid: int) -> int:
-        """The whole group decides when the number is free."""
+        """Let the group's tree reap the child, once its number need not stay taken."""
         self._whole.lent_terminal = self.lent_terminal
         return self._whole.release(pid)
 
 
 def _spawn_in(guardian: Guardian, tree: Groups, plan: Plan, guarded: bool) -> LinuxChild:
-    """A child that leads its own group and has told the guardian of itself before its program begins."""
+    """A child that leads its own group; if `guarded`, it registers with the guardian before its program begins."""
     placement = Placement()
     if guarded:
         placement.register_fd = guardian.expect()
@@ -239,7 +239,7 @@ def _spawn_in(guardian: Guardian, tree: Groups, plan: Plan, guarded: bool) -> Li
 
 
 class GroupsContainer(Members):
-    """A container of process groups: one for a private tree, one a child for a group."""
+    """A container of process groups: one group for a private tree, one per child for a group."""
 
     __slots__ = ("_guardian", "_private", "tree")
 
@@ -258,16 +258,16 @@ class GroupsContainer(Members):
         return self._bear(lambda: _spawn_in(self._guardian, tree, plan, not self.outlives))
 
     def slay(self) -> None:
-        """Kill every member, also a stopped one, and wait within reason until they are gone."""
+        """Kill every member, also a stopped one, and wait for a limited time until they are gone."""
         with self._spawning:
             self.tree.kill()
             self._frozen = False
-        # In a group that takes new members meanwhile, emptiness may never come.
+        # A group that takes new members meanwhile may never become empty.
         proctree.wait_gone(self.tree, 10.0 if self._sealed else 1.0)
         reap_ended()
 
     def freeze(self) -> None:
-        """SIGSTOP for everybody who is found. Idempotent."""
+        """Send SIGSTOP to every member that is found. Idempotent."""
         with self._spawning:
             self._check_no_birth()
             self._frozen = True
@@ -275,21 +275,21 @@ class GroupsContainer(Members):
             self.tree.wait_stopped()
 
     def thaw(self) -> None:
-        """SIGCONT for everybody who is found. Idempotent."""
+        """Send SIGCONT to every member that is found. Idempotent."""
         with self._spawning:
             if self._frozen:
                 self._frozen = False
                 self.tree.send(SIGCONT)
 
     def adopt(self, pid: int) -> None:
-        """Take in one process and what descends from it while it lives."""
+        """Adopt one process, and everything that descends from it while it lives."""
         start = start_time(pid)
         if start is None:
             raise ProcessLookupError(ESRCH, "adopt: no such process")
         self.tree.adopt({pid: start})
 
     def usage(self) -> Usage:
-        """Sums over the living: the dead took their share with them."""
+        """The sums over the live members; the consumption of dead ones is lost."""
         members = self.tree.members()
         usage = Usage(len(members))
         ticks = peak = 0
@@ -306,10 +306,10 @@ class GroupsContainer(Members):
         try:
             return self.tree.empty()
         except OSError:
-            return False  # nobody can look
+            return False  # no descriptor is left to look with
 
     def close(self, *, leave: bool = False) -> None:
-        """Kill what is left, wait until it is gone; with `leave`, forget it alive. Idempotent."""
+        """Kill the remaining members and wait until they are gone; with `leave`, let them live. Idempotent."""
         with self._spawning:
             if self._closed:
                 return

@@ -1,6 +1,6 @@
-"""Process groups and what descends from them, found by walking /proc; used by the owner and by the guardian alike.
+"""Process groups and their members' descendants, found by walking /proc; used by the owner and by the guardian alike.
 
-What leaves its group *and* whose parent dies is out of reach here: that is what `process_group` cannot promise.
+A process that leaves its group *and* whose parent dies is out of reach here: this is what `process_group` cannot promise.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
     from ..._core.proctext import Stat
     from ..port import Tree
 
-# A tree that forks faster than we walk is stopped member by member; this bounds what a bug of ours could do.
+# A tree that forks faster than we walk is stopped member by member; this limit bounds the damage of a bug of ours.
 MOST_PASSES = 200
-# Stopped or traced: proc_pid_stat(5). One that hangs in the kernel, or may not be signalled, is not waited for longer.
+# Stopped or traced: proc_pid_stat(5). A process that hangs in the kernel, or may not be signalled, is waited for no longer.
 STANDING = ("T", "t")
 STOP_PATIENCE = 0.5
 
 
 def reachable(groups: set[int], roots: set[int], table: dict[int, Stat] | None = None) -> dict[int, Stat]:
-    """Live members of `groups`, the live among `roots`, and all that descends from either."""
+    """The live members of `groups`, the live processes among `roots`, and all live descendants of either."""
     table = snapshot() if table is None else table
     children: dict[int, list[int]] = {}
     for stat in table.values():
@@ -45,7 +45,7 @@ def reachable(groups: set[int], roots: set[int], table: dict[int, Stat] | None =
 
 
 def _send(stat: Stat, number: int) -> bool:
-    """Signal the process that `stat` describes, unless its pid is somebody else's by now."""
+    """Signal the process that `stat` describes, unless its pid belongs to another process by now."""
     current = read_stat(stat.pid)
     if current is None or current.start != stat.start:
         return False
@@ -57,7 +57,7 @@ def _send(stat: Stat, number: int) -> bool:
 
 
 def send_all(groups: set[int], roots: set[int], number: int) -> int:
-    """Send `number` to all that is reachable, again until a pass finds nobody new; how many it reached."""
+    """Signal all reachable processes, pass after pass until one finds no new process; returns how many it reached."""
     reached: set[tuple[int, int]] = set()
     for _ in range(MOST_PASSES):
         fresh = [stat for stat in reachable(groups, roots).values() if (stat.pid, stat.start) not in reached]
@@ -70,12 +70,12 @@ def send_all(groups: set[int], roots: set[int], number: int) -> int:
 
 
 def kill_all(groups: set[int], roots: set[int]) -> None:
-    """Stop, list, kill: whoever is stopped forks no more, so the list is whole before the first parent dies.
+    """Stop, list, kill: a stopped process does not fork, so the list is complete before the first parent dies.
 
     1. Killing a parent first would hand its children to init, and those in another group would be lost.
-    2. So every pass stops what it finds new, until one finds nobody new.
-    3. Who is in the midst of fork(2) has its child before it stops: only a pass that finds all standing still has seen all.
-    4. Then all are killed; SIGKILL takes stopped processes too.
+    2. So every pass stops the processes that it finds new, until a pass finds none.
+    3. A process inside fork(2) gets its child before it stops: only a pass that finds all processes stopped has seen all.
+    4. Then all are killed; SIGKILL ends stopped processes too.
     """
     stopped: dict[tuple[int, int], Stat] = {}
     deadline = time.monotonic() + STOP_PATIENCE
@@ -100,11 +100,11 @@ def kill_groups(groups: set[int]) -> None:
         try:
             os.killpg(group, SIGKILL)
         except (ProcessLookupError, PermissionError):
-            pass  # empty, or all of another user: nothing of it can be signalled
+            pass  # the group is empty, or all its members are another user's: none can be signalled
 
 
 def wait_gone(tree: Tree, patience: float = 10.0) -> bool:
-    """Wait until a killed tree is empty; nothing tells, so ask in growing steps. False when the patience ran out."""
+    """Wait until a killed tree is empty, by polling at growing intervals. False when the patience ran out."""
     deadline = time.monotonic() + patience
     pause = 0.0005
     while not tree.empty():

@@ -1,7 +1,7 @@
-"""A child's life before execve, written down as records of system calls, and what every way of running them shares.
+"""A child's steps before execve, as records of system calls, and the parts that all ways of running them share.
 
-The runners (native.py, forked.py) execute a script, launch.py chooses one; what each call is for is decided in birth.py. The words of a record
-are laid out as the machine code wants them: see machine_code.py.
+The runners (native.py, forked.py) execute a script; launch.py chooses one of them. birth.py decides what each call is for. The
+words of a record have the layout of the machine code: see machine_code.py.
 """
 
 from __future__ import annotations
@@ -31,32 +31,32 @@ _PADDING = tuple((0,) * (6 - count) for count in range(7))
 
 
 class Script:
-    """The calls in their order, and the memory they point into, which lives as long as the script."""
+    """The calls in order, and the memory that they point into, which lives as long as the script."""
 
     __slots__ = ("close_from", "into_cgroup", "kept", "memory", "names", "numbers", "orphan", "registration", "sources", "words")
 
     def __init__(self, numbers: dict[str, int]) -> None:
         self.numbers = numbers
-        #: The records, one behind the other, and the name of each one's call.
+        #: The records, one after the other, and the name of each record's call.
         self.words = array("q")
         self.names: list[str] = []
         self.memory: list[Any] = []
-        #: Descriptor of the cgroup that the clone itself joins; -1: the child stays where its parent is.
+        #: Descriptor of the cgroup in which the clone places the child; -1: the child stays where its parent is.
         self.into_cgroup = -1
-        #: Two ints whose second the kernel sets to the child's pid before it runs (CLONE_CHILD_SETTID).
+        #: Two ints; the kernel sets the second to the child's pid before the child runs (CLONE_CHILD_SETTID).
         self.registration: array[int] | None = None
-        #: The program is to be nobody's child: no wait(2) of the caller's sees it, and init reaps it.
+        #: The program becomes an orphan: no wait(2) of the caller returns it, and init reaps it.
         self.orphan = False
-        #: Index of the record that closes every descriptor but the standard three, for runners that need one more.
+        #: Index of the record that closes every descriptor except the standard three, for runners that need one more.
         self.close_from = -1
-        #: Where in `words` the descriptors are that become the standard streams; -1: a stream is not set. A launch of its own
-        #: streams and its own cgroup puts those there, so that one script does for many.
+        #: Where in `words` the descriptors for the standard streams are; -1: that stream is not set. A launch with streams and a
+        #: cgroup of its own puts them there, so that one script serves many launches.
         self.sources = [-1, -1, -1]
-        #: What a launcher keeps of a launch of this script, for the next one.
+        #: State that a launcher keeps from one launch of this script for the next one.
         self.kept: list[Any] = []
 
     def call(self, name: str, *arguments: int, low: int = 0, high: int = ANY) -> None:
-        """Append a call that must return `low`..`high`, or the child ends unexecuted and reports it."""
+        """Append a call that must return `low`..`high`; otherwise the child reports it and ends without execve."""
         self.names.append(name)
         self.words.extend((self.numbers[name], *arguments, *_PADDING[len(arguments)], NOT_RUN, low, high, 0))
 
@@ -66,7 +66,7 @@ class Script:
         self.words.extend(more.words)
 
     def with_streams(self, streams: list[int]) -> Script:
-        """The same with other streams. It shares everything else with this one, and neither changes any more."""
+        """The same script with other streams. It shares everything else with this one, and neither may be changed any more."""
         copy = Script.__new__(Script)
         for name in self.__slots__:
             setattr(copy, name, getattr(self, name))
@@ -77,7 +77,7 @@ class Script:
         return copy
 
     def keep(self, memory: Any) -> int:
-        """Hold on to an array, or to memory of ctypes; returns its address for a call's argument."""
+        """Keep an array, or a ctypes object, alive; returns its address for a call's argument."""
         self.memory.append(memory)
         return memory.buffer_info()[0] if isinstance(memory, array) else address(memory)
 
@@ -97,7 +97,7 @@ class Script:
 
 
 class Launched:
-    """One launch: what is to be done beside it, and where it stores what it made, so that an exception at any moment finds it."""
+    """One launch: its side tasks, and the place for the child that it makes, so that an exception at any moment finds it."""
 
     __slots__ = ("cgroup", "closing", "events", "linger", "pid", "pidfd", "streams")
 
@@ -108,17 +108,17 @@ class Launched:
         streams: list[int] | None = None,
         cgroup: int = -1,
     ) -> None:
-        #: What becomes the child's standard streams, and the cgroup it is born in, instead of what its script says.
+        #: The child's standard streams, and the cgroup it is born in, which replace those in its script.
         self.streams = streams
         self.cgroup = cgroup
-        #: Descriptors of ours that only the child needs: the launch may close and remove them.
+        #: Descriptors of ours that only the child needs: the launch may close them and remove them from the list.
         self.closing: list[int] = [] if closing is None else closing
-        #: The launch may wait some milliseconds for the end of a child that lives no longer, and then poll these two.
+        #: The launch may wait some milliseconds for the end of a short-lived child, and then poll these two.
         self.linger = linger
-        #: -1: there is none.
+        #: The child's pid and pidfd; -1: there is none.
         self.pid = -1
         self.pidfd = -1
-        #: The child was seen to end; then there was this to be read from the two: poll(2).
+        #: The poll(2) events of the two `linger` descriptors after the child's end, if the launch saw that end.
         self.events: tuple[int, int] | None = None
 
     def wait(self) -> None:
@@ -146,9 +146,9 @@ class Launched:
 
 
 def resettable_signals() -> list[int]:
-    """Signals whose action a child without CLONE_CLEAR_SIGHAND sets to default: all but those that are ignored.
+    """Signals whose action a child without CLONE_CLEAR_SIGHAND sets to default: all except the ignored ones.
 
-    The kernel says which are ignored (proc_pid_status(5), SigIgn); where /proc is not mounted it is Python's own view.
+    The kernel tells which are ignored (proc_pid_status(5), SigIgn); where /proc is not mounted, Python's own view is used.
     """
     ignored = 0
     try:

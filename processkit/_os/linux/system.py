@@ -1,4 +1,4 @@
-"""Linux: which mechanism this process uses, and what it holds for life: one home or one guardian, one leash thread."""
+"""Linux: the mechanism that this process uses, and what it keeps for life: one home or one guardian, one leash thread."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _lock = _thread.RLock()
 _home: Home | None = None
 _guardian: Guardian | None = None
 _hooked = False
-#: Set by tests and by PROCESSKIT_MECHANISM: the one mechanism to use.
+#: The one mechanism to use, set by tests; the environment variable PROCESSKIT_MECHANISM does the same.
 forced_mechanism: str | None = None
 
 
 def mechanism() -> str:
-    """What contains children here: `cgroup_v2` or `process_group`. Starts nothing."""
+    """The mechanism that contains children here: `cgroup_v2` or `process_group`. Starts nothing."""
     if _home is not None:
         return "cgroup_v2"
     if _guardian is not None:
@@ -43,7 +43,7 @@ def mechanism() -> str:
 
 
 def _base() -> str | None:
-    """Where cgroup_v2 can make its home, None for process_group."""
+    """The directory in which cgroup_v2 makes its home; None for process_group."""
     wanted = forced_mechanism or os.environ.get("PROCESSKIT_MECHANISM")
     if wanted == "process_group":
         return None
@@ -56,7 +56,7 @@ def _base() -> str | None:
 
 
 def _hold() -> None:
-    """Make what this process holds for life, once."""
+    """Make, once, the home or the guardian that this process keeps for life."""
     global _home, _guardian, _hooked
     with _lock:
         if _home is not None or _guardian is not None:
@@ -90,7 +90,7 @@ def private_container() -> Container:
 
 
 def group_container(survive_owner: bool) -> GroupContainer:
-    """A container for a group; with `survive_owner` neither our end nor our guardian touches it."""
+    """A container for a group; with `survive_owner` it outlives our end, and the guardian does not touch it."""
     _hold()
     keep_reserve()
     if _home is not None:
@@ -102,7 +102,7 @@ def group_container(survive_owner: bool) -> GroupContainer:
 
 
 def leash_container() -> Container:
-    """No container: one direct child that the kernel kills when we die."""
+    """A leash instead of a container: one direct child that the kernel kills when we die."""
     from .leash import LeashContainer
 
     fill_standard()
@@ -110,12 +110,12 @@ def leash_container() -> Container:
 
 
 def leash_strength() -> str:
-    """The kernel keeps the leash: PR_SET_PDEATHSIG(2const)."""
+    """`kernel`: the kernel kills the leashed child. PR_SET_PDEATHSIG(2const)"""
     return "kernel"
 
 
 def spawn_detached(plan: Plan) -> int:
-    """Start `plan` outside every container, in a session of its own and as nobody's child; returns its pid."""
+    """Start `plan` outside every container, in a session of its own and as an orphan; returns its pid."""
     from array import array
 
     from .birth import Placement
@@ -129,7 +129,7 @@ def spawn_detached(plan: Plan) -> int:
 
 
 def refused(plan: Plan) -> str | None:  # noqa: ARG001
-    """The first thing that `plan` asks of a child and this system has not: nothing."""
+    """The first feature of `plan` that this system does not have: always None."""
     return None
 
 
@@ -141,14 +141,14 @@ def cpu_seconds(pid: int) -> float | None:
 
 
 def peak_memory(pid: int) -> int | None:
-    """The most bytes that this one process has had resident."""
+    """The peak of this one process's resident memory, in bytes."""
     from . import identity
 
     return identity.peak_memory(pid)
 
 
 def identify(pid: int) -> Identity | None:
-    """Who this process is."""
+    """The identity of the live process `pid`; None when there is none."""
     from . import identity
 
     return identity.identify(pid)
@@ -160,12 +160,12 @@ def named_pipe_exists(name: str) -> bool:
 
 
 def dies_with_owner() -> bool:
-    """Whether all that is contained ends with this process, however that ends."""
+    """Whether all contained processes end with this process, however it ends."""
     return guardian_kind() != "none"
 
 
 def soft_stop_scope() -> str:
-    """A signal reaches everybody."""
+    """`whole_tree`: a signal reaches every member."""
     return "whole_tree"
 
 
@@ -182,7 +182,7 @@ def launcher_name() -> str:
 
 
 def _forget() -> None:
-    """In a forked child: all of it is the parent's."""
+    """In a forked child: forget the home and the guardian, which are the parent's."""
     global _home, _guardian, _lock
     _lock = _thread.RLock()
     forget_reserve()
@@ -197,7 +197,7 @@ def _forget() -> None:
 
 
 def _release() -> None:
-    """At exit, after the last user's code: nothing of ours stays."""
+    """At exit, after the user's last code: close the home, and end the guardian unless it still has to kill."""
     global _home, _guardian
     with _lock:
         home, _home = _home, None

@@ -1,7 +1,8 @@
-"""The guardian itself: a process that outlives its owner just long enough to end what the owner started.
+"""The guardian itself: a process that outlives its owner just long enough to end the processes that the owner started.
 
 Started by `guardian.py` as `python -I -S -c BOOT PACKAGE OWNER START HOME`, in a session of its own, the pipe on
-descriptor 0 and nothing else open, and with the signals ignored that mean somebody else. It sleeps in one poll: no timer, no wake-up while the owner lives.
+descriptor 0, the null device on 1 and 2, and nothing else open. It ignores the signals that are meant for the owner. It sleeps
+in one poll: no timer and no wake-up while the owner lives.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from .procfs import is_same, start_time
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
 
-# How long a pipe that somebody still holds after the owner's death may keep us: a child takes microseconds to be born.
+# How long the guardian waits at a pipe that is still held after the owner's death: a child takes microseconds to be born.
 LATE_REGISTRATIONS = 5.0
 
 
@@ -33,7 +34,7 @@ def main(arguments: list[str]) -> None:
 
 
 def _call_ourselves(name: str) -> None:
-    """What ps shows. proc_pid_comm(5)"""
+    """Set the name that ps shows. proc_pid_comm(5)"""
     try:
         with open("/proc/self/comm", "w") as comm:
             comm.write(name)
@@ -42,7 +43,7 @@ def _call_ourselves(name: str) -> None:
 
 
 def _open_owner(owner: int, start: int) -> int:
-    """A pidfd of the owner: -1 where there are none and end-of-file has to do, -2 when the owner is gone already."""
+    """A pidfd of the owner; -1 where there are no pidfds and end-of-file must suffice, -2 when the owner is gone already."""
     try:
         pidfd = os.pidfd_open(owner)
     except ProcessLookupError:
@@ -56,7 +57,7 @@ def _open_owner(owner: int, start: int) -> int:
 
 
 def watch(guard: Guard, owner: int) -> None:
-    """Return when the owner is gone, having read all that it had said until then."""
+    """Return when the owner is gone, after reading all messages that it had sent by then."""
     poller = select.poll()
     poller.register(0, select.POLLIN)
     if owner >= 0:
@@ -71,7 +72,7 @@ def watch(guard: Guard, owner: int) -> None:
 
 
 def _read_rest(guard: Guard) -> None:
-    """Everything that is in the pipe now."""
+    """Interpret all bytes that are in the pipe now."""
     os.set_blocking(0, False)
     try:
         while not guard.eof:
@@ -81,7 +82,7 @@ def _read_rest(guard: Guard) -> None:
 
 
 def sweep(guard: Guard, home: str) -> None:
-    """Kill until nobody is left, and until no child that is still being born can register any more."""
+    """Kill until no registered process is left, and until no child that is still being born can register any more."""
     deadline = time.monotonic() + LATE_REGISTRATIONS
     while guard.state != FINISHED:
         groups = {pgid for pgid, start in guard.groups.items() if _still_theirs(pgid, start)}
@@ -96,14 +97,14 @@ def sweep(guard: Guard, home: str) -> None:
         if time.monotonic() > deadline:
             guard.give_up_waiting()
             if home and os.path.isdir(home):
-                return  # something in it hangs in the kernel; the next owner's sweep finds the directory
+                return  # a process in it hangs in the kernel; the next owner's sweep finds the directory
         if not guard.eof:
             select.select([0], [], [], 0.05)
             _read_rest(guard)
 
 
 def _still_theirs(pgid: int, start: int) -> bool:
-    """A group keeps its number while a member lives; a leader with another start time is another group."""
+    """Whether the number still belongs to the registered group: not if its leader has another start time."""
     current = start_time(pgid)
     return current is None or not start or current == start
 

@@ -1,1 +1,1 @@
-"""What Linux, macOS and the BSDs do alike."""
+"""The parts that Linux, macOS and the BSDs have in common."""

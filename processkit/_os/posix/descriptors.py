@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def never_waits(descriptor: int) -> int:
-    """Set O_NONBLOCK, as Python does it: by FIONBIO, ioctl(2); returns the descriptor."""
+    """Set O_NONBLOCK on `descriptor`, by FIONBIO as Python does it, ioctl(2); returns the descriptor."""
     try:
         os.set_blocking(descriptor, False)
     except OSError as error:
@@ -28,9 +28,9 @@ def never_waits(descriptor: int) -> int:
 
 
 def above_standard(descriptor: int) -> int:
-    """`descriptor` itself, or a close-on-exec copy above 2 in its place.
+    """`descriptor` itself if it is above 2, else a close-on-exec copy above 2 that replaces it.
 
-    In a process that closed its standard streams, new descriptors get those numbers and dup3 in the child would hit them.
+    In a process that closed its standard streams, new descriptors get those numbers, and dup3 in the child would overwrite them.
     """
     if descriptor > 2:
         return descriptor
@@ -68,7 +68,7 @@ def pipe_above() -> tuple[int, int]:
     return read, write
 
 
-# Standard descriptors that were closed when we looked, and that we filled so that nothing of ours gets their numbers.
+# Standard descriptors that we found closed and filled, so that none of our descriptors gets their numbers.
 _filled: set[int] = set()
 
 
@@ -102,7 +102,7 @@ def null_device() -> int:
 
 
 def forget_null() -> None:
-    """In a forked child: who makes himself a daemon closes what he does not know, and the number may be somebody else's soon."""
+    """In a forked child: a daemon closes descriptors that it does not know, and the number may soon be another file's."""
     global _null
     kept, _null = _null, -1
     if kept >= 0:
@@ -110,7 +110,7 @@ def forget_null() -> None:
 
 
 class Descriptors:
-    """Descriptors that are closed together, by `close` or the end of the `with` block; `release` hands one on."""
+    """Descriptors that are closed together, by `close` or at the end of the `with` block; `release` takes one out."""
 
     __slots__ = ("_open",)
 
@@ -139,12 +139,12 @@ class Descriptors:
         self.close()
 
 
-# What a pipe holds unless told otherwise: pipe(7).
+# The default capacity of a pipe: pipe(7).
 READ_SIZE = 1 << 16
 
 
 def read_from(descriptor: int, size: int) -> bytes:
-    """What is there; the end of a terminal, which is an error (EIO, pty(7)), is b"" like that of a pipe."""
+    """The bytes at hand, at most `size`; the end of a terminal, which is an error (EIO, pty(7)), is b"" like that of a pipe."""
     try:
         return os.read(descriptor, size)
     except OSError as error:
@@ -154,7 +154,7 @@ def read_from(descriptor: int, size: int) -> bytes:
 
 
 def read_all(descriptor: int) -> bytes:
-    """To the end of a pipe, or a terminal, that nobody writes to any more."""
+    """All bytes up to the end of a pipe or a terminal that has no writer any more."""
     parts: list[bytes] = []
     while True:
         part = read_from(descriptor, READ_SIZE)
@@ -163,4 +163,4 @@ def read_all(descriptor: int) -> bytes:
         parts.append(part)
 
 
-# In reserve, so that a tree can be found and killed also when all others are in use.
+# Descriptors in reserve, so that a tree can be found and killed even when all others are in use.

@@ -1,4 +1,4 @@
-"""The child's environment on POSIX, from ours and what was asked for, at the moment of the spawn."""
+"""The child's environment on POSIX, made of ours and the caller's changes at the moment of the spawn."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from array import array
 
 
 class Strings:
-    """A NULL-terminated `char *[]` with its strings. No ctypes array: that would be a new type for every length."""
+    """A NULL-terminated `char *[]` with its strings. It is no ctypes array, which would need a new type for every length."""
 
     __slots__ = ("_pointers", "_text", "address")
 
@@ -21,12 +21,12 @@ class Strings:
             pointers.append(place)
             place += len(string) + 1
         pointers.append(0)
-        #: Where it lies, as long as this object lives.
+        #: The address of the pointers; valid as long as this object lives.
         self.address: int = pointers.buffer_info()[0]
 
 
 class Environment:
-    """`block` is what execve takes, of `entries`; `path` is the PATH in it, None when there is none. Never changed."""
+    """`block` is the form of `entries` that execve takes; `path` is the PATH in it, None when there is none. Never changed."""
 
     __slots__ = ("block", "entries", "path")
 
@@ -41,18 +41,18 @@ if sys.platform != "linux":
     raise ImportError("this room is for Linux")
 
 
-# Our own environment as it was the last time, and what was made of it: it seldom changes between two spawns.
+# Our own environment at the last spawn, and the `Environment` made of it: it seldom changes between two spawns.
 _last: tuple[dict[bytes, bytes], Environment] | None = None
 
 
 def _ours() -> dict[bytes, bytes]:
-    """A snapshot of os.environb. Its own dict is copied where it is the known one, which spares a Python call a variable."""
+    """A snapshot of os.environb. If its private dict is the known one, that is copied, which saves a Python call per variable."""
     data = getattr(os.environb, "_data", None)
     return dict(data) if type(data) is dict else dict(os.environb)
 
 
 def environment(clear: bool, inherit: tuple[str, ...], overrides: dict[str, str | None]) -> Environment:
-    """Ours, or nothing (`clear`), or the named part of ours; then the overrides, None removing a name."""
+    """Our environment, nothing of it (`clear`), or the names in `inherit`; then the overrides, of which None removes a name."""
     global _last
     if not (clear or inherit or overrides):
         last = _last

@@ -1,4 +1,4 @@
-"""Which file a program name means, on POSIX: execvp's search, done before anything is started."""
+"""Finds the file of a program name on POSIX: execvp's search, done before anything is started."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if sys.platform != "linux":
 
 
 MOST_KNOWN = 256
-# Absolute paths that were executable files once.
+# Absolute paths that were executable files when they were looked at.
 _known: set[str] = set()
 
 
 def find_program(program: str, first: tuple[str, ...], path: str | None, to_launch: bool = False) -> str:
     """The absolute path of `program`: itself when it is a path, else found in `first` and then in `path` (PATH's text).
 
-    `to_launch`: who asks will execute it at once, and so finds out whether a known path is still what it was.
+    `to_launch`: the caller executes the result at once, and so finds out whether a known path is still executable.
     """
     if os.sep in program:
         return program if to_launch and program in _known else probe(program)
@@ -41,7 +41,7 @@ def find_program(program: str, first: tuple[str, ...], path: str | None, to_laun
 
 
 def probe(path: str) -> str:
-    """`path` made absolute if it is an executable file."""
+    """`path`, made absolute, if it is an executable file; else NotFound or NotExecutable."""
     try:
         mode = os.stat(path).st_mode
     except PermissionError:
@@ -58,4 +58,4 @@ def probe(path: str) -> str:
     try:
         return os.path.join(os.getcwd(), path)
     except OSError:
-        return path  # our own directory was removed; relative names in it are gone as well
+        return path  # our current directory was removed; relative names in it are gone as well

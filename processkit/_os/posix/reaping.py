@@ -1,4 +1,4 @@
-"""Looking at an ended child without reaping it, and reaping it. waitid(2), waitpid(2)"""
+"""Reads the status of an ended child without reaping it, and reaps it. waitid(2), waitpid(2)"""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
 
-#: Status of a child that somebody else reaped (SIGCHLD ignored, a stray waitpid(-1)): it ended, nobody knows how.
+#: Status of a child that was not reaped by us (SIGCHLD ignored, a stray waitpid(-1)): it ended, and it is unknown how.
 STATUS_UNKNOWN = -1
 
 
@@ -29,7 +29,7 @@ def peek(pid: int) -> int | None:
 
 
 def reap(pid: int) -> int:
-    """Take an ended child's zombie away, for its wait status; one that still hangs in the kernel is left to init."""
+    """Reap an ended child; returns its wait status. A child that still hangs in the kernel is left to init."""
     try:
         found, status = os.waitpid(pid, os.WNOHANG)
     except ChildProcessError:

@@ -1,4 +1,4 @@
-"""Descriptors in reserve, so that a tree can be found and killed also when all others are in use."""
+"""Descriptors in reserve, so that a tree can be found and killed even when all others are in use."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 NONE_LEFT = (EMFILE, ENFILE)
 
 
-#: Who signals a process holds its pidfd while he looks whether it is the one that is meant.
+#: Two, because signalling a process holds its pidfd open while a file is read to check that it is the right process.
 MOST = 2
 
 
@@ -27,22 +27,22 @@ _kept: list[int] = []
 
 
 def keep_reserve() -> None:
-    """Have them in reserve, if they are to be had."""
+    """Fill the reserve, as far as descriptors are available."""
     while len(_kept) < MOST:
         try:
             _kept.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
         except OSError:
-            return  # it is tried again before the next start
+            return  # the next start tries again
 
 
 def forget_reserve() -> None:
-    """In a forked child, whose owner may close what he does not know."""
+    """In a forked child: its program may close descriptors that it does not know."""
     while _kept:
         os.close(_kept.pop())
 
 
 def opened(call: Callable[[], T]) -> T:
-    """What `call` opens; when no descriptor is left it gets one of those in reserve."""
+    """The result of `call`, which opens a descriptor; when none is left, one of the reserve is closed to make room."""
     while True:
         try:
             return call()

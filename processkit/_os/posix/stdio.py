@@ -1,4 +1,4 @@
-"""The three standard streams of a child: what it gets, and our ends of its pipes."""
+"""The three standard streams of a child: the child's ends, and our ends of its pipes."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ KEEP = -1
 
 
 class Streams:
-    """The child's ends (closed as soon as the spawn returned or raised) and ours (handed to the child object)."""
+    """The child's ends, closed as soon as the spawn has returned or raised, and ours, which the child object takes over."""
 
     __slots__ = ("child", "end_of_input", "ours", "theirs")
 
     def __init__(self, plan: Plan) -> None:
-        #: What becomes descriptor 0, 1, 2 in the child; KEEP: what ours is.
+        #: The sources of descriptors 0, 1 and 2 in the child; KEEP: the same as ours.
         self.child = [KEEP, KEEP, KEEP]
         #: Our ends, -1 where the stream is no pipe.
         self.ours = [-1, -1, -1]
-        #: What is typed to end the input of a terminal.
+        #: The bytes that end the input of a terminal when typed.
         self.end_of_input = b""
-        #: Those of the child's ends that are ours to close.
+        #: Those of the child's ends that this object must close.
         self.theirs: list[int] = []
         try:
             if plan.pty is not None:
@@ -40,7 +40,7 @@ class Streams:
                 self.theirs.append(theirs)
                 self.child = [theirs] * 3
                 if isinstance(plan.stdin, Handed):
-                    self.child[0] = plan.stdin.handle  # a stage reads what the one before it writes
+                    self.child[0] = plan.stdin.handle  # a pipeline stage reads the output of the stage before it
                 return
             for number, kind in enumerate((plan.stdin, plan.stdout, plan.stderr)):
                 if kind == PIPE:
@@ -58,7 +58,7 @@ class Streams:
         self.theirs.append(theirs)
         self.child[number] = theirs
         if number == 0:
-            never_waits(mine)  # a write may not wait for a reader; a read only follows a poll
+            never_waits(mine)  # a write must not wait for a reader; a read happens only after a poll
 
     def _open(self, number: int, kind: str | File | Data | Handed) -> int:
         assert not isinstance(kind, str)
@@ -69,7 +69,7 @@ class Streams:
         return theirs
 
     def close_theirs(self) -> None:
-        """After the spawn, whatever came of it: the child has its copies. Idempotent."""
+        """Close the child's ends after the spawn, also a failed one: the child has its copies. Idempotent."""
         while self.theirs:
             os.close(self.theirs.pop())
 
@@ -78,7 +78,7 @@ class Streams:
             self.close()
 
     def close(self) -> None:
-        """Close both sides, ours unless somebody else owns them now. Idempotent."""
+        """Close both sides, ours unless the child object owns them now. Idempotent."""
         if self.theirs:
             self.close_theirs()
         ours, self.ours = self.ours, []
@@ -93,7 +93,7 @@ def pipe_between() -> tuple[int, int]:
 
 
 def close_end(descriptor: int) -> None:
-    """Close our copy of an end."""
+    """Close our copy of one end of a pipe."""
     os.close(descriptor)
 
 
@@ -113,7 +113,7 @@ def _memory_file(content: bytes) -> int:
 
 def _open_file(file: File, number: int) -> int:
     try:
-        # Without O_NONBLOCK a fifo that nobody writes to would hold up the launch for ever; one that nobody reads is ENXIO. open(2)
+        # Without O_NONBLOCK a fifo without a writer would block the launch for ever; one without a reader is ENXIO. open(2)
         flags = os.O_WRONLY | os.O_CREAT | (os.O_APPEND if file.append else os.O_TRUNC) if number else os.O_RDONLY
         descriptor = open_above(file.path, flags | os.O_NONBLOCK, 0o666)
         try:

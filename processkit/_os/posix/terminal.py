@@ -10,12 +10,12 @@ from .descriptors import above_standard, never_waits
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
 
-#: What ends the input of a terminal in canonical mode, when it is typed at the beginning of a line: termios(3), VEOF.
+#: The byte that ends the input of a terminal in canonical mode when typed at the beginning of a line: termios(3), VEOF.
 END_OF_INPUT = b"\x04"
 
 
 def open_terminal(columns: int, rows: int) -> tuple[int, int, int]:
-    """(the child's side, our end to write to, our end to read from). The terminal does not repeat what is typed."""
+    """(the child's side, our end to write to, our end to read from). The terminal does not echo typed input."""
     import termios
 
     ours, theirs = os.openpty()
@@ -38,7 +38,7 @@ def open_terminal(columns: int, rows: int) -> tuple[int, int, int]:
 
 
 def set_size(terminal: int, columns: int, rows: int) -> None:
-    """Set the size of a terminal; its foreground processes are told by SIGWINCH. TIOCSWINSZ(2const)"""
+    """Set the size of a terminal; its foreground processes get SIGWINCH. TIOCSWINSZ(2const)"""
     import fcntl
     import struct
     import termios
@@ -47,7 +47,7 @@ def set_size(terminal: int, columns: int, rows: int) -> None:
 
 
 def in_foreground() -> bool:
-    """Whether our stdin is our terminal and we are in its foreground. tcgetpgrp(3)"""
+    """Whether stdin is our controlling terminal and our process group is in its foreground. tcgetpgrp(3)"""
     try:
         return os.tcgetpgrp(0) == os.getpgrp()
     except OSError:
@@ -55,10 +55,10 @@ def in_foreground() -> bool:
 
 
 def take_terminal_back() -> None:
-    """Make our process group the foreground group of the terminal that is our stdin again."""
+    """Make our process group the foreground group of our stdin's terminal again."""
     import signal
 
-    # We are in the background now, where tcsetpgrp(3) is answered with SIGTTOU unless that is blocked.
+    # Our group is in the background now, where tcsetpgrp(3) raises SIGTTOU unless that is blocked.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTTOU])
     try:
         os.tcsetpgrp(0, os.getpgrp())

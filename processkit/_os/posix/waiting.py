@@ -1,7 +1,7 @@
-"""One wait for everything that a run is waiting for, on Linux: its pipes, its child's end, its tree's news.
+"""One wait for all events of a run on Linux: of its pipes, of its child's end, of its tree.
 
-`Waiter` blocks in poll(2); looping.py registers the same descriptors with a running event loop. Both report the same
-events to the same place: (what, bytes).
+`Waiter` blocks in poll(2); loops.py registers the same descriptors with a running event loop. Both report the same
+events to the same callback: (what, bytes).
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
     from ..port import Child
 
 WAKE = 5
-# Twice as much, and every read takes fresh pages from the kernel, which costs more than it saves: measured with 400 000 lines.
+# With twice as much, every read takes fresh pages from the kernel, which costs more than it saves: measured with 400 000 lines.
 FLOOD_SIZE = 1 << 17
 MOST_WRITTEN = 1 << 20
 F_SETPIPE_SZ = 1031
-# 1. CPython looks for signals for the last time. 2. One comes; its C handler only sets a flag. 3. poll(2) blocks, and nothing
-# interrupts it any more; nor does a signal that the kernel gave to another thread: signal(7). So no wait of a user's thread
-# is longer than this many seconds, after which the Python handler runs.
+# 1. CPython checks for signals for the last time. 2. A signal arrives; its C handler only sets a flag. 3. poll(2) blocks, and
+# nothing interrupts it any more. A signal that the kernel gave to another thread does not interrupt it either: signal(7). So no
+# wait on a user's thread is longer than this many seconds, after which the Python handler runs.
 SLICE = 1.0
 
 
 def any_ended(descriptors: list[int], seconds: float | None) -> None:
-    """Block until one of the children whose `ended` these are has ended, for at most `seconds`."""
+    """Block until one of the children has ended, each given by its `ended` descriptor, for at most `seconds`."""
     deadline = None if seconds is None else time.monotonic() + seconds
     poller = select.poll()
     for descriptor in descriptors:
@@ -50,14 +50,14 @@ def any_ended(descriptors: list[int], seconds: float | None) -> None:
 
 
 def write_ready(child: Child, feed: Feed) -> None:
-    """Write what the pipe takes now."""
+    """Write as much as the pipe takes now."""
     while feed.pending:
         try:
             written = os.write(child.stream(STDIN), feed.next(MOST_WRITTEN))
         except BlockingIOError:
             return
         except OSError as error:
-            # EPIPE of a pipe, EIO of a terminal: nobody has its other end.
+            # EPIPE of a pipe, EIO of a terminal: no process has its other end.
             if error.errno not in (EPIPE, EIO):
                 raise
             feed.end()
@@ -66,10 +66,10 @@ def write_ready(child: Child, feed: Feed) -> None:
 
 
 def read_ready(descriptor: int, flooding: set[int]) -> bytes:
-    """What a pipe that polls as readable holds, b"" at its end; we are its only reader, so this does not block.
+    """The bytes in a pipe that polls as readable, b"" at its end; we are its only reader, so this does not block.
 
-    A pipe that was full has a writer that floods: it gets a larger buffer. Only such ones, for all pipes of a user share a
-    budget (pipe(7), pipe-user-pages-soft), and one that is spent leaves the pipe as it is.
+    A pipe that was full has a fast writer and gets a larger buffer. Only such pipes get one, because all pipes of a user share a
+    budget (pipe(7), pipe-user-pages-soft); if that is spent, the pipe stays as it is.
     """
     if descriptor in flooding:
         return read_from(descriptor, FLOOD_SIZE)
@@ -86,7 +86,7 @@ def read_ready(descriptor: int, flooding: set[int]) -> bytes:
 
 
 class Bell:
-    """A pipe by which any thread wakes the one that polls. It owns both ends until `close`."""
+    """A pipe by which any thread wakes the polling thread. It owns both ends until `close`."""
 
     __slots__ = ("_lock", "_read", "_write")
 
@@ -96,16 +96,16 @@ class Bell:
         self._write = write
 
     def ring(self) -> None:
-        """Wake it; nothing happens when it is closed already."""
+        """Wake the polling thread; does nothing once the bell is closed."""
         with self._lock:
             if self._write >= 0:
                 try:
                     os.write(self._write, b"x")
                 except BlockingIOError:
-                    pass  # it has been rung often enough
+                    pass  # the pipe is full: the bell has been rung often enough
 
     def silence(self) -> None:
-        """Take note of the ringing."""
+        """Empty the pipe, so that the bell rings no more."""
         os.read(self._read, READ_SIZE)
 
     def close(self) -> None:
@@ -118,7 +118,7 @@ class Bell:
 
 
 class Watch:
-    """What is watched of one child and what becomes of its news, by poll(2) or by epoll(7), whose masks are the same."""
+    """The watched descriptors of one child and the handling of their events, for poll(2) or epoll(7): the masks are the same."""
 
     __slots__ = ("_child", "_feed", "_flooding", "_what")
 
@@ -140,7 +140,7 @@ class Watch:
             self._what[descriptor] = what
 
     def _watch_all(self) -> None:
-        """Its end, its output, and its input if there is something to be written."""
+        """Watch the child's end, its output, and its input if there are bytes to write."""
         for what, descriptor in (
             (STDOUT, self._child.stream(STDOUT)),
             (STDERR, self._child.stream(STDERR)),
@@ -151,40 +151,40 @@ class Watch:
             self.feed(self._feed)
 
     def watch_tree(self) -> bool:
-        """Report TREE when the tree may have become empty; False where nothing can tell."""
+        """From now on report TREE when the tree may have become empty; False where the mechanism cannot tell."""
         descriptor = self._child.tree.changed()
         if descriptor >= 0 and descriptor not in self._what:
             self._watch(descriptor, TREE)
         return descriptor >= 0
 
     def unwatch(self, descriptor: int) -> None:
-        """Stop watching a descriptor, before it is closed."""
+        """Stop watching a descriptor; called before it is closed."""
         if self._what.pop(descriptor, None) is not None:
             self._unregister(descriptor)
 
     def pause(self, what: int) -> None:
-        """Leave a stream unread for now."""
+        """Stop reading a stream for now."""
         self.unwatch(self._child.stream(what))
 
     def resume(self, what: int) -> None:
-        """Read it again."""
+        """Resume reading a stream."""
         self._watch(self._child.stream(what), what)
 
     def read_now(self, descriptor: int) -> bytes | None:
-        """What the pipe holds, b"" at its end, None when there is nothing at this moment."""
+        """The bytes in the pipe, b"" at its end; None when it is empty at this moment."""
         poller = select.poll()
         poller.register(descriptor, select.POLLIN)
         return read_from(descriptor, READ_SIZE) if poller.poll(0) else None
 
     def feed(self, feed: Feed) -> None:
-        """There is something to be written."""
+        """Watch stdin if the feed has bytes to write."""
         self._feed = feed
         descriptor = self._child.stream(STDIN)
         if feed.pending and descriptor not in self._what:
             self._watch(descriptor, STDIN, select.POLLOUT)
 
     def _act(self, descriptor: int, what: int, events: int, report: Callable[[int, bytes], None]) -> None:
-        """Do what is to be done about `events`, and report it."""
+        """Handle `events` of a descriptor, and report them."""
         if what == STDIN:
             assert self._feed is not None
             self.unwatch(descriptor)
@@ -196,7 +196,7 @@ class Watch:
         elif what == TREE:
             report(TREE, b"")
         else:
-            # A hang-up without input is the end of a pipe that is empty: poll(2).
+            # A hang-up without input is the end of an empty pipe: poll(2).
             data = b"" if events == select.POLLHUP else read_ready(descriptor, self._flooding)
             if not data:
                 self.unwatch(descriptor)
@@ -229,9 +229,9 @@ class Waiter(Watch):
         return self._bell.ring
 
     def wait(self, seconds: float | None, report: Callable[[int, bytes], None]) -> None:
-        """Block for at most `seconds`, and never for longer than a signal may be unheard; report what happened."""
+        """Block for at most `seconds`, and never so long that signals go unhandled; report the events."""
         left = SLICE if seconds is None else min(seconds, SLICE)
-        # poll(2) counts whole milliseconds: rounded up, or the last one would be spent spinning.
+        # poll(2) counts whole milliseconds: rounded up, because the last one would otherwise be spent spinning.
         for descriptor, events in self._poller.poll(max(0, -int(-left * 1000 // 1))):
             what = self._what.get(descriptor)
             if what == WAKE:
@@ -241,6 +241,6 @@ class Waiter(Watch):
                 self._act(descriptor, what, events, report)
 
     def close(self) -> None:
-        """Nothing is left registered anywhere: poll(2) keeps no state. Idempotent."""
+        """Close the bell; poll(2) keeps no state, so nothing else stays registered. Idempotent."""
         if self._bell is not None:
             self._bell.close()

@@ -1,4 +1,4 @@
-"""A child on Windows: noticed by its process handle, which also keeps its pid from being given to another."""
+"""A child on Windows: watched by its process handle, which also keeps its pid from being given to another process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if sys.platform != "win32":
 
 
 class WindowsChild:
-    """One process of ours. It owns the process handle and our ends of the pipes until `reap`."""
+    """One child of this process. It owns the process handle and our ends of the pipes until `reap`."""
 
     __slots__ = (
         "_console",
@@ -35,27 +35,27 @@ class WindowsChild:
     )
 
     def __init__(self, process: int, pid: int, streams: Streams, tree: Job) -> None:
-        #: Somebody has it who will reap it.
+        #: A handle owns this child and will reap it.
         self.claimed = False
         self.pid = pid
         self.ended = process
         self.tree = tree
-        #: No spawn lingers here.
+        #: Always None: on Windows no spawn lingers.
         self.events_at_end = None
-        #: What the streams complete on, for life: the port of its job, or the one of an event loop.
+        #: The port on which the streams complete, for life: that of the child's job, or that of an event loop.
         self.port: object = None
-        #: What event loops take for the streams.
+        #: The objects that represent the streams to event loops.
         self.pipes: dict[int, object] = {}
         self._lock = _thread.RLock()
         self._status: int | None = None
         self._streams = streams.ours
         streams.ours = []
         self._console, streams.console = streams.console, None
-        # Our side of a console of which nobody wants to hear any more.
+        # Our side of a console whose streams have been closed by the caller.
         self._kept: list[int] = []
 
     def __del__(self) -> None:
-        # 1. It has been born. 2. A signal handler raises before its handle is there. 3. Nobody else can end it.
+        # 1. The child has been born. 2. A signal handler raises before its handle exists. 3. Only this finalizer can end it.
         if not getattr(self, "claimed", True):
             self.end()
 
@@ -67,10 +67,10 @@ class WindowsChild:
         self.reap()
 
     def status(self) -> int | None:
-        """As wait(2) would have it: the exit code above the lowest byte, or SIGKILL for who ended because we killed."""
+        """The status in the form of wait(2): the exit code above the lowest byte, or SIGKILL for a child that our kill ended."""
         with self._lock:
             if self._console is not None and self.ended >= 0 and is_signalled(self.ended):
-                self._console.close()  # its output ends
+                self._console.close()  # so that its output ends
             if self._status is None and self.ended >= 0 and is_signalled(self.ended):
                 code = windows.DWORD()
                 windows.GetExitCodeProcess(self.ended, reference(code))
@@ -78,10 +78,10 @@ class WindowsChild:
             return self._status
 
     def linger(self, seconds: float) -> None:
-        """Nothing to wait for: it is never over before somebody waits for it."""
+        """Does nothing: `is_over` is never true here."""
 
     def is_over(self) -> bool:
-        """False: that is seen by who waits."""
+        """Always False: only a waiter sees the end."""
         return False
 
     def take_left(self) -> list[bytes]:
@@ -89,7 +89,7 @@ class WindowsChild:
         raise NotImplementedError
 
     def left_at_end(self) -> list[bytes] | None:
-        """None: no spawn lingers here."""
+        """Always None: on Windows no spawn lingers."""
         return None
 
     def wait_killed(self, patience: float = 10.0) -> None:
@@ -97,7 +97,7 @@ class WindowsChild:
         wait_for([self.ended], patience)
 
     def reap(self) -> None:
-        """Close what is still open. Idempotent."""
+        """Close all handles that are still open. Idempotent."""
         self.status()
         with self._lock:
             handles, self._streams = [*self._streams, *self._kept, self.ended], [-1, -1, -1]
@@ -116,11 +116,11 @@ class WindowsChild:
             self._console.resize(columns, rows)
 
     def typed(self, data: bytes) -> bytes:
-        """`data` as it is typed: a line of a console ends with the Enter key."""
+        """`data` as it is typed at a console, where a line ends with the Enter key."""
         return data if self._console is None else data.replace(b"\r\n", b"\r").replace(b"\n", b"\r")
 
     def end_of_input(self, line_ended: bool) -> bytes:
-        """What is typed to end the input of a console: Ctrl+Z in a line of its own."""
+        """The bytes that end a console's input when typed: Ctrl+Z on a line of its own."""
         if self._console is None:
             return b""
         return b"\x1a\r" if line_ended else b"\r\x1a\r"
@@ -133,7 +133,7 @@ class WindowsChild:
         """Close our end; a child that reads finds end-of-file, one that writes an error. Idempotent."""
         handle, self._streams[number] = self._streams[number], -1
         if handle >= 0 and self._console is not None:
-            # A console whose input breaks off ends who uses it, so our side stays open until the child is reaped.
+            # A console whose input breaks off ends the processes that use it, so our side stays open until the child is reaped.
             self._kept.append(handle)
         elif handle >= 0:
             close(handle)

@@ -13,7 +13,7 @@ if sys.platform != "win32":
 
 
 def has_consoles() -> bool:
-    """Whether this Windows can make them (10, version 1809)."""
+    """Whether this Windows can make pseudo consoles (10, version 1809, or newer)."""
     try:
         return bool(winconsole.kernel32.open().CreatePseudoConsole)
     except AttributeError:
@@ -21,12 +21,12 @@ def has_consoles() -> bool:
 
 
 def is_console(handle: int | None) -> bool:
-    """Whether a handle is one of a console. GetConsoleMode"""
+    """Whether a handle is that of a console. GetConsoleMode"""
     return bool(winconsole.GetConsoleMode(handle, reference(winconsole.DWORD())))
 
 
 class Console:
-    """One pseudo console. It owns it until `close`; the pipes are somebody else's."""
+    """One pseudo console, owned until `close`; its pipes belong to the caller."""
 
     __slots__ = ("handle",)
 
@@ -36,13 +36,13 @@ class Console:
         self.handle: int = made.value or 0
 
     def resize(self, columns: int, rows: int) -> None:
-        """Change its size."""
+        """Change the console's size."""
         winconsole.ResizePseudoConsole(self.handle, _size(columns, rows))
 
     def close(self) -> None:
-        """End it, so that what reads it comes to its end. Idempotent.
+        """End the console, so that its output comes to an end. Idempotent.
 
-        On a thread of its own: before Windows 11 24H2 the call returns when all output has been read.
+        On a thread of its own: before Windows 11 24H2 the call returns only when all output has been read.
         """
         handle, self.handle = self.handle, 0
         if handle:

@@ -1,7 +1,7 @@
-"""Containers on Job Objects: a child is born in its job, and a job dies whole, at the latest with us.
+"""Containers on Job Objects: a child is born in its job, and all members of a job die together, at the latest with us.
 
-Every child has a job to itself, so that its own tree can be killed; a group's children have theirs inside the group's, and a
-leashed child its own inside one that lives as long as this process.
+Every child has a job to itself, so that its own tree can be killed. The jobs of a group's children lie inside the group's job,
+and that of a leashed child lies inside a job that lives as long as this process.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def spawn_in(plan: Plan, tree: Job, outer: list[int]) -> WindowsChild:
 
 
 class PrivateContainer:
-    """One run's own tree: one job."""
+    """The container of one run: its own tree, in one job."""
 
     __slots__ = ("_closed", "_outer", "mechanism", "tree")
 
@@ -64,11 +64,11 @@ class PrivateContainer:
         return spawn_in(plan, self.tree, self._outer)
 
     def abandon(self, child: Child) -> None:
-        """Close the child's handles at the next occasion after its end."""
+        """The child's handle is gone: close the system handles at the next occasion after the child's end."""
         leave_behind(child)
 
     def close(self, *, leave: bool = False) -> None:
-        """Kill what is left and wait until it is gone; with `leave`, forget it alive. Idempotent."""
+        """Kill the remaining processes and wait until they are gone; with `leave`, let them live. Idempotent."""
         if self._closed:
             return
         self._closed = True
@@ -83,7 +83,7 @@ class PrivateContainer:
 
 
 class GroupContainer(Members):
-    """A group: its job is the tree, each child has a job in it."""
+    """A group: its job is the tree; each child has a job in it."""
 
     __slots__ = ("tree",)
 
@@ -112,7 +112,7 @@ class GroupContainer(Members):
         return child
 
     def slay(self) -> None:
-        """Terminate every member, also a suspended one, and wait within reason until they are gone."""
+        """Terminate every member, also a suspended one, and wait for a limited time until they are gone."""
         with self._spawning:
             self.tree.kill()
             self._frozen = False
@@ -135,13 +135,13 @@ class GroupContainer(Members):
                 self.tree.thaw()
 
     def adopt(self, pid: int) -> None:
-        """Take a process in, and what it starts from now on. OSError when it may not be taken."""
+        """Move a process into the job, and everything it starts from now on. OSError when it may not be moved."""
         with Handles() as owned:
             access = windows.PROCESS_SET_QUOTA | windows.PROCESS_TERMINATE
             self.tree.assign(owned.own(windows.OpenProcess(access, False, pid)))
 
     def usage(self) -> Usage:
-        """What the system accounted to the job, its dead members included."""
+        """The consumption that the system accounted to the job, dead members included."""
         counted = self.tree.accounting()
         usage = Usage(len(self.tree.members()))
         usage.cpu_seconds = (int(counted.TotalUserTime) + int(counted.TotalKernelTime)) / 1e7
@@ -152,7 +152,7 @@ class GroupContainer(Members):
         return usage
 
     def close(self, *, leave: bool = False) -> None:
-        """Kill what is left and wait until it is gone; with `leave`, forget it alive. Idempotent."""
+        """Kill the remaining members and wait until they are gone; with `leave`, let them live. Idempotent."""
         with self._spawning:
             if self._closed:
                 return
@@ -176,7 +176,7 @@ class GroupContainer(Members):
 
 
 class GroupJob(Job):
-    """The job of a group, and those of its children inside it."""
+    """The job of a group, and the jobs of its children inside it."""
 
     __slots__ = ("parts",)
 
@@ -185,36 +185,36 @@ class GroupJob(Job):
         self.parts: list[MemberJob] = []
 
     def forget_closed(self) -> None:
-        """Those whose child has ended with all of its tree are no part any more."""
+        """Forget the jobs that are closed: their child and its whole tree have ended."""
         self.parts = [part for part in self.parts if part.handle]
 
     def kill(self) -> None:
-        """Terminate every member; each child is told why it ended."""
+        """Terminate every member, and note in each child's job that we killed it."""
         for part in self.parts:
             part.killed = True
         super().kill()
 
 
 class MemberJob(Job):
-    """The job of one child of a group: closed with the child's handle, unless descendants live in it still."""
+    """The job of one child of a group: closed with the child's handle, unless descendants still live in it."""
 
     __slots__ = ()
 
     def release(self, pid: int) -> int:
-        """Close the port, and the job if nobody is left in it; else the group does that, which kills them."""
+        """Close the port, and the job if it is empty; else the group closes it later, which kills the remaining members."""
         self.port.close()
         if self.empty():
             self.end()
         return super().release(pid)
 
 
-# For life: closing its handle, which only our death does, kills the leashed.
+# Kept for the life of this process: only our death closes its handle, which kills the leashed children.
 _leash: Job | None = None
 _lock = _thread.RLock()
 
 
 def leash_container() -> PrivateContainer:
-    """A job for one child inside the one that dies with us, and nothing promised for grandchildren."""
+    """A job for one child, inside the job that dies with us; nothing is promised for grandchildren."""
     global _leash
     with _lock:
         if _leash is None:

@@ -1,4 +1,4 @@
-"""The child's environment on Windows: names are one whatever their case, and the block is sorted UTF-16. CreateProcessW"""
+"""The child's environment on Windows: names ignore case, and the block is sorted UTF-16. CreateProcessW"""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if sys.platform != "win32":
 
 
 class Environment:
-    """`block` is what CreateProcessW takes, of `entries`; `path` is the PATH in it, None when there is none. Never changed."""
+    """`block` is the form of `entries` that CreateProcessW takes; `path` is its PATH, None when there is none. Never changed."""
 
     __slots__ = ("block", "entries", "path")
 
@@ -27,8 +27,8 @@ class Environment:
 
 
 def environment(clear: bool, inherit: tuple[str, ...], overrides: dict[str, str | None]) -> Environment:
-    """Ours, or nothing (`clear`), or the named part of ours; then the overrides, None removing a name."""
-    # os.environ keeps its names in capitals, as the system compares them.
+    """Our environment, nothing of it (`clear`), or the names in `inherit`; then the overrides, of which None removes a name."""
+    # os.environ keeps its names in upper case, as the system compares them.
     variables = {} if clear or inherit else dict(os.environ)
     for name in inherit:
         value = os.environ.get(name)

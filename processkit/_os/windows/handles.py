@@ -1,4 +1,4 @@
-"""Windows handles with one owner: none is inheritable but for the length of one CreateProcessW."""
+"""Windows handles with one owner: none is inheritable except during one CreateProcessW."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from ..._abi.foreign import array_of, last_error, reference, windows_error
 if sys.platform != "win32":
     raise ImportError("this room is for Windows")
 
-# One call waits for no more: MAXIMUM_WAIT_OBJECTS.
+# The most handles that one call waits for: MAXIMUM_WAIT_OBJECTS.
 MOST_WAITED = 64
-#: Ctrl+C wakes nobody who waits in the kernel: Python's handler runs when the wait returns, so none lasts longer than this.
+#: Ctrl+C does not wake a thread that waits in the kernel: Python's handler runs after the wait, so no wait is longer than this.
 SLICE = 0.1
 
 
 def close(handle: int) -> None:
-    """Close a handle that is ours."""
+    """Close a handle."""
     windows.CloseHandle(handle)
 
 
 def inheritable_copy(handle: int) -> int:
-    """A copy that a child may inherit; to be closed as soon as the child is there."""
+    """A copy that a child may inherit; the caller closes it as soon as the child exists."""
     here = windows.GetCurrentProcess()
     copy = windows.HANDLE()
     windows.DuplicateHandle(here, handle, here, reference(copy), 0, True, windows.DUPLICATE_SAME_ACCESS)
@@ -31,7 +31,7 @@ def inheritable_copy(handle: int) -> int:
 
 
 def is_signalled(handle: int) -> bool:
-    """Whether the process (or whatever can be waited for) has ended."""
+    """Whether the handle is signalled, as that of a process is after its end."""
     return bool(windows.WaitForSingleObject(handle, 0) == windows.WAIT_OBJECT_0)
 
 
@@ -45,12 +45,12 @@ def wait_for(handles: list[int], seconds: float) -> bool:
 
 
 def milliseconds(seconds: float) -> int:
-    """For a wait: rounded up, or the last one would be spent spinning; 0 and INFINITE mean themselves elsewhere."""
+    """The timeout of a wait, rounded up, because the last millisecond would otherwise be spent spinning; never INFINITE."""
     return max(0, min(-int(-seconds * 1000 // 1), windows.INFINITE - 1))
 
 
 class Handles:
-    """Handles that are closed together, by `close` or the end of the `with` block; `release` hands one on."""
+    """Handles that are closed together, by `close` or at the end of the `with` block; `release` takes one out."""
 
     __slots__ = ("_open",)
 

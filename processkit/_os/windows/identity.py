@@ -1,4 +1,4 @@
-"""Who a pid is on Windows: liveness, identity (its time of creation), parent and program."""
+"""The liveness, identity (time of creation), parent and program of a process on Windows."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LONGEST_PATH = 32768
 
 
 class Identity:
-    """What the system says of one live process."""
+    """The identity of one live process, as the system tells it."""
 
     __slots__ = ("name", "pid", "ppid", "start")
 
@@ -33,7 +33,7 @@ class Identity:
 
 
 def identify(pid: int) -> Identity | None:
-    """The live process `pid`; None when there is none. PermissionError where it may not even be looked at."""
+    """The live process `pid`; None when there is none. PermissionError where we may not even query it."""
     if not 0 < pid <= MOST_PID:
         return None
     with Handles() as owned:
@@ -67,13 +67,13 @@ def _program_name(process: int) -> str | None:
     try:
         windows.QueryFullProcessImageNameW(process, 0, reference(name), reference(length))
     except OSError as error:
-        # Wine's answer for a process that has no image yet; its handle is as good as any other.
+        # Wine's answer for a process that has no image yet; its handle is valid all the same.
         return "" if error.winerror == windows.ERROR_INVALID_HANDLE else None
     return str(ntpath.basename(name.value))
 
 
 def program_of(pid: int) -> str | None:
-    """Base name of the program that `pid` runs; "" where it is being born or gone; None where that cannot be seen."""
+    """The base name of the program that `pid` runs; "" for a process that is being born or gone; None where it is not visible."""
     try:
         process = windows.OpenProcess(windows.PROCESS_QUERY_LIMITED_INFORMATION, False, pid)
     except OSError as error:
@@ -83,7 +83,7 @@ def program_of(pid: int) -> str | None:
 
 
 def _parent(pid: int) -> int | None:
-    """From a snapshot of all processes: nothing tells it of one alone without an undocumented call."""
+    """The parent's pid, from a snapshot of all processes: only an undocumented call tells it for a single process."""
     entry = windows.PROCESSENTRY32W()
     entry.dwSize = size_of(entry)
     with Handles() as owned:

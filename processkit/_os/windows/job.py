@@ -1,6 +1,6 @@
 """A Job Object: a tree of processes that dies with its last handle, and the completion port it reports to.
 
-Every job here is killed by the closing of its handle, which the system does when we die by any means, and allows no breakaway.
+Closing its handle kills every job here, and the system closes the handle however we die. No job allows a breakaway.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-#: What a job is terminated with: 128 + SIGKILL, as a shell tells it. A member that ended so after we killed was killed by us.
+#: The exit code of a terminated job: 128 + SIGKILL, as shells report it. A member that ended so after our kill was killed by us.
 KILLED = 137
 CONSOLE_HOST = "conhost.exe"
-#: Completion key of what a job reports; streams use their numbers.
+#: Completion key of a job's messages; streams use their numbers.
 JOB = 8
 KILL_PATIENCE = 10.0
 FIRST_LOOK, LAST_LOOK = 0.001, 0.02
@@ -38,12 +38,12 @@ class Port:
     __slots__ = ("_waited_out", "handle")
 
     def __init__(self) -> None:
-        # Transfers that are over but whose completion has not been taken yet, by address: no other may have that meanwhile.
+        # Finished transfers whose completion has not been taken yet, by address: kept so that no other gets that address.
         self._waited_out: dict[int, object] = {}
         self.handle: int = windows.CreateIoCompletionPort(ALL_BITS, None, 0, 0)
 
     def watch(self, handle: int, key: int) -> None:
-        """Have what completes on `handle` reported with `key`. For the life of the handle: a file has one port."""
+        """Have completions on `handle` reported with `key`, for the life of the handle: a file has one port."""
         windows.CreateIoCompletionPort(handle, self.handle, key, 0)
 
     def take(self, seconds: float) -> tuple[int, int, int, int] | None:
@@ -55,7 +55,7 @@ class Port:
                 return found
 
     def was_waited_out(self, where: int, transfer: object) -> None:
-        """The transfer whose OVERLAPPED lies at `where` is over; its completion, which is still to come, is nobody's business."""
+        """The transfer whose OVERLAPPED lies at `where` is over; `take` drops its completion, which is still to come."""
         self._waited_out[where] = transfer
 
     def _take(self, count: Any, key: Any, where: Any, seconds: float) -> tuple[int, int, int, int] | None:
@@ -70,11 +70,11 @@ class Port:
         raise windows_error("GetQueuedCompletionStatus", code)
 
     def wake(self) -> None:
-        """Have whoever waits return with key 0."""
+        """Make a waiting `take` return with key 0."""
         try:
             windows.PostQueuedCompletionStatus(self.handle, 0, 0, None)
         except OSError:
-            pass  # it is closed, so nobody waits
+            pass  # the port is closed, so no thread waits at it
 
     def close(self) -> None:
         """Close the handle. Idempotent."""
@@ -84,19 +84,19 @@ class Port:
 
 
 class LimitNotTaken(Exception):
-    """The job did not take a limit: set, read back and compared."""
+    """The job did not take a limit: it was set, and read back with another value."""
 
 
 class Job:
-    """A job and its port: a Tree. It owns both until `close`."""
+    """A Tree that is a job with its port. It owns both until `close`."""
 
     __slots__ = ("_fate", "_graceful", "handle", "killed", "port")
 
     def __init__(self, *, dies_with_us: bool = True) -> None:
         self.killed = False
-        # KILL_ON_JOB_CLOSE, or 0.
+        # JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE, or 0.
         self._fate = 0
-        # Pids of console groups that CTRL_BREAK reaches.
+        # Pids of the leaders of console groups, which CTRL_BREAK reaches.
         self._graceful: set[int] = set()
         self.port = Port()
         self.handle = 0
@@ -110,7 +110,7 @@ class Job:
             raise
 
     def die_with_us(self, on: bool) -> None:
-        """Whether closing the handle kills the members."""
+        """Set whether closing the handle kills the members."""
         fate = windows.JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE if on else 0
         limits = self._limits()
         limits.BasicLimitInformation.LimitFlags = limits.BasicLimitInformation.LimitFlags & ~self._fate | fate
@@ -118,7 +118,7 @@ class Job:
         self._set(windows.JobObjectExtendedLimitInformation, limits)
 
     def limit(self, max_memory: int | None, max_processes: int | None, cpu_share: float | None) -> None:
-        """Set these limits and take all others back; `cpu_share` is a part of all processors. LimitNotTaken names the first."""
+        """Set these limits and remove the others; `cpu_share` is a share of all processors. LimitNotTaken: the first refused."""
         limits = windows.JOBOBJECT_EXTENDED_LIMIT_INFORMATION()
         basic = limits.BasicLimitInformation
         basic.LimitFlags = self._fate
@@ -158,24 +158,22 @@ class Job:
         windows.QueryInformationJobObject(self.handle, kind, reference(data), size_of(data), None)
         return data
 
-    # The tree.
-
     def born(self, pid: int) -> None:
-        """Nothing to do: it was born in the job."""
+        """Nothing to do: the child was born in the job."""
 
     def may_be_asked(self, pid: int) -> None:
-        """`pid` leads a console group of its own."""
+        """Note that `pid` leads a console group of its own, so that `ask` can reach it."""
         self._graceful.add(pid)
 
     def members(self) -> list[int]:
         """Pids of the live members, in nested jobs too.
 
-        Not those that host a console for one: nobody asked for them, and they end by themselves a moment after their program.
+        Processes that host a console for a member are left out: they end by themselves a moment after their program.
         """
         return [pid for pid, program in self._programs() if program]
 
     def _programs(self) -> list[tuple[int, str]]:
-        """Each live process and its program, "" before it has one."""
+        """Each live process, except console hosts, and its program: "" before it has one, "?" where it is unknown."""
         found = [(pid, program_of(pid)) for pid in self._everybody()]
         return [(pid, "?" if program is None else program) for pid, program in found if program != CONSOLE_HOST]
 
@@ -219,13 +217,13 @@ class Job:
         return self.handle == 0 or int(self.accounting().ActiveProcesses) == 0 or not self._programs()
 
     def ask(self, signal: int) -> int:  # noqa: ARG002
-        """CTRL_BREAK to the members that lead a console group; the others cannot be asked."""
+        """Send CTRL_BREAK to the members that lead a console group; the others cannot be asked."""
         reached = 0
         for pid in set(self.members()) & self._graceful:
             try:
                 windows.GenerateConsoleCtrlEvent(windows.CTRL_BREAK_EVENT, pid)
             except OSError:
-                continue  # it has no console, or not ours
+                continue  # the member has no console, or another one than ours
             reached += 1
         return reached
 
@@ -234,28 +232,28 @@ class Job:
         raise NotImplementedError(f"Windows has no signal {signal}; only `kill` ends a process from outside")
 
     def kill(self) -> None:
-        """Terminate every member, those included that are being born."""
+        """Terminate every member, including those that are being born."""
         self.killed = True
         if self.handle:
             windows.TerminateJobObject(self.handle, KILLED)
 
     def changed(self) -> int:
-        """No handle tells; `wait_change` does."""
+        """-1: no handle tells of changes; use `wait_change`."""
         return -1
 
     def wait_change(self, seconds: float, pause: float) -> None:  # noqa: ARG002
-        """Block until the job reports anything, at most `seconds`; in slices, so that Ctrl+C is heard."""
+        """Block until the job reports anything, at most `seconds`; in slices, so that Ctrl+C is handled."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if self.port.take(max(0.0, min(SLICE, deadline - time.monotonic()))) is not None or self.empty():
                 return
 
     def release(self, pid: int) -> int:  # noqa: ARG002
-        """A process handle keeps its number; nobody reaps here."""
+        """-1: there is nothing to reap; an open process handle keeps the pid."""
         return -1
 
     def wait_empty(self, patience: float = KILL_PATIENCE) -> bool:
-        """Wait until nobody is left; False when the patience ran out."""
+        """Wait until no live member is left; False when the patience ran out."""
         deadline, pause = time.monotonic() + patience, FIRST_LOOK
         while not self.empty():
             if time.monotonic() > deadline:
@@ -265,11 +263,11 @@ class Job:
         return True
 
     def assign(self, process: int) -> None:
-        """Put a process of ours that has not begun, or one that was adopted, into the job."""
+        """Put a process into the job: a child that has not begun, or one that is adopted."""
         windows.AssignProcessToJobObject(self.handle, process)
 
     def freeze(self) -> None:
-        """Suspend every member, again until a pass finds nobody new."""
+        """Suspend every member, pass after pass until one finds no new member."""
         self._for_each(windows.NtSuspendProcess)
 
     def thaw(self) -> None:
@@ -288,10 +286,10 @@ class Job:
                     try:
                         act(owned.own(windows.OpenProcess(windows.PROCESS_SUSPEND_RESUME, False, pid)))
                     except OSError:
-                        continue  # it has ended since
+                        continue  # the member has ended since
 
     def end(self) -> None:
-        """Close the job, which kills what is left unless it was let go; who waits at the port still hears of it. Idempotent."""
+        """Close the job, which kills the members unless they were let go; the open port still reports that. Idempotent."""
         handle, self.handle = self.handle, 0
         if handle:
             close(handle)

@@ -1,4 +1,4 @@
-"""Which file a program name means, on Windows: only what was asked for is searched, never the current directory."""
+"""Finds the file of a program name on Windows: only in the given directories, never in the current one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ..errors import NotExecutable, NotFound
 if sys.platform != "win32":
     raise ImportError("this room is for Windows")
 
-#: What cmd.exe assumes where PATHEXT is not set.
+#: The default of cmd.exe where PATHEXT is not set.
 DEFAULT_EXTENSIONS = ".COM;.EXE;.BAT;.CMD"
 
 
@@ -35,13 +35,13 @@ def find_program(program: str, first: tuple[str, ...], path: str | None, to_laun
 
 
 def probe(path: str, extensions: list[str]) -> str:
-    """`path` made absolute if it is a file; a name without an extension gets those of PATHEXT in turn, before its own."""
+    """`path`, made absolute, if it is a file; a name without an extension is first tried with those of PATHEXT in turn."""
     plain = os.path.splitext(path)[1] != ""
     candidates = [path + extension for extension in extensions]
     for candidate in [path, *candidates] if plain else [*candidates, path]:
         if os.path.isfile(candidate):
             if os.path.splitext(candidate)[1] == "":
-                break  # no program: Windows goes by the extension
+                break  # not a program: Windows decides by the extension
             return os.path.abspath(candidate)
     if os.path.exists(path):
         raise NotExecutable(path)

@@ -27,47 +27,47 @@ if TYPE_CHECKING:
 
 
 class LoopWaiter:
-    """Has a running event loop report what happens to one child."""
+    """Makes a running event loop report the events of one child."""
 
     __slots__ = ("_how",)
 
     def __init__(self, loop: AbstractEventLoop, child: Child, feed: Feed | None, report: Report, lasting: bool = False) -> None:
-        # A file has one port for its life. So what another loop, or none, may go on with is waited for on its job's own.
+        # A file has one port for its life. So a run that another loop, or none, may continue is waited for on its job's own port.
         ours: Any = child
         on_proactor = getattr(loop, "_proactor", None) is not None and not lasting and ours.port is not ours.tree.port
         self._how: _OnProactor | _OnThread = (_OnProactor if on_proactor else _OnThread)(loop, child, feed, report)
 
     def watch_tree(self) -> bool:
-        """False: nothing tells a loop."""
+        """False: no event tells a loop of the tree."""
         return False
 
     def feed(self, feed: Feed) -> None:
-        """There is something to be written."""
+        """The feed has bytes to write."""
         self._how.feed(feed)
 
     def pause(self, what: int) -> None:
-        """Begin no more reads of a stream; what one that is under way brings is still reported."""
+        """Begin no more reads of a stream; the bytes of a read that is under way are still reported."""
         self._how.pause(what)
 
     def resume(self, what: int) -> None:
-        """Read it again."""
+        """Begin reads of a stream again."""
         self._how.resume(what)
 
     def unwatch(self, handle: int) -> None:
-        """Stop watching a stream, before it is closed."""
+        """Stop watching a stream; called before it is closed."""
         self._how.unwatch(handle)
 
     def read_now(self, handle: int) -> bytes | None:
-        """What the pipe holds, None when there is nothing at this moment."""
+        """The bytes in the pipe; None when it is empty at this moment."""
         return self._how.read_now(handle)
 
     def close(self) -> None:
-        """Stop all that is under way; before the handles are closed. Idempotent."""
+        """Stop all transfers; called before the handles are closed. Idempotent."""
         self._how.close()
 
 
 class _Pipe:
-    """What the Proactor takes for a pipe. It knows it by this object, so there is one for each stream of a child."""
+    """A pipe as the Proactor takes it. The Proactor registers this object, so there is one for each stream of a child."""
 
     __slots__ = ("__weakref__", "_handle")
 
@@ -85,7 +85,7 @@ def _pipes(child: Any) -> dict[int, _Pipe]:
 
 
 class _OnProactor:
-    """The loop's own completion port serves the pipes, and its registered wait the process."""
+    """Waits through the Proactor: its completion port serves the pipes, its registered wait the process."""
 
     __slots__ = ("_child", "_feed", "_paused", "_proactor", "_report", "_under_way")
 
@@ -98,7 +98,7 @@ class _OnProactor:
         self._report = report
         # what → (the pipe, the loop's future)
         self._under_way: dict[int, tuple[_Pipe | None, Any]] = {}
-        # Streams that no read is begun on for now, and whether one would be due.
+        # Streams on which no read is begun for now, and whether one would be due.
         self._paused: dict[int, bool] = {}
         if child.status() is None:
             self._start(ENDED, None, proactor.wait_for_handle(child.ended))
@@ -125,7 +125,7 @@ class _OnProactor:
         self._start(what, pipe, self._proactor.recv(pipe, PIPE_SIZE))
 
     def feed(self, feed: Feed) -> None:
-        """There is something to be written."""
+        """Begin to write the feed's bytes, unless a write is under way."""
         self._feed = feed
         if STDIN in self._under_way or not feed.pending or self._child.stream(STDIN) < 0:
             return
@@ -138,7 +138,7 @@ class _OnProactor:
     def _done(self, what: int, pipe: _Pipe | None, future: Any) -> None:
         if self._under_way.get(what, (None, None))[1] is not future:
             if not future.cancelled():
-                future.exception()  # of a stream that is not watched any more
+                future.exception()  # retrieved, so that the loop does not log it: the stream is not watched any more
             return
         del self._under_way[what]
         if future.cancelled():
@@ -166,23 +166,23 @@ class _OnProactor:
         self._report(STDIN, b"")
 
     def pause(self, what: int) -> None:
-        """Begin no more reads of a stream."""
+        """Begin no more reads of a stream; the bytes of a read that is under way are still reported."""
         self._paused.setdefault(what, what not in self._under_way)
 
     def resume(self, what: int) -> None:
-        """Read it again."""
+        """Begin reads of a stream again, at once if one is due."""
         if self._paused.pop(what, False):
             self._read(what)
 
     def unwatch(self, handle: int) -> None:
-        """Stop watching a stream, before it is closed."""
+        """Cancel the transfer of a stream; called before the stream is closed."""
         for what, (pipe, future) in list(self._under_way.items()):
             if pipe is not None and pipe.fileno() == handle:
                 del self._under_way[what]
                 future.cancel()
 
     def read_now(self, handle: int) -> bytes | None:
-        """What the pipe holds, None when there is nothing at this moment."""
+        """The bytes of the read that is under way, if it is complete; else None, and the read is cancelled."""
         for what, (pipe, future) in list(self._under_way.items()):
             if pipe is not None and pipe.fileno() == handle:
                 del self._under_way[what]
@@ -191,7 +191,7 @@ class _OnProactor:
 
     @staticmethod
     def _completed(future: Any) -> bytes | None:
-        """The data of a read that is complete, whether the loop knows it or not; else it is cancelled."""
+        """The data of a read that is complete, even if the loop does not know that yet; else None, and the read is cancelled."""
         try:
             if future.cancelled():
                 return None
@@ -205,7 +205,7 @@ class _OnProactor:
         return data or None
 
     def close(self) -> None:
-        """Stop all that is under way; what has been read by then is reported. Idempotent."""
+        """Cancel all transfers; bytes that have been read by then are reported. Idempotent."""
         under_way, self._under_way = self._under_way, {}
         for what, (pipe, future) in under_way.items():
             data = self._completed(future) if pipe is not None and what != STDIN else None
@@ -215,7 +215,7 @@ class _OnProactor:
 
 
 class _OnThread:
-    """A loop that knows nothing but sockets: a thread blocks in its stead, and lives as long as the run."""
+    """Waits for a loop that supports only sockets: a thread blocks in its place and lives as long as the run."""
 
     __slots__ = ("_child", "_closed", "_ended", "_inbox", "_loop", "_report", "_tree", "_waiter")
 
@@ -224,7 +224,7 @@ class _OnThread:
         self._child = child
         self._report = report
         self._closed = False
-        # What the thread has brought and the loop has not had yet.
+        # The thread's reports that the loop has not taken yet.
         self._inbox: deque[tuple[int, bytes]] = deque()
         assert isinstance(child.tree, Job)
         self._tree = child.tree
@@ -239,7 +239,7 @@ class _OnThread:
                 self._waiter.wait(None, self._post, LOOK)
         finally:
             try:
-                # On this thread, for the system cancels what a thread has begun when that ends.
+                # On this thread, because the system cancels a thread's transfers when the thread ends.
                 self._waiter.close(self._keep)
             finally:
                 self._ended.release()
@@ -252,22 +252,22 @@ class _OnThread:
         try:
             self._loop.call_soon_threadsafe(self._deliver)
         except RuntimeError:
-            self._closed = True  # the loop was closed: nobody wants to know any more
+            self._closed = True  # the loop was closed: no run takes reports any more
 
     def _deliver(self) -> None:
         while self._inbox:
             self._report(*self._inbox.popleft())
 
     def feed(self, feed: Feed) -> None:
-        """There is something to be written."""
+        """The feed has bytes to write."""
         self._waiter.feed(feed)
 
     def pause(self, what: int) -> None:
-        """Begin no more reads of a stream."""
+        """Begin no more reads of a stream; the bytes of a read that is under way are still reported."""
         self._waiter.pause(what)
 
     def resume(self, what: int) -> None:
-        """Read it again."""
+        """Begin reads of a stream again."""
         self._waiter.resume(what)
 
     def _stop(self) -> None:
@@ -278,10 +278,10 @@ class _OnThread:
             pass  # the thread has ended
 
     def unwatch(self, handle: int) -> None:
-        """The run is about to close a stream; at its end the thread does not touch it any more."""
+        """Does nothing: the run is about to close a stream that has ended, and the thread does not touch it any more."""
 
     def read_now(self, handle: int) -> bytes | None:
-        """What the thread has brought, and then what the pipe holds; the thread must be gone before somebody else reads."""
+        """First the bytes that the thread has read, then those in the pipe; the thread is ended before another one reads."""
         self._stop()
         what = next(what for what in (STDOUT, STDERR) if self._child.stream(what) == handle)
         data = b"".join(data for whose, data in self._inbox if whose == what)
@@ -291,13 +291,13 @@ class _OnThread:
         return self._waiter.read_now(handle)
 
     def close(self) -> None:
-        """End the thread, and what it had under way; what it has read by then is reported. Idempotent."""
+        """End the thread and its transfers; bytes that it has read by then are reported. Idempotent."""
         self._stop()
         self._deliver()
 
 
 class Sleeper:
-    """What an event loop of ours sleeps in, until somebody wakes it: what it waits for is waited for by threads."""
+    """The sleep of an event loop of ours, until a thread wakes it: the waiting for children is done by threads."""
 
     __slots__ = ("_woken",)
 
@@ -306,29 +306,29 @@ class Sleeper:
         self._woken.acquire()
 
     def add(self, descriptor: int, callback: Callable[[], None]) -> None:
-        """NotImplementedError: nothing here is waited for by a descriptor."""
+        """NotImplementedError: on Windows there are no descriptors to wait for."""
         raise NotImplementedError("Windows has no readable descriptors")
 
     def remove(self, descriptor: int) -> None:
-        """Nothing was added."""
+        """Does nothing: no descriptor can have been added."""
 
     def wake(self) -> None:
-        """Have `sleep` return soon. From any thread."""
+        """Make `sleep` return soon. Called from any thread."""
         try:
             self._woken.release()
         except RuntimeError:
-            pass  # it has been woken already
+            pass  # the sleeper has been woken already
 
     def sleep(self, seconds: float | None) -> None:
-        """At most so long, and never so long that Ctrl+C were not heard."""
+        """Sleep at most `seconds`, and never so long that Ctrl+C goes unhandled."""
         self._woken.acquire(timeout=SLICE if seconds is None else min(seconds, SLICE))
 
     def close(self) -> None:
-        """Nothing is owned."""
+        """Does nothing: the sleeper owns nothing."""
 
 
 class LoopEnds:
-    """Has a running event loop call `tell` when one of the processes whose `ended` these are has ended."""
+    """Makes a running event loop call `tell` when one of the processes has ended, each given by its `ended` handle."""
 
     __slots__ = ("_futures", "_loop", "_over")
 
@@ -362,12 +362,12 @@ class LoopEnds:
 
 
 def any_of(ended: list[int], seconds: float) -> bool:
-    """Whether one of the processes has ended within `seconds`; of more than one call can wait for, the rest is looked at."""
+    """Whether one of the processes ends within `seconds`; handles beyond the limit of one wait are only checked once."""
     return wait_for(ended[:MOST_WAITED], seconds) or any(map(is_signalled, ended[MOST_WAITED:]))
 
 
 def any_ended(ended: list[int], seconds: float | None) -> None:
-    """Block until one of the children whose `ended` these are has ended, for at most `seconds`."""
+    """Block until one of the children has ended, each given by its `ended` handle, for at most `seconds`."""
     deadline = None if seconds is None else time.monotonic() + seconds
     while True:
         left = SLICE if deadline is None else min(SLICE, max(0.0, deadline - time.monotonic()))

@@ -1,4 +1,4 @@
-"""Plan to living child on Windows: one CreateProcessW whose child is born in its jobs and inherits three handles and no more."""
+"""From a plan to a live child on Windows: one CreateProcessW, whose child is born in its jobs and inherits only three handles."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ PRIORITIES = {
 MAX_PATH = 260
 MOST_ATTRIBUTES = 3
 
-# A child's handles are inheritable from here to there; nobody else's CreateProcessW of this package happens meanwhile.
+# Held while a child's handles are inheritable, so that no other CreateProcessW of this package happens meanwhile.
 _lock = _thread.RLock()
-# PROC_THREAD_ATTRIBUTE_JOB_LIST came with Windows 10; before, a child is assigned before it begins.
+# PROC_THREAD_ATTRIBUTE_JOB_LIST came with Windows 10; on older systems a child is assigned to its jobs before it begins.
 _born_in_job = True
 
 
 def launch_error(call: str, error: OSError) -> LaunchError:
-    """The error of a launch for what `call` raised."""
+    """The LaunchError for an error that `call` raised."""
     made = LaunchError(error.errno, str(error.strerror), None, error.winerror)
     made.call = call
     made.means = _MEANS.get(error.winerror, FAILED)
@@ -65,7 +65,7 @@ def spawn(plan: Plan, jobs: list[int], streams: Streams, extra_flags: int = 0) -
         try:
             return _create(plan, jobs, streams, extra_flags, suspended=False)
         except LaunchError as error:
-            # What a refused attribute says, and what a job says that may not be joined: the second way tells them apart.
+            # The errors of a refused attribute, and of a job that may not be joined: the second attempt tells them apart.
             if error.winerror not in (windows.ERROR_NOT_SUPPORTED, windows.ERROR_INVALID_PARAMETER, windows.ERROR_ACCESS_DENIED):
                 raise
             if error.call == "UpdateProcThreadAttribute":
@@ -113,7 +113,7 @@ def _create(plan: Plan, jobs: list[int], streams: Streams, extra_flags: int, *, 
 
 
 def _finish(made: Any, jobs: list[int], affinity: tuple[int, ...] | None, *, resume: bool) -> None:
-    """What is done to a child that has not begun."""
+    """Put a suspended child into its jobs, set its affinity, and let it begin."""
     for job in jobs:
         try:
             windows.AssignProcessToJobObject(job, made.hProcess)
@@ -143,7 +143,7 @@ def _end(process: int) -> None:
 
 
 class _Attributes:
-    """A list of attributes for one CreateProcessW, and the memory it points into."""
+    """The attribute list of one CreateProcessW, and the memory that it points into."""
 
     __slots__ = ("_kept", "_list")
 
@@ -157,27 +157,27 @@ class _Attributes:
         startup.lpAttributeList = address(self._list)
 
     def set(self, attribute: int, handles: list[int]) -> None:
-        """Set a list of handles."""
+        """Set an attribute that is a list of handles."""
         listed = array_of(windows.HANDLE, handles)
         self._kept.append(listed)
         windows.UpdateProcThreadAttribute(reference(self._list), 0, attribute, reference(listed), size_of(listed), None, None)
 
     def set_value(self, attribute: int, handle: int) -> None:
-        """Set a handle that is its own value."""
+        """Set an attribute whose value is a handle itself."""
         windows.UpdateProcThreadAttribute(reference(self._list), 0, attribute, handle, size_of(windows.HANDLE()), None, None)
 
     def close(self) -> None:
-        """Give the list back."""
+        """Free the list."""
         windows.DeleteProcThreadAttributeList(reference(self._list))
 
 
 def _standard_handles(startup: Any, streams: Streams, owned: Handles) -> list[int]:
-    """Fill in inheritable copies of the three; returns them, for each only once."""
+    """Put inheritable copies of the three standard handles into `startup`; returns the copies, each once."""
     if streams.console is not None and all(is_console(windows.GetStdHandle(name)) for name in STANDARD):
-        return []  # it gets those of its own console
+        return []  # the child gets the handles of its own console
     startup.dwFlags = windows.STARTF_USESTDHANDLES
     if streams.console is not None:
-        # What we have that is no console would be handed down, unless it is told of handles that are none.
+        # The child would get our own handles that are no console's, unless it is given invalid ones.
         startup.hStdInput = startup.hStdOutput = startup.hStdError = ALL_BITS
         return []
     copies: dict[int, int] = {}
@@ -188,7 +188,7 @@ def _standard_handles(startup: Any, streams: Streams, owned: Handles) -> list[in
             try:
                 copies[handle] = owned.own(inheritable_copy(handle))
             except OSError as error:
-                # What a program without a console has for its own streams may be no handle at all.
+                # In a program without a console its own streams may be invalid handles.
                 if error.winerror != windows.ERROR_INVALID_HANDLE:
                     raise
                 continue
@@ -197,7 +197,7 @@ def _standard_handles(startup: Any, streams: Streams, owned: Handles) -> list[in
 
 
 def _console_flags(plan: Plan) -> int:
-    """No window pops up for a child of a program without a console; a group of its own only for who is to be asked in it."""
+    """Flags: no window for a child of a program without a console; a console group of its own only if one is asked for."""
     if plan.pty is not None:
         return 0
     if plan.console == "none" or (plan.console is None and not has_console()):
@@ -211,7 +211,7 @@ def has_console() -> bool:
 
 
 def command_of(plan: Plan) -> tuple[str, str]:
-    """(lpApplicationName, lpCommandLine); LaunchError or Refused for what cannot be said."""
+    """(lpApplicationName, lpCommandLine); LaunchError or Refused for arguments that cannot be expressed."""
     application = plan.path
     if is_batch(application):
         try:

@@ -1,4 +1,4 @@
-"""The three standard streams of a Windows child: what it gets, and our overlapped ends of its pipes."""
+"""The three standard streams of a Windows child: the child's ends, and our overlapped ends of its pipes."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ _numbers = itertools.count()
 
 
 class Streams:
-    """The child's ends (closed as soon as the spawn returned or raised) and ours (handed to the child object)."""
+    """The child's ends, closed as soon as the spawn has returned or raised, and ours, which the child object takes over."""
 
     __slots__ = ("_file", "_theirs", "child", "console", "ours")
 
     def __init__(self, plan: Plan) -> None:
-        #: What the child gets for its stdin, stdout and stderr; None: it has none, as we have none.
+        #: The child's handles for stdin, stdout and stderr; None: the child has none, because we have none.
         self.child: list[int | None] = [None, None, None]
         #: Our ends, -1 where the stream is no pipe.
         self.ours = [-1, -1, -1]
         self._theirs: list[int] = []
         # A temporary file, open until the child has its copy.
         self._file: Any = None
-        #: The console that it gets instead of streams.
+        #: The console that the child gets instead of streams.
         self.console: Console | None = None
         try:
             if plan.pty is not None:
@@ -76,7 +76,7 @@ class Streams:
         return theirs
 
     def _file_with(self, content: bytes) -> int:
-        """A file that goes with its last handle, read from its beginning."""
+        """The handle of a temporary file that holds `content`, at its beginning; it is deleted with its last handle."""
         import msvcrt
         import tempfile
 
@@ -86,7 +86,7 @@ class Streams:
         return msvcrt.get_osfhandle(self._file.fileno())
 
     def close_theirs(self) -> None:
-        """After the spawn, whatever came of it: the child has its copies. Idempotent."""
+        """Close the child's ends after the spawn, also a failed one: the child has its copies. Idempotent."""
         while self._theirs:
             close(self._theirs.pop())
         if self._file is not None:
@@ -94,7 +94,7 @@ class Streams:
             self._file = None
 
     def close(self) -> None:
-        """Close both sides, ours unless somebody else owns them now. Idempotent."""
+        """Close both sides, ours unless the child object owns them now. Idempotent."""
         self.close_theirs()
         console, self.console = self.console, None
         if console is not None:
@@ -106,8 +106,8 @@ class Streams:
 
 
 def _pipe(number: int) -> tuple[int, int]:
-    """(the child's end, ours): an overlapped server and a plain client, which is how asyncio has its pipes too."""
-    # Nobody can be there first (FIRST_PIPE_INSTANCE) nor connect from elsewhere; a stranger who connects before us is an error.
+    """(the child's end, ours): ours is an overlapped server and the child's a plain client, as asyncio makes its pipes too."""
+    # No process can have created it (FIRST_PIPE_INSTANCE) or connect remotely; a stranger that connects before us is an error.
     name = rf"\\.\pipe\processkit-{os.getpid()}-{next(_numbers)}-{os.urandom(8).hex()}"
     direction = windows.PIPE_ACCESS_INBOUND if number else windows.PIPE_ACCESS_OUTBOUND
     mode = direction | windows.FILE_FLAG_OVERLAPPED | windows.FILE_FLAG_FIRST_PIPE_INSTANCE
@@ -122,14 +122,14 @@ def _pipe(number: int) -> tuple[int, int]:
 
 
 def pipe_between() -> tuple[int, int]:
-    """(read end, write end) of a pipe between two children, without overlapped transfers, which they do not expect. CreatePipe"""
+    """(read end, write end) of a pipe between two children, without overlapped transfers: they do not expect those. CreatePipe"""
     read, write = windows.HANDLE(), windows.HANDLE()
     windows.CreatePipe(reference(read), reference(write), None, 0)
     return int(read.value or 0), int(write.value or 0)
 
 
 def close_end(handle: int) -> None:
-    """Close our copy of an end."""
+    """Close our copy of one end of a pipe."""
     close(handle)
 
 
@@ -142,7 +142,7 @@ def _redirect(file: File, number: int) -> int:
         if number == 0:
             return _opened(file.path, windows.GENERIC_READ, windows.OPEN_EXISTING)
         if file.append:
-            # Without the right to write elsewhere every write goes to the end. CreateFileW
+            # With only FILE_APPEND_DATA, not FILE_WRITE_DATA, every write goes to the end. CreateFileW
             return _opened(file.path, windows.FILE_APPEND_DATA | windows.SYNCHRONIZE, windows.OPEN_ALWAYS)
         return _opened(file.path, windows.GENERIC_WRITE, windows.CREATE_ALWAYS)
     except OSError as error:

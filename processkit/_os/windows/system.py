@@ -1,4 +1,4 @@
-"""Windows: what this process offers, and the choice there is none of: Job Objects."""
+"""Windows: the functions of this system, whose only mechanism is Job Objects."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def mechanism() -> str:
-    """What contains children here."""
+    """The mechanism that contains children here."""
     return "job_object"
 
 
@@ -32,25 +32,25 @@ def private_container() -> PrivateContainer:
 
 
 def group_container(survive_owner: bool) -> GroupContainer:
-    """A container for a group; with `survive_owner` our end does not touch it."""
+    """A container for a group; with `survive_owner` it outlives our end."""
     return GroupContainer(survive_owner)
 
 
 def leash_strength() -> str:
-    """The kernel keeps the leash: JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE."""
+    """`kernel`: the kernel kills the leashed child. JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE"""
     return "kernel"
 
 
 def spawn_detached(plan: Plan) -> int:
-    """Start `plan` outside every job that lets it go, without a console; returns its pid."""
+    """Start `plan` outside every job that allows a breakaway, without a console; returns its pid."""
     streams = Streams(plan)
-    # Without a console, whatever `plan.console` says: CREATE_NO_WINDOW is ignored beside DETACHED_PROCESS.
+    # Without a console, regardless of `plan.console`: CREATE_NO_WINDOW is ignored beside DETACHED_PROCESS.
     flags = windows.DETACHED_PROCESS | windows.CREATE_NEW_PROCESS_GROUP
     try:
         try:
             process, pid = spawn(plan, [], streams, flags | windows.CREATE_BREAKAWAY_FROM_JOB)
         except LaunchError as error:
-            # The job that we run in lets nobody go: then it outlives us, but not that job.
+            # The job that we run in allows no breakaway: then the process outlives us, but not that job.
             if error.winerror != windows.ERROR_ACCESS_DENIED:
                 raise
             process, pid = spawn(plan, [], streams, flags)
@@ -61,7 +61,7 @@ def spawn_detached(plan: Plan) -> int:
 
 
 def refused(plan: Plan) -> str | None:
-    """The first thing that `plan` asks of a child and Windows has not."""
+    """The first feature of `plan` that Windows does not have; None if it has all."""
     wanted = plan.attributes
     asked = {
         "arg0": plan.argv[0] != plan.program,
@@ -72,14 +72,14 @@ def refused(plan: Plan) -> str | None:
         "umask": wanted.umask is not None,
         "rlimit": bool(wanted.rlimits),
         "io_priority": wanted.io_priority is not None,
-        # Who has a console reads it: a pipe cannot stand beside it.
+        # A child with a console reads that: its stdin cannot be a pipe.
         "pty": plan.pty is not None and (not has_consoles() or isinstance(plan.stdin, Handed)),
     }
     return next((name for name, is_asked in asked.items() if is_asked), None)
 
 
 def named_pipe_exists(name: str) -> bool:
-    """Whether there is such a pipe, busy or not; OSError for a name that is none. WaitNamedPipeW"""
+    """Whether there is such a pipe, busy or not; OSError if `name` is no pipe name. WaitNamedPipeW"""
     try:
         windows.WaitNamedPipeW(name, 1)
     except OSError as error:
@@ -92,27 +92,27 @@ def named_pipe_exists(name: str) -> bool:
 
 
 def dies_with_owner() -> bool:
-    """The system closes the handles of our jobs, and with them goes what is in them."""
+    """True: the system closes the handles of our jobs when we end, which kills their members."""
     return True
 
 
 def soft_stop_scope() -> str:
-    """Only who was started with a console group of its own can be asked."""
+    """`opt_in_members`: only children that were started with a console group of their own can be asked."""
     return "opt_in_members"
 
 
 def guardian_kind() -> str:
-    """Nobody has to guard: the system does."""
+    """`none`: no guardian is needed, because the system kills our jobs."""
     return "none"
 
 
 def launcher_name() -> str:
-    """How children are started."""
+    """The name of the call that starts children."""
     return "CreateProcessW"
 
 
 def in_foreground() -> bool:
-    """Consoles have no foreground group."""
+    """False: consoles have no foreground group."""
     return False
 
 

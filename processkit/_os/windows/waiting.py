@@ -1,7 +1,7 @@
-"""One wait for everything that a run is waiting for, on Windows: its pipes, its child's end and its tree, on one completion port.
+"""One wait for all events of a run on Windows: of its pipes, its child's end and its tree, on one completion port.
 
-`Waiter` blocks on the port of the child's job; `LoopWaiter` has the Proactor of a running event loop do the same, or, where the
-loop has none, a thread that blocks. All report the same events to the same place: (what, bytes).
+`Waiter` blocks on the port of the child's job; `LoopWaiter` lets the Proactor of a running event loop do the same or, where the
+loop has none, a thread that blocks. All report the same events to the same callback: (what, bytes).
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ if TYPE_CHECKING:
 
     Report = Callable[[int, bytes], None]
 
-#: A message of a job may get lost ("not guaranteed": JOBOBJECT_ASSOCIATE_COMPLETION_PORT), so who waits looks for himself, too.
+#: A job's message may get lost ("not guaranteed": JOBOBJECT_ASSOCIATE_COMPLETION_PORT), so a waiter also looks this often.
 LOOK = 1.0
 MOMENT = 0.001
-#: A job tells of an exit a moment before the process handle does.
+#: A job reports an exit a moment before the process handle is signalled.
 EXIT_PATIENCE = 5.0
 GONE = (windows.ERROR_BROKEN_PIPE, windows.ERROR_NO_DATA, windows.ERROR_HANDLE_EOF, windows.ERROR_INVALID_HANDLE)
 
 
 def write_ready(child: Child, feed: Feed) -> None:
-    """Write all; for what a pipe holds without a reader."""
+    """Write all bytes; only for as many as a pipe takes without a reader."""
     while feed.pending:
         transfer = Transfer(child.stream(STDIN), STDIN)
         ok, count = transfer.finish() if transfer.write(feed.next(PIPE_SIZE)) else (False, 0)
@@ -49,7 +49,7 @@ def write_ready(child: Child, feed: Feed) -> None:
 
 
 class Transfer:
-    """One overlapped read or write, and the memory that the system uses until it is over."""
+    """One overlapped read or write, and the memory that the system uses until the transfer is over."""
 
     __slots__ = ("_overlapped", "_room", "handle", "pending", "what", "where")
 
@@ -59,7 +59,7 @@ class Transfer:
         self.pending = False
         self._overlapped = windows.OVERLAPPED()
         self._room = memory(PIPE_SIZE)
-        #: The address by which its completion is told.
+        #: The address that identifies its completion.
         self.where = address(self._overlapped)
 
     def read(self) -> bool:
@@ -67,7 +67,7 @@ class Transfer:
         return self._begun(windows.ReadFile(self.handle, reference(self._room), PIPE_SIZE, None, reference(self._overlapped)))
 
     def write(self, data: memoryview) -> bool:
-        """Begin to write; False when nobody reads any more."""
+        """Begin to write; False when the stream has no reader any more."""
         self._room[: len(data)] = data.tobytes()
         return self._begun(windows.WriteFile(self.handle, reference(self._room), len(data), None, reference(self._overlapped)))
 
@@ -81,22 +81,22 @@ class Transfer:
         return True
 
     def data(self, count: int) -> bytes:
-        """What was read."""
+        """The `count` bytes that were read."""
         return bytes_at(address(self._room), count)
 
     def finish(self) -> tuple[bool, int]:
-        """Wait for it: (success, bytes)."""
+        """Wait for the transfer's end; returns (success, number of bytes)."""
         count = windows.DWORD()
         done = windows.GetOverlappedResult(self.handle, reference(self._overlapped), reference(count), True)
         while self._overlapped.Internal == windows.STATUS_PENDING:
-            # It waited for the file, which other transfers signal too. The memory is the system's until this changes.
+            # The call waited for the file, which other transfers signal too. Until Internal changes the system uses the memory.
             time.sleep(MOMENT)
             done = windows.GetOverlappedResult(self.handle, reference(self._overlapped), reference(count), True)
         self.pending = False
         return bool(done), int(count.value)
 
     def stop(self) -> bytes:
-        """Cancel it and wait until the system has let go of the memory; what it had read by then."""
+        """Cancel the transfer and wait until the system has released its memory; returns the bytes read by then."""
         if not self.pending:
             return b""
         windows.CancelIoEx(self.handle, reference(self._overlapped))
@@ -122,9 +122,9 @@ class Waiter:
         self._tree = child.tree
         self._ended = False
         self._closed = False
-        # Never: what has happened is told before what the clock says, so the first wait begins with a look.
+        # Never looked: events are reported before the clock is read, so the first wait begins with a look.
         self._looked = -LOOK
-        # Streams that no read is begun on for now.
+        # Streams on which no read is begun for now.
         self._paused: set[int] = set()
         self._transfers: dict[int, Transfer] = {}
         known = claim(child, self._tree.port)
@@ -136,32 +136,32 @@ class Waiter:
                 self._transfers[what] = Transfer(handle, what)
 
     def watch_tree(self) -> bool:
-        """False: the job's message is reported as TREE, but since it may get lost, and comes early, the tree is looked at too."""
+        """False: the job's message is reported as TREE, but it may get lost and comes early, so the tree is polled too."""
         return False
 
     def feed(self, feed: Feed) -> None:
-        """There is something to be written."""
+        """The feed has bytes to write."""
         self._feed = feed
         self._tree.port.wake()
 
     def pause(self, what: int) -> None:
-        """Begin no more reads of a stream; what one that is under way brings is still reported."""
+        """Begin no more reads of a stream; the bytes of a read that is under way are still reported."""
         self._paused.add(what)
 
     def resume(self, what: int) -> None:
-        """Read it again."""
+        """Begin reads of a stream again."""
         self._paused.discard(what)
         self._tree.port.wake()
 
     def unwatch(self, handle: int) -> None:
-        """Stop watching a stream, before it is closed."""
+        """Stop the transfer of a stream; called before the stream is closed."""
         for what, transfer in list(self._transfers.items()):
             if transfer.handle == handle:
                 self._stopped(transfer)
                 del self._transfers[what]
 
     def _stopped(self, transfer: Transfer) -> bytes:
-        """What a transfer had read by the time that it was stopped."""
+        """Stop a transfer; returns the bytes that it had read by then."""
         if not transfer.pending:
             return b""
         data = transfer.stop()
@@ -169,7 +169,7 @@ class Waiter:
         return data
 
     def read_now(self, handle: int) -> bytes | None:
-        """What the pipe holds, None when there is nothing at this moment."""
+        """The bytes in the pipe; None when it is empty at this moment."""
         for transfer in self._transfers.values():
             if transfer.handle == handle and transfer.pending:
                 return self._stopped(transfer) or None
@@ -187,7 +187,7 @@ class Waiter:
         return self._tree.port.wake
 
     def wait(self, seconds: float | None, report: Report, slice_: float = SLICE) -> None:
-        """Block for at most `seconds`, and never so long that Ctrl+C were not heard; report what happened."""
+        """Block for at most `seconds`, and never so long that Ctrl+C goes unhandled; report the events."""
         now = time.monotonic()
         if not self._ended and now - self._looked > LOOK:
             self._looked = now
@@ -201,7 +201,7 @@ class Waiter:
             found = self._tree.port.take(0.0)
 
     def _begin(self, report: Report) -> bool:
-        """Begin every transfer that is not under way; whether one of them was at its end, which is reported."""
+        """Begin every transfer that is not under way; returns whether a stream was at its end, which is reported."""
         ended = False
         for what, transfer in list(self._transfers.items()):
             if transfer.pending or what in self._paused:
@@ -231,10 +231,10 @@ class Waiter:
             return
         transfer = self._transfers.get(key)
         if transfer is None or transfer.where != where or not transfer.pending:
-            return  # of a stream that is not watched any more
+            return  # the completion is of a stream that is not watched any more
         transfer.pending = False
         if code == windows.ERROR_OPERATION_ABORTED:
-            return  # the thread that began it has ended, and the system with it: it is begun again
+            return  # the thread that began the transfer has ended, so the system cancelled it: it is begun again
         if code:
             self._over(key, report)
         elif key == STDIN:
@@ -259,7 +259,7 @@ class Waiter:
             report(ENDED, b"")
 
     def close(self, report: Report | None = None) -> None:
-        """Stop all that is under way; before the handles are closed. What has been read by then is reported. Idempotent."""
+        """Stop all transfers before the handles are closed; bytes that have been read by then are reported. Idempotent."""
         self._closed = True
         transfers, self._transfers = self._transfers, {}
         for what, transfer in transfers.items():
@@ -269,7 +269,7 @@ class Waiter:
 
 
 def claim(child: Any, port: object) -> bool:
-    """Whether the streams of a child complete on `port` already; NotHere when they do on another: a file has one for its life."""
+    """Whether a child's streams already complete on `port`; NotHere if they do on another: a file has one port for its life."""
     known, child.port = child.port, port
     if known is not None and known is not port:
         child.port = known
