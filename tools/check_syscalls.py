@@ -38,14 +38,11 @@ MACHINES = ("x86_64", "aarch64", "riscv64", "powerpc64le", "s390x", "loongarch64
 LINUX = tuple(f"{name}-linux-{libc}{'eabihf' * (name == 'arm')}" for libc in ("gnu", "musl") for name in MACHINES)
 # What zig and gcc call a machine, where the columns of `syscalls.py` call it otherwise.
 COLUMNS = {"powerpc64le": "ppc64le", "x86": "i386", "i486": "i386", "i586": "i386", "i686": "i386", "arm": "armhf"}
-
 # Structures that the kernel lengthens from release to release, with the prefix of the macros that hold their published
 # sizes: ours may be shorter than the header's, but only by whole versions.
 EXTENSIBLE = {"clone_args": "CLONE_ARGS", "pidfd_info": "PIDFD_INFO"}
 # An ioctl number carries the size of its structure: the declared number means the declared layout, not the header's.
 SIZED = {"PIDFD_GET_INFO": "pidfd_info"}
-
-
 # Names that no header defines, and how they are held all the same: a header, the condition on `{value}`, what to report.
 OWN_NAMES = {
     # `sigsetsize`. The kernel's sigset_t is on 32 bits still the one before the rt_ calls; libc's number of signals holds everywhere.
@@ -506,6 +503,7 @@ def text_section(elf: bytes) -> bytes:
 
 
 # A module is one entry. `preamble` precedes each header; `types` has C types not spelled `name`, `name_p` or `const_name_p`.
+BSD = ("aarch64-macos", "x86_64-macos", "x86_64-freebsd", "x86_64-netbsd", "x86_64-openbsd")
 WINDOWS = ("x86_64-windows-gnu", "aarch64-windows-gnu", "x86-windows-gnu")
 WINDOWS_PREAMBLE = (
     "#define _WIN32_WINNT 0x0A00\n#define NTDDI_VERSION 0x0A000010\n#define PSAPI_VERSION 2\n#include <windows.h>\n"
@@ -513,7 +511,9 @@ WINDOWS_PREAMBLE = (
 NT_ONLY = ("NtSuspendProcess", "NtResumeProcess")
 MODULES = {
     "linux.py": Rules("linux", LINUX, declaration_jobs, preamble="#define _GNU_SOURCE 1\n"),
-    "signals.py": Rules("linux", LINUX, declaration_jobs, preamble="#define _GNU_SOURCE 1\n"),
+    "signals.py": Rules("linux", (*LINUX, *BSD), declaration_jobs, preamble="#define _GNU_SOURCE 1\n"),
+    "linux_signals.py": Rules("linux", LINUX, declaration_jobs, preamble="#define _GNU_SOURCE 1\n"),
+    "bsd_signals.py": Rules("bsd", BSD, declaration_jobs),
     "syscalls.py": Rules("linux", LINUX, number_jobs),
     "machine_code.py": Rules("linux", LINUX, code_jobs),
     "windows.py": Rules("windows", WINDOWS, declaration_jobs, WINDOWS_PREAMBLE, convention="__stdcall", undeclared=NT_ONLY),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from .._abi.signals import SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2
+from .._abi.signals import SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM
 from .errors import NotExecutable, NotFound
 from .forking import after_fork_in_child
 from .port import ENDED, STDERR, STDIN, STDOUT, TREE
@@ -17,6 +17,7 @@ if sys.platform == "linux":
     if TYPE_CHECKING:
         from .linux.loops import LoopEnds, LoopWaiter, Sleeper
         from .posix.waiting import Waiter, any_ended, write_ready
+    from .._abi.linux_signals import SIGUSR1, SIGUSR2
     from .linux.guardian import announce_hook, guardian_invocation, run_hook
     from .linux.system import (
         cpu_seconds,
@@ -54,6 +55,8 @@ elif sys.platform == "win32":
     from .windows.lookup import find_program
     from .windows.stdio import close_end, pipe_between
     from .windows.system import (
+        SIGUSR1,
+        SIGUSR2,
         announce_hook,
         dies_with_owner,
         group_container,
@@ -75,6 +78,7 @@ elif sys.platform == "win32":
 else:
     if TYPE_CHECKING:
         from .unsupported import LoopEnds, LoopWaiter, Sleeper, Waiter, any_ended, write_ready
+    from .._abi.bsd_signals import SIGUSR1, SIGUSR2
     from .unsupported import (
         announce_hook,
         close_end,

@@ -13,7 +13,8 @@ import sys
 from array import array
 
 from ..._abi import linux
-from ..._abi.signals import SIGHUP, SIGINT, SIGKILL, SIGPIPE, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2
+from ..._abi.linux_signals import SIGTSTP, SIGUSR1, SIGUSR2
+from ..._abi.signals import SIGHUP, SIGINT, SIGKILL, SIGPIPE, SIGQUIT, SIGTERM
 from ..errors import LaunchError
 from ..posix.descriptors import Descriptors, open_above, pipe_above
 from ..posix.environ import Strings

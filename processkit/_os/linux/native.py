@@ -13,7 +13,7 @@ from errno import EINVAL, ESRCH
 
 from ..._abi import linux, machine_code
 from ..._abi.foreign import function_at, store_at
-from ..._abi.signals import SIGCHLD
+from ..._abi.linux_signals import SIGCHLD
 from ..errors import LaunchError
 from .calls import Architecture, raw_syscall
 from .script import ANY, CHILD_FAILED, NOT_RUN, Launched, Script, resettable_signals

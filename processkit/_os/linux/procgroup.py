@@ -14,7 +14,7 @@ import time
 from array import array
 from errno import ESRCH
 
-from ..._abi.signals import SIGCONT, SIGSTOP
+from ..._abi.linux_signals import SIGCONT, SIGSTOP
 from ..members import Members
 from ..port import Plan, Usage
 from ..posix.reaping import STATUS_UNKNOWN, peek, reap

@@ -9,7 +9,8 @@ import os
 import sys
 import time
 
-from ..._abi.signals import SIGKILL, SIGSTOP
+from ..._abi.linux_signals import SIGSTOP
+from ..._abi.signals import SIGKILL
 from .procfs import read_stat, snapshot
 
 if sys.platform != "linux":

@@ -20,6 +20,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
 
+#: Names that a caller may use on every system; there is nothing here that could be sent, and `send` refuses.
+SIGUSR1, SIGUSR2 = 10, 12
+
 
 def mechanism() -> str:
     """The mechanism that contains children here."""
