@@ -36,6 +36,7 @@ ONLY_LINUX = {
         "fork",
         "guardian",
         "quick_end",
+        "younger",
         "core_proctext",
         "cli_places",
         "check_syscalls",

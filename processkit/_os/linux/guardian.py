@@ -196,6 +196,11 @@ class Guardian:
             self._groups[pgid] = start
             self._say(group_message(pgid, start))
 
+    def registered(self, pgid: int) -> None:
+        """Note a process group that has registered itself and whose leader has ended: it needs no start time to be told apart."""
+        with self._lock:
+            self._groups[pgid] = None
+
     def drop(self, pgid: int) -> None:
         """Unregister a process group that has ended, or that lives on without us."""
         with self._lock:

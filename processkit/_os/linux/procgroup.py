@@ -27,6 +27,7 @@ from .child import spawn_child
 from .guardian import Guardian
 from .identity import peak_memory
 from .procfs import is_same, read_stat, start_time
+from .younger import younger
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
@@ -40,7 +41,18 @@ if TYPE_CHECKING:
 class Groups:
     """A Tree of process groups and single adopted processes."""
 
-    __slots__ = ("_guarded", "_guardian", "_let_go", "_lock", "_waiting", "adopted", "lent_terminal", "pgids")
+    __slots__ = (
+        "_guarded",
+        "_guardian",
+        "_let_go",
+        "_lock",
+        "_settled",
+        "_since",
+        "_waiting",
+        "adopted",
+        "lent_terminal",
+        "pgids",
+    )
 
     def __init__(self, guardian: Guardian, guarded: bool = True) -> None:
         self._guardian = guardian
@@ -55,8 +67,12 @@ class Groups:
         self._let_go = False
         #: pid → start time of processes that were adopted, or that were found outside the groups they came from.
         self.adopted: dict[int, int] = {}
-        # Ended leaders whose zombie keeps the number of a group that still has members.
-        self._waiting: set[int] = set()
+        # Ended leaders whose zombie keeps the number of a group that still has members, and one of those: (pid, start).
+        self._waiting: dict[int, tuple[int, int] | None] = {}
+        # Leader → a moment before its birth (monotonic time).
+        self._since: dict[int, float] = {}
+        # No member lived when all leaders had ended, and none has been born or adopted since: then none can appear any more.
+        self._settled = False
 
     def _scope(self) -> tuple[set[int], set[int]]:
         """Our groups, and the live processes outside them that were adopted or found."""
@@ -69,6 +85,7 @@ class Groups:
         with self._lock:
             fresh = {pid: start for pid, start in joined.items() if self.adopted.get(pid) != start}
             self.adopted.update(fresh)
+            self._settled = False
         if self._guarded:
             for pid, start in fresh.items():
                 self._guardian.announce_process(pid, start)
@@ -96,7 +113,29 @@ class Groups:
 
     def empty(self) -> bool:
         """Whether no live member is found."""
-        return not self.members()
+        if self._settled:
+            return True
+        with self._lock:
+            groups = set(self.pgids)
+        ended = all(peek(pid) is not None for pid in groups)
+        if not (ended and not self.adopted and self._is_alone(groups)) and self.members():
+            return False
+        with self._lock:
+            self._settled = ended and groups == self.pgids and not self.adopted
+        return True
+
+    def _is_alone(self, leaders: set[int]) -> bool:
+        """Whether these ended leaders certainly left no process in their groups, and none that descends from one there."""
+        for leader in leaders:
+            found = self._left_by(leader)
+            if found is None or found:
+                return False
+        return True
+
+    def _left_by(self, leader: int) -> list[Stat] | None:
+        """The live processes in the group of an ended leader, and all that descend from one there; None: that takes a walk."""
+        table = younger(leader, self._since[leader]) if leader in self._since else None
+        return None if table is None else [*proctree.reachable({leader}, set(), table).values()]
 
     def send(self, number: int) -> int:
         """Signal every member that is found, pass after pass until one finds no new member."""
@@ -119,6 +158,10 @@ class Groups:
                 raise
             proctree.kill_groups(self.pgids)  # no member can be found without a descriptor, but this needs none
 
+    def kill_held(self) -> None:
+        """Kill the groups whose number is certainly ours: the leader is a child of ours that is not reaped."""
+        proctree.kill_groups({pid for pid in self.pgids if peek(pid) != STATUS_UNKNOWN})
+
     def changed(self) -> int:
         """-1: the kernel does not tell when a process group becomes empty."""
         return -1
@@ -130,7 +173,12 @@ class Groups:
     def born(self, pid: int) -> None:
         """The child leads a group of its own, which belongs to the tree from now on."""
         with self._lock:
+            self._settled = False
             self.pgids.add(pid)
+
+    def born_after(self, pid: int, moment: float) -> None:
+        """The leader `pid` was born after `moment` (monotonic time)."""
+        self._since[pid] = moment
 
     def release(self, pid: int) -> int:
         """Reap the leader; while others of its group live, its zombie stays and keeps the number."""
@@ -141,7 +189,7 @@ class Groups:
             return reap(pid)
         status = peek(pid)
         with self._lock:
-            self._waiting.add(pid)
+            self._waiting.setdefault(pid, None)
         self.prune()
         return STATUS_UNKNOWN if status is None else status
 
@@ -157,20 +205,44 @@ class Groups:
     def prune(self) -> None:
         """Reap the leaders whose group has ended, after unregistering each group from the guardian."""
         with self._lock:
-            waiting = set(self._waiting)
+            waiting = {pid for pid, witness in self._waiting.items() if witness is None or not _is_in(pid, witness)}
         if not waiting:
             return
-        held = {stat.pgrp for stat in proctree.reachable(waiting, set()).values()}
-        for pid in waiting - held:
+        held: dict[int, tuple[int, int]] = {}
+        unknown: set[int] = set()
+        for pid in waiting:
+            found = [] if self._settled else self._left_by(pid)
+            if found is None:
+                unknown.add(pid)
+            else:
+                held.update((pid, (stat.pid, stat.start)) for stat in found if stat.pgrp == pid)
+        if unknown:
+            held.update((stat.pgrp, (stat.pid, stat.start)) for stat in proctree.reachable(unknown, set()).values())
+        for pid in waiting:
+            if pid in held:
+                self._waiting[pid] = held[pid]
+            else:
+                self._free(pid)
+
+    def _free(self, pid: int) -> None:
+        """Reap a leader whose group has ended."""
+        with self._lock:
+            if pid not in self._waiting:
+                return
+            del self._waiting[pid]
+            self.pgids.discard(pid)
+            self._since.pop(pid, None)
+        try:
+            self._guardian.drop(pid)
+        finally:
+            reap(pid)
+        # A number stays taken as long as a group has it, with or without its leader (free_pid in kernel/pid.c). So this tells: a
+        # process was hidden from the reading of /proc, by a number of its own choice.
+        if not self._let_go and _has_members(pid):
             with self._lock:
-                if pid not in self._waiting:
-                    continue
-                self._waiting.discard(pid)
-                self.pgids.discard(pid)
-            try:
-                self._guardian.drop(pid)
-            finally:
-                reap(pid)
+                self._settled = False
+                self.pgids.add(pid)
+            self._guardian.announce(pid, None)
 
     def dismiss_dead(self) -> None:
         """Forget the adopted processes that have ended."""
@@ -182,7 +254,7 @@ class Groups:
         self._let_go = True
         with self._lock:
             pgids, self.pgids = self.pgids, set()
-            waiting, self._waiting = self._waiting, set()
+            waiting, self._waiting = self._waiting, {}
             self._dismiss([*self.adopted])
         for pgid in pgids:
             self._guardian.drop(pgid)
@@ -209,10 +281,32 @@ class OneGroup(Groups):
         super().born(pid)
         self._whole.born(pid)
 
+    def born_after(self, pid: int, moment: float) -> None:
+        """Note that in this tree and in the group's."""
+        super().born_after(pid, moment)
+        self._whole.born_after(pid, moment)
+
     def release(self, pid: int) -> int:
         """Let the group's tree reap the child, once its number need not stay taken."""
         self._whole.lent_terminal = self.lent_terminal
         return self._whole.release(pid)
+
+
+def _is_in(group: int, witness: tuple[int, int]) -> bool:
+    """Whether the process (pid, start) still lives in this group."""
+    stat = read_stat(witness[0])
+    return stat is not None and stat.start == witness[1] and stat.pgrp == group and not stat.gone
+
+
+def _has_members(group: int) -> bool:
+    """Whether any process is in this group, a zombie included. kill(2)"""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # it has, and none that we may signal
+    return True
 
 
 def _spawn_in(guardian: Guardian, tree: Groups, plan: Plan, guarded: bool) -> LinuxChild:
@@ -224,9 +318,13 @@ def _spawn_in(guardian: Guardian, tree: Groups, plan: Plan, guarded: bool) -> Li
     placement.take_terminal = tree.lent_terminal = plan.terminal
     placement.linger = plan.linger and placement.register_fd >= 0
     child: LinuxChild | None = None
+    moment = time.monotonic()
     try:
         child = spawn_child(plan, placement, tree)
-        if guarded:
+        tree.born_after(child.pid, moment)
+        if guarded and child.events_at_end is not None:
+            guardian.registered(child.pid)
+        elif guarded:
             guardian.announce(child.pid, child.start())
         return child
     except BaseException:
@@ -316,7 +414,9 @@ class GroupsContainer(Members):
             self._closed = self._sealed = True
         if leave:
             self.tree.let_go()
-        elif not self._seems_empty():
+        elif self._seems_empty():
+            self.tree.kill_held()  # reaches a process that was hidden from the reading of /proc
+        else:
             self.tree.kill()
             proctree.wait_gone(self.tree)
         reap_ended()
