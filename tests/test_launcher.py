@@ -16,7 +16,7 @@ from processkit._os.linux import forked as forklauncher
 from processkit._os.linux import launch as launching
 from processkit._os.linux.calls import architecture
 from processkit._os.linux.forked import ForkLauncher
-from processkit._os.linux.script import Launched, Script
+from processkit._os.linux.script import Launched, Script, registration
 from processkit._os.port import Attributes, Plan
 from processkit._os.posix.descriptors import pipe_above
 from processkit._os.posix.environ import Strings, environment
@@ -257,11 +257,9 @@ def test_a_child_whose_owner_is_gone_does_not_begin(launcher, tmp_path):
 
 
 def test_an_orphan_is_no_child_of_ours(launcher):
-    from array import array
-
     placement = birth.Placement()
     placement.orphan = True
-    placement.registration = array("i", [0, -1])
+    placement.registration = registration()
     script = birth.compile_script(plan_for("/bin/sleep", "60", new_session=True), [-1, -1, -1], placement)
     launched = Launched()
     launcher.launch(script, launched)
@@ -278,11 +276,9 @@ def test_an_orphan_is_no_child_of_ours(launcher):
 
 
 def test_an_orphan_that_cannot_start_its_program_is_an_error_too(launcher):
-    from array import array
-
     placement = birth.Placement()
     placement.orphan = True
-    placement.registration = array("i", [0, -1])
+    placement.registration = registration()
     script = birth.compile_script(plan_for("/nowhere/at/all"), [-1, -1, -1], placement)
     with pytest.raises(LaunchError, match="execve"):
         launcher.launch(script, Launched())
@@ -306,8 +302,8 @@ def test_the_affinity_mask_is_whole_words_of_this_machine():
     for cpus, expected in (((0, 3), struct.pack("=Q", 0b1001)), ((70,), struct.pack("=QQ", 0, 1 << 6))):
         script = Script(MACHINE.numbers)
         birth.run_on(script, cpus)
-        assert script.memory[0].tobytes() == expected
-        assert list(script.words[1:4]) == [0, len(expected), script.memory[0].buffer_info()[0]]
+        assert script.memory[0].cells.tobytes() == expected
+        assert list(script.words[1:4]) == [0, len(expected), script.memory[0].address]
 
 
 def test_the_self_test_takes_the_next_launcher_when_one_does_not_deliver(monkeypatch):

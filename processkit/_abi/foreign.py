@@ -21,7 +21,7 @@ pid_t = ctypes.c_int
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable
+    from typing import Any, Callable, Literal
 
 
 def minus_one(result: int | None) -> bool:
@@ -171,6 +171,30 @@ def size_of(data: Any) -> int:
 def memory(size: int) -> Any:
     """`size` bytes of zeros."""
     return ctypes.create_string_buffer(size)
+
+
+class Cells:
+    """Memory that the kernel reads and writes: numbers of one format of `struct`, at a fixed address as long as this object lives.
+
+    Not an array: that module imports collections.abc, which costs a command line more than all that is done with it. And no ctypes
+    array, which would be a new type for every length.
+    """
+
+    __slots__ = ("_held", "address", "cells", "size")
+
+    def __init__(self, content: bytes, format: Literal["B", "I", "i", "q"] = "B") -> None:
+        data = bytearray(content or 1)
+        self._held = ctypes.c_char.from_buffer(data)
+        #: Where it lies, and how many bytes there are.
+        self.address: int = ctypes.addressof(self._held)
+        self.size = len(content)
+        self.cells = memoryview(data).cast(format)
+
+    def __getitem__(self, index: int) -> int:
+        return self.cells[index]
+
+    def __setitem__(self, index: int, value: int) -> None:
+        self.cells[index] = value
 
 
 def bytes_at(address: int, size: int) -> bytes:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import struct
 import sys
-from array import array
 from errno import EBADF
 
 from ..._abi import linux
+from ..._abi.foreign import Cells
 from ..._abi.signals import SIGKILL, SIGPIPE, SIGXFSZ
 from ..port import PLAIN, Plan
 from ..posix.descriptors import is_filled
@@ -34,8 +35,7 @@ _RLIMITS = {
 }
 LAST_DESCRIPTOR = 0xFFFFFFFF
 # All zeros: SIG_DFL without flags, and also an empty signal set.
-_NOTHING = array("b", bytes(linux.KERNEL_SIGACTION_BYTES))
-_NOTHING_AT = _NOTHING.buffer_info()[0]
+_NOTHING = Cells(bytes(linux.KERNEL_SIGACTION_BYTES))
 
 
 class Placement:
@@ -52,7 +52,7 @@ class Placement:
         self.procs_fd = -1
         #: The guardian's pipe, and the message into which the kernel writes the child's pid.
         self.register_fd = -1
-        self.registration: array[int] | None = None
+        self.registration: Cells | None = None
         #: The child calls setpgid(0, 0), unless the plan wants a session of its own.
         self.own_group = True
         #: The child's own group becomes the foreground group of the terminal that is our stdin. tcsetpgrp(3)
@@ -144,12 +144,10 @@ def _join(script: Script, plan: Plan, placement: Placement) -> None:
         # The child's group becomes the foreground group of our terminal; all signals are blocked, so SIGTTOU cannot stop it.
         import termios
 
-        address_of_pid = placement.registration.buffer_info()[0] + placement.registration.itemsize
-        script.call("ioctl", 0, termios.TIOCSPGRP, address_of_pid)
+        script.call("ioctl", 0, termios.TIOCSPGRP, placement.registration.address + 4)
     if placement.register_fd >= 0 and placement.registration is not None:
-        message, length = placement.registration.buffer_info()
-        size = length * placement.registration.itemsize
-        script.call("write", placement.register_fd, message, size, low=size)
+        message = placement.registration
+        script.call("write", placement.register_fd, message.address, message.size, low=message.size)
 
 
 def _set_attributes(script: Script, plan: Plan) -> None:
@@ -175,9 +173,9 @@ def _set_attributes(script: Script, plan: Plan) -> None:
 def run_on(script: Script, cpus: Iterable[int], low: int = 0) -> None:
     """Restrict the child to these processors: one bit each, in whole longs of this machine's byte order. sched_setaffinity(2)"""
     bits = sum(1 << cpu for cpu in cpus)
-    words = (bits.bit_length() + 63) // 64
-    mask = array("Q", (bits >> 64 * word & 0xFFFFFFFFFFFFFFFF for word in range(words)))
-    script.call("sched_setaffinity", 0, 8 * words, script.keep(mask), low=low)
+    words = [bits >> 64 * word & 0xFFFFFFFFFFFFFFFF for word in range((bits.bit_length() + 63) // 64)]
+    mask = script.keep(Cells(struct.pack(f"{len(words)}Q", *words)))
+    script.call("sched_setaffinity", 0, 8 * len(words), mask, low=low)
 
 
 def _set_streams(script: Script, streams: list[int]) -> None:
@@ -199,7 +197,7 @@ def _drop_privileges(script: Script, plan: Plan) -> None:
     wide = "32" if "setresuid32" in script.numbers else ""
     if attributes.groups is not None:
         groups = attributes.groups
-        listed = script.keep(array("I", groups or (0,)))
+        listed = script.keep(Cells(struct.pack(f"{len(groups)}I", *groups)))
         script.call("setgroups" + wide, len(groups), listed)
     if attributes.gid is not None:
         script.call("setresgid" + wide, attributes.gid, attributes.gid, attributes.gid)
@@ -217,8 +215,8 @@ def become_ordinary(script: Script) -> None:
         _ordinary = tail = Script(script.numbers)
         # Python ignores these at start-up (Py_InitializeEx), and an ignored signal stays ignored across execve(2).
         for signal in (SIGPIPE, SIGXFSZ):
-            tail.call("rt_sigaction", signal, _NOTHING_AT, 0, linux.KERNEL_SIGSET_BYTES)
-        tail.call("rt_sigprocmask", linux.SIG_SETMASK, _NOTHING_AT, 0, linux.KERNEL_SIGSET_BYTES)
+            tail.call("rt_sigaction", signal, _NOTHING.address, 0, linux.KERNEL_SIGSET_BYTES)
+        tail.call("rt_sigprocmask", linux.SIG_SETMASK, _NOTHING.address, 0, linux.KERNEL_SIGSET_BYTES)
         flags = _close_range_flags()
         if flags is not None:
             tail.close_from = len(tail.names)

@@ -11,10 +11,10 @@ import os
 import signal
 import struct
 import sys
-from array import array
 from errno import EAGAIN, EINVAL, ESRCH
 
 from ..._abi import linux
+from ..._abi.foreign import Cells
 from ..._abi.machine_code import HIGHEST, LOWEST, WORDS
 from ..errors import LaunchError
 from ..forking import forking_ourselves
@@ -38,7 +38,7 @@ class ForkLauncher:
 
     def __init__(self, architecture: Architecture) -> None:
         self._architecture = architecture
-        self._nothing = array("b", bytes(linux.KERNEL_SIGACTION_BYTES))
+        self._nothing = Cells(bytes(linux.KERNEL_SIGACTION_BYTES))
 
     def launch(self, script: Script, launched: Launched) -> None:
         """Store the child's pid and pidfd in `launched`; on LaunchError nothing of it is alive and both are -1."""
@@ -76,7 +76,7 @@ class ForkLauncher:
             launched.pidfd = open_pidfd(self._architecture, launched.pid)
 
     def _handler_resets(self) -> list[_Call]:
-        action = self._nothing.buffer_info()[0]
+        action = self._nothing.address
         size = linux.KERNEL_SIGSET_BYTES
         return [_Call("rt_sigaction", [number, action, 0, size], -EINVAL, 0) for number in resettable_signals()]
 

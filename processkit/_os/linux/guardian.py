@@ -10,9 +10,9 @@ import _thread
 import os
 import select
 import sys
-from array import array
 
 from ..._abi import linux
+from ..._abi.foreign import Cells
 from ..._abi.linux_signals import SIGTSTP, SIGUSR1, SIGUSR2
 from ..._abi.signals import SIGHUP, SIGINT, SIGKILL, SIGPIPE, SIGQUIT, SIGTERM
 from ..errors import LaunchError
@@ -22,7 +22,7 @@ from .birth import become_ordinary, run_on
 from .calls import architecture, open_pidfd, raw_syscall
 from .launch import launch_first_orphan, launcher
 from .procfs import start_time
-from .script import ANY, Launched, Script
+from .script import ANY, Launched, Script, registration
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
@@ -111,10 +111,10 @@ class _Apart:
     def __init__(self, script: Script) -> None:
         self._allowed: set[int] | None = None
         self._here: set[int] | None = None
-        cpu = array("I", [0])
+        cpu = Cells(bytes(4), "I")
         try:
             allowed = os.sched_getaffinity(0)
-            raw_syscall(architecture(), "getcpu", cpu.buffer_info()[0], 0)
+            raw_syscall(architecture(), "getcpu", cpu.address, 0)
         except OSError:
             return  # a seccomp filter refuses the call: then the start may take longer
         others = allowed - {cpu[0]}
@@ -287,7 +287,7 @@ class Guardian:
             owned.own(write)
             script = Script(architecture().numbers)
             script.orphan = True
-            born = array("i", [0, -1])
+            born = registration()
             script.registration = born
             apart = _Apart(script)
             self._compile(script, read, owned.own(open_above(os.devnull, os.O_RDWR)))
@@ -317,7 +317,7 @@ class Guardian:
         script.call("chdir", script.text(b"/"))
         become_ordinary(script)
         # Ctrl+C, a hang-up or a shutdown is meant for the owner; an ignored signal stays ignored across execve(2).
-        ignore = script.keep(array("b", linux.SIG_IGN.to_bytes(8, sys.byteorder) + bytes(linux.KERNEL_SIGACTION_BYTES - 8)))
+        ignore = script.keep(Cells(linux.SIG_IGN.to_bytes(8, sys.byteorder) + bytes(linux.KERNEL_SIGACTION_BYTES - 8)))
         for signal in (SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGTSTP, SIGPIPE):
             script.call("rt_sigaction", signal, ignore, 0, linux.KERNEL_SIGSET_BYTES)
         # None of the owner's environment, which may hold secrets, and the guardian outlives it; except the dynamic linker's path.

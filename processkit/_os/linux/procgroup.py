@@ -11,7 +11,6 @@ import _thread
 import os
 import sys
 import time
-from array import array
 from errno import ESRCH
 
 from ..._abi.linux_signals import SIGCONT, SIGSTOP
@@ -27,6 +26,7 @@ from .child import spawn_child
 from .guardian import Guardian
 from .identity import peak_memory
 from .procfs import is_same, read_stat, start_time
+from .script import registration
 from .younger import younger
 
 if sys.platform != "linux":
@@ -314,7 +314,7 @@ def _spawn_in(guardian: Guardian, tree: Groups, plan: Plan, guarded: bool) -> Li
     placement = Placement()
     if guarded:
         placement.register_fd = guardian.expect()
-    placement.registration = array("i", [int.from_bytes(b"new ", sys.byteorder), 0])
+    placement.registration = registration(b"new ")
     placement.take_terminal = tree.lent_terminal = plan.terminal
     placement.linger = plan.linger and placement.register_fd >= 0
     child: LinuxChild | None = None

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
-from array import array
 
-from ..._abi.foreign import address
+from ..._abi.foreign import Cells, address
 from ..._abi.machine_code import HIGHEST, LOWEST, WORDS
 
 if sys.platform != "linux":
@@ -30,6 +29,11 @@ NOT_RUN = 1 << 62
 _PADDING = tuple((0,) * (6 - count) for count in range(7))
 
 
+def registration(word: bytes = bytes(4)) -> Cells:
+    """Two ints: a word, and the place into which the kernel writes a child's pid; -1 until then."""
+    return Cells(word + (-1).to_bytes(4, sys.byteorder, signed=True), "i")
+
+
 class Script:
     """The calls in order, and the memory that they point into, which lives as long as the script."""
 
@@ -38,13 +42,13 @@ class Script:
     def __init__(self, numbers: dict[str, int]) -> None:
         self.numbers = numbers
         #: The records, one after the other, and the name of each record's call.
-        self.words = array("q")
+        self.words: list[int] = []
         self.names: list[str] = []
         self.memory: list[Any] = []
         #: Descriptor of the cgroup in which the clone places the child; -1: the child stays where its parent is.
         self.into_cgroup = -1
         #: Two ints; the kernel sets the second to the child's pid before the child runs (CLONE_CHILD_SETTID).
-        self.registration: array[int] | None = None
+        self.registration: Cells | None = None
         #: The program becomes an orphan: no wait(2) of the caller returns it, and init reaps it.
         self.orphan = False
         #: Index of the record that closes every descriptor except the standard three, for runners that need one more.
@@ -53,7 +57,7 @@ class Script:
         #: cgroup of its own puts them there, so that one script serves many launches.
         self.sources = [-1, -1, -1]
         #: State that a launcher keeps from one launch of this script for the next one.
-        self.kept: list[Any] = []
+        self.kept: dict[Any, Any] = {}
 
     def call(self, name: str, *arguments: int, low: int = 0, high: int = ANY) -> None:
         """Append a call that must return `low`..`high`; otherwise the child reports it and ends without execve."""
@@ -77,13 +81,13 @@ class Script:
         return copy
 
     def keep(self, memory: Any) -> int:
-        """Keep an array, or a ctypes object, alive; returns its address for a call's argument."""
+        """Keep cells, or a ctypes object, alive; returns its address for a call's argument."""
         self.memory.append(memory)
-        return memory.buffer_info()[0] if isinstance(memory, array) else address(memory)
+        return memory.address if isinstance(memory, Cells) else address(memory)
 
     def text(self, text: bytes) -> int:
         """The address of a NUL-terminated copy."""
-        return self.keep(array("b", text + b"\0"))
+        return self.keep(Cells(text + b"\0"))
 
     def strings(self, strings: Strings) -> int:
         """The address of an argument list or an environment."""

@@ -116,15 +116,14 @@ def leash_strength() -> str:
 
 def spawn_detached(plan: Plan) -> int:
     """Start `plan` outside every container, in a session of its own and as an orphan; returns its pid."""
-    from array import array
-
     from .birth import Placement
     from .child import spawn_orphan
+    from .script import registration
 
     fill_standard()
     placement = Placement()
     placement.orphan = True
-    placement.registration = array("i", [0, -1])
+    placement.registration = registration()
     return spawn_orphan(plan, placement)
 
 

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 import os
+import struct
 import sys
-from array import array
+
+from ..._abi.foreign import Cells
 
 
 class Strings:
-    """A NULL-terminated `char *[]` with its strings. It is no ctypes array, which would need a new type for every length."""
+    """A NULL-terminated `char *[]` with its strings."""
 
     __slots__ = ("_pointers", "_text", "address")
 
     def __init__(self, strings: list[bytes]) -> None:
-        self._text = array("b", b"\0".join((*strings, b"")))
-        place = self._text.buffer_info()[0]
-        # An unsigned long is as wide as a pointer, in each of Linux's ABIs.
-        self._pointers = pointers = array("L")
+        self._text = Cells(b"\0".join((*strings, b"")))
+        place = self._text.address
+        pointers = []
         for string in strings:
             pointers.append(place)
             place += len(string) + 1
-        pointers.append(0)
+        # An unsigned long is as wide as a pointer, in each of Linux's ABIs.
+        self._pointers = Cells(struct.pack(f"{len(pointers) + 1}L", *pointers, 0))
         #: The address of the pointers; valid as long as this object lives.
-        self.address: int = pointers.buffer_info()[0]
+        self.address = self._pointers.address
 
 
 class Environment:
