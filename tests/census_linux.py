@@ -85,7 +85,7 @@ def home_entries():
     home = system._home
     if home is None or not os.path.isdir(home.path):
         return []
-    spare = {leaf.path for leaf in home._spare}
+    spare = {leaf.path for leaf in home._pool._spare}
     return [entry.path for entry in os.scandir(home.path) if entry.is_dir() and entry.path not in spare]
 
 

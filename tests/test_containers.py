@@ -358,9 +358,9 @@ def test_a_member_that_takes_the_modes_of_its_cgroup_away_is_killed_all_the_same
 @needs_cgroup
 def test_a_home_that_somebody_removed_is_made_again():
     held = system._home
-    for leaf in held._spare:
+    for leaf in held._pool._spare:
         leaf.destroy()
-    held._spare.clear()
+    held._pool._spare.clear()
     assert cgroupfs.remove(held.path)
     box = system.private_container()
     child = box.spawn(plan_for("exit 4"))
@@ -387,3 +387,36 @@ def test_the_walk_finds_a_group_its_descendants_and_nobody_else():
         os.kill(stranger, signal.SIGKILL)
         os.waitpid(stranger, 0)
         os.waitpid(pid, 0)
+
+
+@needs_cgroup
+def test_the_leaf_of_a_groups_child_serves_the_next_one_only_as_new():
+    box = system.group_container(False)
+
+    def run(script, below=None):
+        child = box.spawn(plan_for(script))
+        if below is not None:
+            os.mkdir(f"{child.tree.path}/{below}")
+        eventually(lambda: child.status() is not None)
+        path = child.tree.path
+        child.reap()
+        return path
+
+    try:
+        first = run("true")
+        assert os.path.isdir(first)
+        assert run("true") == first
+        # One in which somebody is left, or has made something, is nobody else's.
+        left = run("sleep 1000 >/dev/null 2>&1 &")
+        assert left == first
+        made = run("true", below="below")
+        assert made != left
+        assert run("true") not in (left, made)
+        # What a signal or a kill of the group may have left there is nobody's either.
+        box.tree.send(0)
+        after = run("true")
+        assert run("true") != after
+        assert not os.path.isdir(after)
+    finally:
+        box.close()
+    assert not os.path.isdir(box.tree.path)

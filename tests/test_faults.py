@@ -21,9 +21,9 @@ command = command.rlimit("core", 0, 0).timeout(20)
 command.output()
 def facts():
     home = system._home
-    spare = {leaf.path for leaf in home._spare} if home else set()
+    spare = {leaf.path for leaf in home._pool._spare} if home else set()
     boxes = [e.path for e in os.scandir(home.path) if e.is_dir() and e.path not in spare] if home else []
-    held = {d for leaf in (home._spare if home else []) for d in (leaf._events, leaf._directory)}
+    held = {d for leaf in (home._pool._spare if home else []) for d in (leaf._events, leaf._directory)}
     fds = []
     for name in os.listdir("/proc/self/fd"):
         try:

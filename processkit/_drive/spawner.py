@@ -1,8 +1,11 @@
-"""Starts processes for event loops so that no loop is blocked for longer than a millisecond while a child is being created.
+"""Starts processes for event loops so that no loop is blocked for long while a child is being created.
 
-A vfork-like clone suspends its thread until the child's execve: a tenth of a millisecond as a rule, and long on a slow disk.
-So a program that was started within a millisecond the last time is started on the loop's own thread, and one that is new or
-was slow on a thread of ours. That thread serves all loops and ends when it has had nothing to do for a while.
+A vfork-like clone suspends its thread until the child's execve: a tenth of a millisecond as a rule, longer while all processors
+are busy, and long on a slow disk. So a program that starts within a millisecond is started on the loop's own thread, and one that
+is new or slow on a thread of ours. What counts is the best of its late starts, because several starts at once on few processors
+slow each other down, which no thread can help against; one start of more than ten milliseconds counts at once. So a program that
+has become slow holds up a loop for at most some ten starts of a millisecond or two. The thread serves all loops and ends when it
+has had nothing to do for a while.
 """
 
 from __future__ import annotations
@@ -27,11 +30,13 @@ if TYPE_CHECKING:
     H = TypeVar("H", bound=Started)
 
 IDLE_SECONDS = 1.0
-QUICK_SECONDS = 0.001
+QUICK_SECONDS, SLOW_SECONDS = 0.001, 0.010
+#: A program's best start is believed this much less with each start.
+FORGETTING = 1.25
 MOST_KNOWN = 256
 
-#: Programs that were started quickly the last time.
-_quick: dict[str, bool] = {}
+#: Program → seconds that it takes to start, to judge by its late starts.
+_known: dict[str, float] = {}
 
 _lock = _thread.RLock()
 _worker: _Worker | None = None
@@ -126,19 +131,25 @@ class _Worker:
 
 
 def _timed(program: str, spawn: Callable[[], H]) -> H:
-    """Spawn, and remember whether it was quick."""
+    """Spawn, and remember how long it took."""
     started = time.monotonic()
     try:
         return spawn()
     finally:
-        if len(_quick) >= MOST_KNOWN:
-            _quick.clear()
-        _quick[program] = time.monotonic() - started < QUICK_SECONDS
+        _note(program, time.monotonic() - started)
+
+
+def _note(program: str, took: float) -> None:
+    """A start of the program took so many seconds."""
+    known = _known.get(program, took) * FORGETTING
+    if len(_known) >= MOST_KNOWN:
+        _known.clear()
+    _known[program] = took if took > SLOW_SECONDS else min(took, known)
 
 
 async def beside_the_loop(program: str, spawn: Callable[[], H]) -> H:
     """Return the result of `spawn`; if cancelled meanwhile, the process that it starts is ended."""
-    if _quick.get(program):
+    if _known.get(program, SLOW_SECONDS) < QUICK_SECONDS:
         return _timed(program, spawn)
     return await _on_the_worker(lambda: _timed(program, spawn))
 

@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from ..port import Child, Plan
     from .child import LinuxChild
 
-MOST_SPARE_LEAVES = 16
+#: Leaves that a home, and a group, keep for their next child: two descriptors each.
+MOST_SPARE_LEAVES, MOST_SPARE_IN_GROUP = 16, 4
 MOST_SIGNAL_PASSES = 50
 OPEN_PATIENCE = 1.0
 
@@ -183,21 +184,59 @@ def _send(pid: int, pidfd: int, signal: int) -> None:
             raise
 
 
+class Pool:
+    """Leaves that are as new, kept for their next child. It owns them from `keep` until `take`, or until `close_descriptors`."""
+
+    __slots__ = ("_lock", "_most", "_spare")
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        # Reentrant: a garbage collection while it is held may find a handle that gives a leaf back.
+        self._lock = _thread.RLock()
+        self._spare: list[Cgroup] = []
+
+    def take(self) -> Cgroup | None:
+        """A leaf that is new, as far as its user can tell; None: there is none."""
+        with self._lock:
+            for index, leaf in enumerate(self._spare):
+                if leaf.settled or leaf.empty():
+                    del self._spare[index]
+                    return leaf
+        return None
+
+    def keep(self, leaf: Cgroup) -> bool:
+        """Keep a leaf if it is as new; False: it is still the caller's."""
+        with self._lock:
+            if len(self._spare) >= self._most or not leaf.is_as_new():
+                return False
+            leaf.forget_news()
+            self._spare.append(leaf)
+        return True
+
+    def close_descriptors(self) -> None:
+        """Forget all leaves; their directories stay. Keeps none from now on. Idempotent."""
+        self._most = 0
+        with self._lock:
+            spare, self._spare = self._spare, []
+        for leaf in spare:
+            leaf.close_descriptors()
+
+
 class Home:
     """This process's directory of containers, its guardian, and the leaves that are kept for their next user."""
 
-    __slots__ = ("_base", "_guardian", "_left", "_lock", "_made", "_number", "_spare", "path")
+    __slots__ = ("_base", "_guardian", "_left", "_lock", "_made", "_number", "_pool", "path")
 
     def __init__(self, base: str) -> None:
         self._base = base
         # Reentrant: a garbage collection while it is held may find a handle that gives a leaf back.
         self._lock = _thread.RLock()
         self._number = 0
-        self._spare: list[Cgroup] = []
+        self._pool = Pool(MOST_SPARE_LEAVES)
         self.path = f"{base}/{home_name()}"
         self._guardian = Guardian(self.path)
         self._made = False
-        # Directories of processes that were let go alive; each is removed once it is empty.
+        # Directories of processes that were let go alive, and of dead owners; each is removed once it is empty.
         self._left: list[str] = []
 
     @property
@@ -217,7 +256,7 @@ class Home:
         """Create the directory, under the lock. The guardian is started first, so that it can remove the directory if we die."""
         if not self._made:
             self._guardian.ensure()
-            make_home(self._base, self.path)
+            self._left += make_home(self._base, self.path)
             self._made = True
 
     def guarded(self) -> None:
@@ -226,21 +265,11 @@ class Home:
 
     def take_leaf(self) -> Cgroup:
         """A cgroup that is new, as far as its user can tell."""
-        with self._lock:
-            for index, leaf in enumerate(self._spare):
-                if leaf.settled or leaf.empty():
-                    del self._spare[index]
-                    return leaf
-        return self.new("r")
+        return self._pool.take() or self.new("r")
 
     def give_back(self, leaf: Cgroup) -> None:
         """Take a private tree's leaf back: keep it for the next tree if it is as new, else destroy it."""
-        with self._lock:
-            spare = len(self._spare) < MOST_SPARE_LEAVES and leaf.is_as_new()
-            if spare:
-                leaf.forget_news()
-                self._spare.append(leaf)
-        if not spare:
+        if not self._pool.keep(leaf):
             leaf.destroy()
 
     def new(self, prefix: str) -> Cgroup:
@@ -266,7 +295,7 @@ class Home:
         self._left.append(path)
 
     def sweep_left(self) -> None:
-        """Remove the directories of processes that were let go and have ended."""
+        """Remove the directories of `_left` that have become empty."""
         self._left = [path for path in self._left if cgroupfs.populated(path) or not cgroupfs.remove(path)]
 
     def let_go(self, path: str) -> None:
@@ -286,16 +315,12 @@ class Home:
     def forget(self) -> None:
         """In a forked child: close the descriptors; the directories and the guardian are the parent's."""
         self._guardian.after_fork()
-        for leaf in self._spare:
-            leaf.close_descriptors()
-        self._spare.clear()
+        self._pool.close_descriptors()
 
     def close(self) -> None:
         """At exit: kill and remove everything, then end the guardian; if a process hangs, the guardian goes on with that."""
         self.sweep_left()
-        for leaf in self._spare:
-            leaf.close_descriptors()
-        self._spare.clear()
+        self._pool.close_descriptors()
         if cgroupfs.destroy(self.path, 2.0):
             self._guardian.end()
         else:
@@ -366,7 +391,7 @@ class PrivateContainer:
 class GroupContainer(Members):
     """A group: its directory is the tree; each child has a leaf in it."""
 
-    __slots__ = ("_home", "_number", "tree")
+    __slots__ = ("_home", "_number", "_pool", "tree")
 
     mechanism = "cgroup_v2"
     soft_stop_scope = "whole_tree"
@@ -375,6 +400,7 @@ class GroupContainer(Members):
         super().__init__(outlives)
         self._home = home
         self._number = 0
+        self._pool = Pool(MOST_SPARE_IN_GROUP)
         self.tree = home.new_left() if outlives else home.new("g")
 
     def spawn(self, plan: Plan) -> LinuxChild:
@@ -384,13 +410,20 @@ class GroupContainer(Members):
     def _spawn(self, plan: Plan) -> LinuxChild:
         if not self.outlives:
             self._home.guarded()
-        self._number += 1
-        leaf = MemberLeaf(f"{self.tree.path}/c{self._number}")
+        leaf = self._pool.take()
+        if leaf is None:
+            self._number += 1
+            leaf = MemberLeaf(f"{self.tree.path}/c{self._number}", self)
         try:
             return _spawn_in(leaf, plan)
         except BaseException:
             leaf.destroy()
             raise
+
+    def keeps(self, leaf: Cgroup) -> bool:
+        """Keep the leaf of a child that has been reaped for the next one; False where nothing may be left of it."""
+        # A group that was signalled or frozen may have left that on any leaf.
+        return not self.tree.touched and not self._frozen and self._pool.keep(leaf)
 
     def slay(self) -> None:
         """Kill every member, also a frozen one, and wait for a limited time until they are gone."""
@@ -415,6 +448,7 @@ class GroupContainer(Members):
                 self._set_frozen(False)
 
     def _set_frozen(self, on: bool) -> None:
+        self.tree.touched = True
         if not cgroupfs.freeze(self.tree.path, on):
             raise NotImplementedError("this kernel has no cgroup.freeze (Linux 5.2)")
         self._frozen = on
@@ -452,6 +486,7 @@ class GroupContainer(Members):
             if self._closed:
                 return
             self._closed = self._sealed = True
+        self._pool.close_descriptors()
         if leave and not self.tree.empty():
             if self.outlives:
                 self.tree.close_descriptors()
@@ -465,15 +500,20 @@ class GroupContainer(Members):
 
 
 class MemberLeaf(Cgroup):
-    """The leaf of one child of a group: removed as soon as the child is reaped and no other process lives in it."""
+    """The leaf of one child of a group: kept for the next one or removed as soon as the child is reaped and it is empty."""
 
-    __slots__ = ()
+    __slots__ = ("_group",)
+
+    def __init__(self, path: str, group: GroupContainer) -> None:
+        super().__init__(path)
+        self._group = group
 
     def release(self, pid: int) -> int:
-        """Reap the child and remove the leaf; while descendants are in it, the leaf stays until the group's end removes it."""
+        """Reap the child and give the leaf back; while descendants are in it, the leaf stays until the group's end removes it."""
         status = reap(pid)
-        self.close_descriptors()
-        cgroupfs.remove(self.path)
+        if not self._group.keeps(self):
+            self.close_descriptors()
+            cgroupfs.remove(self.path)
         return status
 
 

@@ -135,20 +135,22 @@ def populated(directory: str) -> bool:
         return False
 
 
-def kill(directory: str) -> None:
-    """Kill the whole subtree, including children that are being forked into it."""
+def kill(directory: str, patience: float = FREEZE_PATIENCE) -> None:
+    """Kill the whole subtree, including children that are being forked into it; without cgroup.kill it is first frozen."""
     try:
         write_file(directory, "cgroup.kill", b"1")
     except FileNotFoundError:
         if os.path.isdir(directory):
-            _freeze_and_sweep(directory)
+            _freeze_and_sweep(directory, patience)
     except OSError:
-        _freeze_and_sweep(directory)  # before 5.14 there is no cgroup.kill; some kernels answer EACCES instead of ENOENT
+        _freeze_and_sweep(
+            directory, patience
+        )  # before 5.14 there is no cgroup.kill; some kernels answer EACCES instead of ENOENT
 
 
-def _freeze_and_sweep(directory: str) -> None:
+def _freeze_and_sweep(directory: str, patience: float) -> None:
     """Kill without cgroup.kill: a frozen process does not fork, and SIGKILL ends it too (cgroup.freeze, Linux 5.2)."""
-    frozen = freeze(directory, True)
+    frozen = freeze(directory, True, patience)
     try:
         killed: set[int] = set()
         for _ in range(MOST_PASSES):
@@ -166,7 +168,7 @@ def _freeze_and_sweep(directory: str) -> None:
             freeze(directory, False)
 
 
-def freeze(directory: str, on: bool) -> bool:
+def freeze(directory: str, on: bool, patience: float = FREEZE_PATIENCE) -> bool:
     """Freeze the whole subtree and wait until it stands still, or thaw it; False where this kernel cannot (before 5.2).
 
     A process that hangs in the kernel stops when it returns from there; we do not wait for that.
@@ -176,7 +178,7 @@ def freeze(directory: str, on: bool) -> bool:
     except OSError:
         return False
     if on:
-        _wait_for(directory, "frozen", 1, FREEZE_PATIENCE)
+        _wait_for(directory, "frozen", 1, patience)
     return True
 
 

@@ -56,10 +56,11 @@ def _owner() -> str:
     return f"{pid_namespace()}-{me}-{start_time(me) or 0}"
 
 
-def make_home(base: str, path: str) -> None:
-    """Create the home at `path` in `base`."""
-    sweep_dead(base)
+def make_home(base: str, path: str) -> list[str]:
+    """Create the home at `path` in `base`; returns the dead homes that are still to be removed."""
+    dead = sweep_dead(base)
     os.mkdir(path, 0o755)
+    return dead
 
 
 def make_left(base: str) -> str:
@@ -75,13 +76,17 @@ def make_left(base: str) -> str:
             return path
 
 
-def sweep_dead(base: str) -> None:
-    """Destroy homes whose owner is dead, and remove empty leftovers. A directory whose owner's state is unknown stays."""
+def sweep_dead(base: str) -> list[str]:
+    """Kill what is in homes whose owner is dead, and remove those that are empty; returns the others. Waits for nobody.
+
+    A directory whose owner's state is unknown stays.
+    """
+    dead: list[str] = []
     namespace = str(pid_namespace())
     try:
         names = [name for name in os.listdir(base) if name.startswith(PREFIX)]
     except OSError:
-        return
+        return dead
     for name in names:
         path = f"{base}/{name}"
         left = name.startswith(LEFT_PREFIX)
@@ -89,9 +94,12 @@ def sweep_dead(base: str) -> None:
         if not _is_dead(fields[:3], namespace):
             continue
         if not left:
-            cgroupfs.destroy(path, 1.0)
+            cgroupfs.kill(path, 0.0)
+            if not cgroupfs.remove(path):
+                dead.append(path)
         elif not cgroupfs.populated(path):
             cgroupfs.remove(path)
+    return dead
 
 
 def _is_dead(owner: list[str], namespace: str) -> bool:
