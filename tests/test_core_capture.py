@@ -3,7 +3,7 @@ import random
 
 import pytest
 
-from processkit._core.capture import BytesCapture, Discard, TextCapture
+from processkit._core.capture import POUR_SIZE, BytesCapture, Discard, TextCapture
 from processkit._core.encodings import decoder_factory
 
 
@@ -108,3 +108,46 @@ def test_unknown_labels_and_codecs_that_are_no_text_are_refused_by_name(label):
     with pytest.raises(ValueError) as refused:
         decoder_factory(label)
     assert repr(label) in str(refused.value)
+
+
+def filled(capture, pieces):
+    """What `fill` makes of pieces that a pipe gives, and b"" at its end."""
+    waiting = [*pieces]
+
+    def read(room):
+        piece = waiting.pop(0) if waiting else b""
+        room[: len(piece)] = piece
+        return len(piece)
+
+    while capture.fill(read):
+        pass
+    return capture
+
+
+@pytest.mark.parametrize("sizes", [[1], [POUR_SIZE], [POUR_SIZE, POUR_SIZE, 3], [5, POUR_SIZE, 0], [65536] * 40])
+def test_bytes_that_are_read_where_they_stay_are_those_that_came(sizes):
+    pieces = [bytes([65 + number % 26]) * (size - 1) + b"\n" for number, size in enumerate(sizes) if size]
+    capture = filled(BytesCapture(), pieces)
+    assert capture.bytes_seen == sum(sizes)
+    assert capture.lines_seen == len(pieces)
+    assert capture.value() == b"".join(pieces)
+
+
+def test_bytes_may_be_fed_before_between_and_after_those_that_are_read_where_they_stay():
+    capture = BytesCapture()
+    capture.feed(b"one\n")
+    filled(capture, [b"two\n", b"three"])
+    assert capture.lines_seen == 2
+    capture.feed(b"\nfour\n")
+    assert capture.value() == b"one\ntwo\nthree\nfour\n"
+    filled(capture, [b"five\n"])
+    assert (capture.lines_seen, capture.bytes_seen) == (5, 24)
+    assert capture.value() == b"one\ntwo\nthree\nfour\nfive\n"
+
+
+def test_a_capture_that_is_looked_at_while_it_is_filled_loses_nothing():
+    capture = BytesCapture()
+    for number in range(40):
+        filled(capture, [b"x" * 100_000 + b"\n"])
+        assert capture.lines_seen == number + 1
+    assert len(capture.value()) == 40 * 100_001

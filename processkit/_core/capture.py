@@ -11,7 +11,7 @@ import io
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Protocol
+    from typing import Callable, Protocol
 
     from .encodings import Decoder, DecoderFactory
 
@@ -29,10 +29,15 @@ if TYPE_CHECKING:
         def feed(self, data: bytes) -> None: ...
         def close(self) -> None: ...
 
+    class Fillable(Protocol):
+        def fill(self, read: Callable[[memoryview], int]) -> int: ...
+
 
 #: The default bound of the lines that wait to be iterated, and the default policy past it: the child blocks.
 BUFFER, BLOCK = 1024, "block"
 JOIN_SIZE = 1 << 20
+#: Most bytes that a capture takes at once from a fast writer.
+POUR_SIZE = 1 << 20
 # Most bytes kept of a stream before the caller chooses how to consume it.
 MOST_HELD = 1 << 20
 
@@ -61,24 +66,48 @@ class BytesCapture:
 
     has_lines = False
     flooded = full = truncated = too_large = False
-    __slots__ = ("_kept", "bytes_seen", "lines_seen")
+    __slots__ = ("_counted", "_kept", "_lines", "_room", "bytes_seen")
 
     def __init__(self) -> None:
         self.bytes_seen = 0
-        self.lines_seen = 0
         self._kept = io.BytesIO()
+        # How much memory there is, beyond `bytes_seen` of it unused. BytesIO grows by realloc(3), which moves pages, not bytes.
+        self._room = 0
+        # Lines are counted when they are asked for, which few do.
+        self._lines = self._counted = 0
+
+    @property
+    def lines_seen(self) -> int:
+        """Complete lines. From any thread: what is captured meanwhile goes into a copy."""
+        seen = self.bytes_seen
+        self._lines += self._kept.getvalue().count(b"\n", self._counted, seen)
+        self._counted = seen
+        return self._lines
 
     def feed(self, data: bytes) -> None:
         """Take in the next bytes."""
-        self.bytes_seen += len(data)
-        self.lines_seen += data.count(b"\n")
+        self._kept.seek(self.bytes_seen)
         self._kept.write(data)
+        self.bytes_seen += len(data)
+
+    def fill(self, read: Callable[[memoryview], int]) -> int:
+        """Have `read` put the next bytes right where they stay; returns how many it put, 0 at the end."""
+        if self._room - self.bytes_seen < POUR_SIZE:
+            self._room = self.bytes_seen + max(self.bytes_seen >> 3, POUR_SIZE)
+            self._kept.seek(self._room - 1)
+            self._kept.write(b"\0")
+        with self._kept.getbuffer() as whole, whole[self.bytes_seen : self.bytes_seen + POUR_SIZE] as room:
+            count = read(room)
+        self.bytes_seen += count
+        return count
 
     def close(self) -> None:
         """The stream has ended."""
 
     def value(self) -> bytes:
         """All that was captured."""
+        self._kept.truncate(self.bytes_seen)
+        self._room = 0
         return self._kept.getvalue()
 
 
@@ -138,7 +167,19 @@ class TextCapture:
     """Decodes incrementally and folds line ends; `value` is the text of api.md §3.5."""
 
     flooded = full = truncated = too_large = False
-    __slots__ = ("_any", "_decoder", "_held", "_lines", "_lone_cr", "_make_decoder", "_pieces", "_size", "_text", "bytes_seen")
+    __slots__ = (
+        "_any",
+        "_buffer",
+        "_decoder",
+        "_held",
+        "_lines",
+        "_lone_cr",
+        "_make_decoder",
+        "_pieces",
+        "_size",
+        "_text",
+        "bytes_seen",
+    )
 
     def __init__(self, decoder: DecoderFactory | None = None, lone_cr: bool = False) -> None:
         self.bytes_seen = 0

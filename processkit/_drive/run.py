@@ -9,9 +9,9 @@ from .._os import ENDED, STDERR, STDOUT, TREE
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable, Protocol
+    from typing import Any, Callable, Protocol
 
-    from .._core.capture import Capture
+    from .._core.capture import Capture, Fillable
     from .._os.feed import Feed
     from .._os.port import Child
     from .taps import Taps
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         def pause(self, what: int) -> None: ...
         def resume(self, what: int) -> None: ...
         def read_now(self, descriptor: int) -> bytes | None: ...
+        def pour_into(self, direct: Callable[[int], Fillable | None]) -> None: ...
 
 
 #: Where no event tells that a tree has become empty, it is polled: first after the one interval, then ever less often, up to
@@ -108,6 +109,7 @@ class Run:
     def attach(self, watcher: Watcher) -> None:
         """Attach the driver's waiter and execute what was decided before."""
         self._watcher = watcher
+        watcher.pour_into(self._direct)
         for stream in self._paused:
             watcher.pause(stream)
         self._hear()
@@ -291,6 +293,13 @@ class Run:
         else:
             self._close(stream)
             self.stopping.closed(time.monotonic())
+
+    def _direct(self, stream: int) -> Fillable | None:
+        """The sink of a stream whose bytes nothing but the sink wants."""
+        if self.listeners or self.taps is not None or self.idle_seconds is not None:
+            return None
+        sink: Any = self.sinks[stream]
+        return sink if hasattr(sink, "fill") else None
 
     def _deliver(self, stream: int, data: bytes) -> None:
         for listener in self.listeners:

@@ -31,6 +31,9 @@ class Waiter:
     def feed(self, feed: Feed) -> None:
         _refuse()
 
+    def pour_into(self, direct: Callable[[int], object]) -> None:
+        _refuse()
+
     def pause(self, what: int) -> None:
         _refuse()
 

@@ -12,6 +12,7 @@ import select
 import sys
 import time
 from errno import EIO, EPIPE
+from functools import partial
 
 from ..port import ENDED, STDERR, STDIN, STDOUT, TREE
 from .descriptors import READ_SIZE, never_waits, pipe_above, read_from
@@ -23,12 +24,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable
 
+    from ..._core.capture import Fillable
     from ..feed import Feed
     from ..port import Child
 
 WAKE = 5
 # With twice as much, every read takes fresh pages from the kernel, which costs more than it saves: measured with 400 000 lines.
 FLOOD_SIZE = 1 << 17
+# The size of a pipe whose output goes right where it stays; the most that a user without privilege may have: pipe-max-size, pipe(7).
+POUR_SIZE = 1 << 20
 MOST_WRITTEN = 1 << 20
 F_SETPIPE_SZ = 1031
 # 1. CPython checks for signals for the last time. 2. A signal arrives; its C handler only sets a flag. 3. poll(2) blocks, and
@@ -65,24 +69,30 @@ def write_ready(child: Child, feed: Feed) -> None:
         feed.gone(written)
 
 
-def read_ready(descriptor: int, flooding: set[int]) -> bytes:
-    """The bytes in a pipe that polls as readable, b"" at its end; we are its only reader, so this does not block.
+def _enlarge(descriptor: int, sizes: tuple[int, ...]) -> None:
+    """Give a pipe the first of these sizes that it may have.
 
-    A pipe that was full has a fast writer and gets a larger buffer. Only such pipes get one, because all pipes of a user share a
-    budget (pipe(7), pipe-user-pages-soft); if that is spent, the pipe stays as it is.
+    Only pipes that were full get another one, because all pipes of a user share a budget (pipe(7), pipe-user-pages-soft); if that
+    is spent, the pipe stays as it is.
     """
-    if descriptor in flooding:
-        return read_from(descriptor, FLOOD_SIZE)
-    data = read_from(descriptor, READ_SIZE)
-    if len(data) == READ_SIZE:
-        import fcntl
+    import fcntl
 
-        flooding.add(descriptor)
+    for size in sizes:
         try:
-            fcntl.fcntl(descriptor, F_SETPIPE_SZ, FLOOD_SIZE)
+            fcntl.fcntl(descriptor, F_SETPIPE_SZ, size)
         except OSError:
-            pass
-    return data
+            continue
+        return
+
+
+def _read_into(descriptor: int, room: memoryview) -> int:
+    """Read what is there into `room`; returns how much, 0 at the end of a pipe or a terminal."""
+    try:
+        return os.readv(descriptor, [room])
+    except OSError as error:
+        if error.errno != EIO:
+            raise
+        return 0
 
 
 class Bell:
@@ -120,13 +130,19 @@ class Bell:
 class Watch:
     """The watched descriptors of one child and the handling of their events, for poll(2) or epoll(7): the masks are the same."""
 
-    __slots__ = ("_child", "_feed", "_flooding", "_what")
+    __slots__ = ("_child", "_direct", "_feed", "_flooding", "_what")
 
     def __init__(self, child: Child, feed: Feed | None) -> None:
         self._child = child
         self._feed = feed
         self._what: dict[int, int] = {}
+        # Pipes that were full once: they have a fast writer.
         self._flooding: set[int] = set()
+        self._direct: Callable[[int], Fillable | None] | None = None
+
+    def pour_into(self, direct: Callable[[int], Fillable | None]) -> None:
+        """Let the output of fast writers go right into what `direct` returns for its stream, without a report; None: report it."""
+        self._direct = direct
 
     def _register(self, descriptor: int, mask: int) -> None:
         raise NotImplementedError
@@ -197,10 +213,28 @@ class Watch:
             report(TREE, b"")
         else:
             # A hang-up without input is the end of an empty pipe: poll(2).
-            data = b"" if events == select.POLLHUP else read_ready(descriptor, self._flooding)
-            if not data:
+            data = b"" if events == select.POLLHUP else self._take(descriptor, what)
+            if data == b"":
                 self.unwatch(descriptor)
-            report(what, data)
+            if data is not None:
+                report(what, data)
+
+    def _take(self, descriptor: int, what: int) -> bytes | None:
+        """The bytes in a pipe that polls as readable, b"" at its end, None if they have gone where they stay.
+
+        We are its only reader, so this does not block.
+        """
+        if descriptor not in self._flooding:
+            data = read_from(descriptor, READ_SIZE)
+            if len(data) == READ_SIZE:
+                self._flooding.add(descriptor)
+                pours = self._direct is not None and self._direct(what) is not None
+                _enlarge(descriptor, (POUR_SIZE, FLOOD_SIZE) if pours else (FLOOD_SIZE,))
+            return data
+        sink = None if self._direct is None else self._direct(what)
+        if sink is None:
+            return read_from(descriptor, FLOOD_SIZE)
+        return None if sink.fill(partial(_read_into, descriptor)) else b""
 
 
 class Waiter(Watch):

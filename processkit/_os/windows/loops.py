@@ -45,6 +45,9 @@ class LoopWaiter:
         """The feed has bytes to write."""
         self._how.feed(feed)
 
+    def pour_into(self, direct: Callable[[int], object]) -> None:
+        """Nothing to do: the system reads into buffers that are given to it beforehand."""
+
     def pause(self, what: int) -> None:
         """Begin no more reads of a stream; the bytes of a read that is under way are still reported."""
         self._how.pause(what)

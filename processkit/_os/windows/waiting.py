@@ -144,6 +144,9 @@ class Waiter:
         self._feed = feed
         self._tree.port.wake()
 
+    def pour_into(self, direct: Callable[[int], object]) -> None:
+        """Nothing to do: the system reads into buffers that are given to it beforehand."""
+
     def pause(self, what: int) -> None:
         """Begin no more reads of a stream; the bytes of a read that is under way are still reported."""
         self._paused.add(what)
