@@ -135,9 +135,8 @@ def __getattr__(name: str) -> object:
         home = _home_of[name]
     except KeyError:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
-    from importlib import import_module
-
-    value = getattr(import_module("." + home, __name__), name)
+    # As `from .home import name`; importlib would cost the import of warnings.
+    value = getattr(__import__(home, globals(), None, (name,), 1), name)
     if type(value) is type(__getattr__):
         value.__module__ = __name__  # so that a traceback and a repr show the public name
     globals()[name] = value

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from .._base import PUBLIC, validate
 from .._plan.settings import INHERIT, NULL, PIPE, Redirect, Settings, check_terminal
-from .._process import launch as _launch
 from .._process.verbs import Verbs
 
 TYPE_CHECKING = False
@@ -468,30 +467,42 @@ class Command(Verbs):
         (what is marked "not on Windows" there), Cancelled, or ProcessError for any other failure of the launch: a directory, a
         redirect, a NUL byte, two kinds of stdin. Then nothing of it is alive.
         """
-        return _launch.start(self._settings)
+        from .._process import launch
+
+        return launch.start(self._settings)
 
     async def astart(self) -> RunningProcess:
         """Async twin of `start`; the event loop is not blocked while the process is being made."""
-        return await _launch.astart(self._settings)
+        from .._process import launch
+
+        return await launch.astart(self._settings)
 
     def output(self) -> ProcessResult:
         """Run it and return its text and outcome, whatever that is. Nothing of the tree is left when this returns or raises.
 
         Raises the errors of `start`, OutputTooLarge, ProcessError if stdout is not piped, or a stdin source's exception.
         """
-        return _launch.one_shot(self._settings, need_stdout=True)
+        from .._process import launch
+
+        return launch.one_shot(self._settings, need_stdout=True)
 
     async def aoutput(self) -> ProcessResult:
         """Async twin of `output`."""
-        return await _launch.aone_shot(self._settings, need_stdout=True)
+        from .._process import launch
+
+        return await launch.aone_shot(self._settings, need_stdout=True)
 
     def output_bytes(self) -> BytesResult:
         """As `output`, with the exact bytes of stdout; stderr is text."""
-        return _launch.one_shot_bytes(self._settings)
+        from .._process import launch
+
+        return launch.one_shot_bytes(self._settings)
 
     async def aoutput_bytes(self) -> BytesResult:
         """Async twin of `output_bytes`."""
-        return await _launch.aone_shot_bytes(self._settings)
+        from .._process import launch
+
+        return await launch.aone_shot_bytes(self._settings)
 
     def run_json(self) -> Any:
         """Run it and return the JSON value in its stdout; raise as `run` does, InvalidJson where it is none."""
@@ -502,10 +513,14 @@ class Command(Verbs):
         return await self._ajson()
 
     def _captured(self) -> ProcessResult:
-        return _launch.one_shot(self._settings, need_stdout=False)
+        from .._process import launch
+
+        return launch.one_shot(self._settings, need_stdout=False)
 
     async def _acaptured(self) -> ProcessResult:
-        return await _launch.aone_shot(self._settings, need_stdout=False)
+        from .._process import launch
+
+        return await launch.aone_shot(self._settings, need_stdout=False)
 
     def _retrying(self) -> Settings | None:
         return None if self._settings.retry is None else self._settings

@@ -159,8 +159,6 @@ if not TYPE_CHECKING:
     def __getattr__(name: str) -> object:
         for home, names in _HOMES.items():
             if name in names.split():
-                from importlib import import_module
-
-                globals()[name] = value = getattr(import_module("." + home, __name__), name)
+                globals()[name] = value = getattr(__import__(home, globals(), None, (name,), 1), name)
                 return value
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -30,11 +30,10 @@ if sys.platform != "linux":
 # Packages made of nothing but their paths, so that the modules can import each other relatively: from a directory, from a
 # zip, vendored under any name, and without running a line of the program's own packages or of this one's `__init__`s.
 _BOOT = """import sys, types
-from importlib import import_module
 for name, path in (('pk', ''), ('pk._os', '/_os'), ('pk._os.linux', '/_os/linux'), ('pk._core', '/_core')):
     module = sys.modules[name] = types.ModuleType(name)
     module.__path__ = [sys.argv[1] + path]
-import_module('pk._os.linux.warden').main(sys.argv[2:])
+__import__('pk._os.linux.warden', None, None, ['main']).main(sys.argv[2:])
 """
 
 # The same protocol in sh, for programs without a Python interpreter to start: it relies on end-of-file alone and knows no
