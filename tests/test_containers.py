@@ -10,8 +10,8 @@ import pytest
 
 from processkit._os.errors import LaunchError, Refused
 from processkit._os.linux import cgroup, cgroupfs, home, proctree, system
-from processkit._os.port import Attributes, Plan
 from processkit._os.posix.environ import environment
+from processkit._os.terms import Attributes, Plan
 
 SLEEP = "exec sleep 60"
 TREE = "sleep 60 & (sleep 60; :) & setsid sleep 60 & echo ready; exec sleep 60"

@@ -17,9 +17,9 @@ from processkit._os.linux import launch as launching
 from processkit._os.linux.calls import architecture
 from processkit._os.linux.forked import ForkLauncher
 from processkit._os.linux.script import Launched, Script, registration
-from processkit._os.port import Attributes, Plan
 from processkit._os.posix.descriptors import pipe_above
 from processkit._os.posix.environ import Strings, environment
+from processkit._os.terms import Attributes, Plan
 
 MACHINE = architecture()
 

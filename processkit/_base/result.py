@@ -9,7 +9,20 @@ from .values import Value, store
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, TypeVar
+    from typing import Any, TypedDict, TypeVar
+
+    class Facts(TypedDict):
+        """The fields of a result beside the program, what was captured and the outcome."""
+
+        timeout: float | None
+        success_codes: tuple[int, ...]
+        duration_seconds: float
+        truncated: bool
+        pid: int | None
+        args: tuple[str, ...]
+        mechanism: str
+        leaked: int
+        idle_seconds: float | None
 
     R = TypeVar("R", bound="_Result")
 
@@ -94,6 +107,7 @@ class _Result(Ended):
 
     def __init__(
         self,
+        *,
         program: str,
         stdout: Any,
         stderr: str,

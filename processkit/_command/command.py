@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .._base import PUBLIC, validate
-from .._plan.settings import INHERIT, NULL, PIPE, Redirect, Settings, check_terminal
+from .._plan.settings import INHERIT, NULL, PIPE, File, Settings, check_terminal
 from .._process.verbs import Verbs
 
 TYPE_CHECKING = False
@@ -182,11 +182,11 @@ class Command(Verbs):
 
     def stdout_file(self, path: StrPath, *, append: bool = False) -> Command:
         """Let the child write stdout to this file directly; each launch opens it, and truncates it unless `append`."""
-        return self._with(stdout=Redirect(validate.path_text(path, "stdout_file"), bool(append)))
+        return self._with(stdout=File(validate.path_text(path, "stdout_file"), bool(append)))
 
     def stderr_file(self, path: StrPath, *, append: bool = False) -> Command:
         """Let the child write stderr to this file directly; each launch opens it, and truncates it unless `append`."""
-        return self._with(stderr=Redirect(validate.path_text(path, "stderr_file"), bool(append)))
+        return self._with(stderr=File(validate.path_text(path, "stderr_file"), bool(append)))
 
     def encoding(self, label: str | DecoderFactory) -> Command:
         """Decode stdout and stderr with this encoding (default: UTF-8); invalid bytes become U+FFFD.

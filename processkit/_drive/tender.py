@@ -10,7 +10,6 @@ import time
 
 from .._core.unraisable import ignore
 from .._os import after_fork_in_child
-from . import on_group_end
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -124,6 +123,3 @@ def _forget() -> None:
     _wake = None
     _lock = _thread.RLock()
     _tended.clear()
-
-
-on_group_end.append(review)

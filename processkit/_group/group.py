@@ -7,15 +7,13 @@ import os
 
 from .._base import PUBLIC, validate
 from .._base.errors import ProcessError, failure, require_loop, unsupported
-from .._base.log import DEBUG, listener, log, warn_left_open
-from .._drive import on_group_end
+from .._base.log import DEBUG, listener, listens, log, warn_left_open
 from .._os import SIGKILL, group_container, identify
 from .._os.errors import Refused
 from .._plan.plan import make_plan
 from .._process.launch import capture_in, may_linger, plan_unattended, start_in, taken
 from .._process.verbs import RunnerVerbs
-from .limits import ProcessGroupStats, check_limits
-from .stop import LAST_LOOK, ShutdownReport, Stop
+from .stop import LAST_LOOK, ShutdownReport, Stop  # not later: it must be there when no descriptor is left to import it
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,9 +23,11 @@ if TYPE_CHECKING:
     from .._base.result import BytesResult, ProcessResult
     from .._command.command import Command
     from .._host.host import MemberInfo
-    from .._os.port import GroupContainer, Plan
+    from .._os.port import GroupContainer
+    from .._os.terms import Plan
     from .._plan.settings import Settings
     from .._process.running import RunningProcess
+    from .limits import ProcessGroupStats
 
     T = TypeVar("T")
 
@@ -69,7 +69,7 @@ class ProcessGroup(RunnerVerbs):
         self._logger = logger
         self._survive_owner = bool(survive_owner)
         self._lock = _thread.RLock()
-        check_limits(max_memory, max_processes, cpu_quota)
+        _check_limits(max_memory, max_processes, cpu_quota)
         try:
             self._container: GroupContainer = group_container(self._survive_owner)
         except NotImplementedError as error:
@@ -247,6 +247,8 @@ class ProcessGroup(RunnerVerbs):
 
     def stats(self) -> ProcessGroupStats:
         """Return what the group has used so far."""
+        from .limits import ProcessGroupStats
+
         usage = self._open().usage()
         return ProcessGroupStats(
             usage.processes, usage.peak_memory, usage.cpu_seconds, usage.io_read, usage.io_written, usage.peak_processes
@@ -257,7 +259,7 @@ class ProcessGroup(RunnerVerbs):
     ) -> None:
         """Replace all caps, in the units of the constructor. This version refuses every cap with ResourceLimit."""
         self._open()
-        check_limits(max_memory, max_processes, cpu_quota)
+        _check_limits(max_memory, max_processes, cpu_quota)
 
     # The end.
 
@@ -298,7 +300,8 @@ class ProcessGroup(RunnerVerbs):
             return
         self._container.seal()
         try:
-            self.stop(self._grace, escalate=self._escalate)
+            if self._is_worth_a_stop():
+                self.stop(self._grace, escalate=self._escalate)
         finally:
             self._close()
 
@@ -309,9 +312,14 @@ class ProcessGroup(RunnerVerbs):
         require_loop("ProcessGroup")
         self._container.seal()
         try:
-            await self.astop(self._grace, escalate=self._escalate)
+            if self._is_worth_a_stop():
+                await self.astop(self._grace, escalate=self._escalate)
         finally:
             self._close()
+
+    def _is_worth_a_stop(self) -> bool:
+        """Whether a stop would do or tell anything."""
+        return listens(self._logger, DEBUG) or not self._container.tree.empty()
 
     def _close(self) -> None:
         with self._lock:
@@ -319,8 +327,8 @@ class ProcessGroup(RunnerVerbs):
                 return
             self._closed = True
         self._container.close(leave=self._survive_owner or not self._escalate)
-        for review in on_group_end:
-            review()
+        for tell in self._container.when_closed:
+            tell()
 
     def __enter__(self) -> ProcessGroup:
         return self
@@ -339,3 +347,10 @@ class ProcessGroup(RunnerVerbs):
             said = f"{self!r} was dropped while it was open; it is killed"
             self._close()
             warn_left_open(said, self)
+
+
+def _check_limits(*caps: float | None) -> None:
+    if any(cap is not None for cap in caps):
+        from .limits import check_limits
+
+        check_limits(*caps)

@@ -7,6 +7,7 @@ import time
 from .._base import PUBLIC
 from .._base.log import DEBUG, listener, log
 from .._base.values import Value, store
+from .._core.stopping import ASKED, DONE, Stopping
 from .._os import SIGTERM
 
 TYPE_CHECKING = False
@@ -59,9 +60,9 @@ class ShutdownReport(Value):
 
 
 class Stop:
-    """One graceful stop: ask, look until it is empty or the grace is over, kill."""
+    """One graceful stop: a group as a run whose only part is its tree, driven by `_core.stopping`."""
 
-    __slots__ = ("_before", "_drained", "_escalate", "_grace", "_logger", "_pause", "_sent", "_started", "container")
+    __slots__ = ("_before", "_escalate", "_grace", "_logger", "_pause", "_sent", "_started", "_stopping", "container")
 
     def __init__(self, container: GroupContainer, grace: float, escalate: bool, logger: Any) -> None:
         self.container = container
@@ -69,13 +70,14 @@ class Stop:
         self._escalate = escalate
         self._logger = logger
         self._started = time.monotonic()
+        self._stopping = Stopping(0, None, None)
         self._pause = FIRST_LOOK
-        self._drained = False
-        self._before = 0
-        self._sent = 0
+        self._before = self._sent = 0
 
     def begin(self) -> float | None:
         """Ask the tree to end. Return the seconds to wait before `look`; None: there is nothing to wait for."""
+        self._stopping.stop(self._started, self._grace)
+        self._stopping.exited(self._started)  # there is no direct child to wait for
         tree = self.container.tree
         self._before = len(tree.members())
         self._sent = tree.ask(SIGTERM) if self._before else 0
@@ -83,26 +85,34 @@ class Stop:
 
     def wait(self, seconds: float) -> None:
         """Sleep until the tree may have become empty, at most `seconds`."""
-        left = self._grace - (time.monotonic() - self._started)
-        self.container.tree.wait_change(max(left, 0.0), min(seconds, LAST_LOOK))
+        self.container.tree.wait_change(self._left(), min(seconds, LAST_LOOK))
+
+    def _left(self) -> float:
+        wake = self._stopping.wake
+        return 0.0 if wake is None else max(0.0, wake - time.monotonic())
 
     def look(self) -> float | None:
         """Return None if it is over, else the seconds to wait before looking again."""
-        if self.container.tree.empty():
-            self._drained = True
-            return None
-        left = self._grace - (time.monotonic() - self._started)
-        if left <= 0 or not self._sent:
+        stopping = self._stopping
+        stopping.looked(self.container.tree.empty())
+        if stopping.state == ASKED:
+            # A tree that became empty in time has drained, whatever the clock says.
+            if not self._sent:
+                stopping.nobody_asked(time.monotonic())
+            stopping.tick(time.monotonic())
+        stopping.actions.clear()  # the signal has been sent; the kill is `end`'s
+        if stopping.state != ASKED:
             return None
         self._pause = min(self._pause * 2, LAST_LOOK)
-        return min(self._pause, left)
+        return min(self._pause, self._left())
 
     def end(self) -> ShutdownReport:
         """Kill what is left, if that was asked for, and return the report."""
-        escalated = not self._drained and self._escalate
+        drained = self._stopping.state == DONE
+        escalated = not drained and self._escalate
         if escalated:
             self.container.slay()
-        elif self._drained:
+        elif drained:
             self.container.thaw()  # an empty group is suspended no longer: new members must run
         after = len(self.container.tree.members())
         elapsed = time.monotonic() - self._started
@@ -110,6 +120,6 @@ class Stop:
         delivery = "sent" if asked else "unsupported"
         log(
             listener(self._logger), DEBUG, "graceful shutdown", signal="term", delivery=delivery, grace_ms=int(self._grace * 1000), members_before=self._before,
-            members_after=after, drained=self._drained, escalated=escalated, elapsed_ms=int(elapsed * 1000),
+            members_after=after, drained=drained, escalated=escalated, elapsed_ms=int(elapsed * 1000),
         )  # fmt: skip
-        return ShutdownReport(delivery, "term" if asked else None, self._before, after, self._drained, escalated, elapsed)
+        return ShutdownReport(delivery, "term" if asked else None, self._before, after, drained, escalated, elapsed)

@@ -10,7 +10,7 @@ import sys
 from .._abi.signals import SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM
 from .errors import NotExecutable, NotFound
 from .forking import after_fork_in_child
-from .port import ENDED, STDERR, STDIN, STDOUT, TREE
+from .terms import ENDED, STDERR, STDIN, STDOUT, TREE
 
 TYPE_CHECKING = False
 if sys.platform == "linux":

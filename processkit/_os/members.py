@@ -22,7 +22,7 @@ CLOSED = "the group is already closed"
 class Members:
     """Children are born under its lock until it is sealed; a child whose handle is gone is reaped at the next occasion."""
 
-    __slots__ = ("_births", "_closed", "_frozen", "_sealed", "_spawning", "outlives")
+    __slots__ = ("_births", "_closed", "_frozen", "_sealed", "_spawning", "outlives", "when_closed")
 
     def __init__(self, outlives: bool) -> None:
         # Held while a child is being born: closing and freezing wait for that. Reentrant, because a signal handler may end the
@@ -31,6 +31,8 @@ class Members:
         self._births = 0
         self._closed = self._sealed = self._frozen = False
         self.outlives = outlives
+        #: Called by the group that owns this, once it has been closed.
+        self.when_closed: list[Callable[[], None]] = []
 
     def _bear(self, spawn: Callable[[], C]) -> C:
         """The child that `spawn` makes; Refused where the container takes no more children."""

@@ -5,323 +5,199 @@ or raises and nothing of it is alive.** Only `adopt` puts a process into a conta
 
 Mechanisms: `cgroup_v2` (cgroup.py), `process_group` (procgroup.py), `job_object` (job.py). Room is left for `subreaper` (a
 keeper process per group).
+
+For readers and type checkers: nothing imports it at run time. The values that cross the contract are in terms.py.
 """
 
 from __future__ import annotations
 
-TYPE_CHECKING = False
+from typing import TYPE_CHECKING, Any, Callable, Protocol
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any, Protocol
-
-PIPE, NULL, INHERIT = "pipe", "null", "inherit"
-#: The subjects of a waiter's reports: a stream, the end of the process, news of its tree.
-STDIN, STDOUT, STDERR, ENDED, TREE = 0, 1, 2, 3, 4
-#: Bytes that a pipe takes without a reader, on every system. pipe(7)
-PIPE_HOLDS = 65536
-
-
-class File:
-    """A standard stream that is a file, opened by the launch of each run."""
-
-    __slots__ = ("append", "path")
-
-    def __init__(self, path: str, append: bool) -> None:
-        self.path = path
-        self.append = append
-
-
-class Data:
-    """A stdin that already holds these bytes: for a child that no caller feeds."""
-
-    __slots__ = ("content",)
-
-    def __init__(self, content: bytes) -> None:
-        self.content = content
-
-
-class Handed:
-    """A stream that the caller opened and will close: an end of a pipe between two children, or a terminal."""
-
-    __slots__ = ("handle",)
-
-    def __init__(self, handle: int) -> None:
-        self.handle = handle
-
-
-class Attributes:
-    """A child's attributes besides its program. `None` (or empty): the same as its parent's."""
-
-    __slots__ = ("affinity", "gid", "groups", "io_priority", "new_session", "nice", "rlimits", "uid", "umask")
-
-    def __init__(self) -> None:
-        self.uid: int | None = None
-        self.gid: int | None = None
-        self.groups: tuple[int, ...] | None = None
-        self.new_session = False
-        self.umask: int | None = None
-        #: resource name of api.md §3.9 → (soft, hard)
-        self.rlimits: dict[str, tuple[int, int]] = {}
-        self.nice: int | None = None
-        self.affinity: tuple[int, ...] | None = None
-        #: (class name of api.md §3.9, level)
-        self.io_priority: tuple[str, int] | None = None
-
-
-#: The attributes of a child that is like its parent in everything; shared, and so never changed.
-PLAIN = Attributes()
-
-
-class Plan:
-    """Everything a launch needs, resolved and checked; nothing is owned yet."""
-
-    __slots__ = (
-        "argv",
-        "attributes",
-        "console",
-        "content",
-        "cwd",
-        "env",
-        "linger",
-        "path",
-        "program",
-        "pty",
-        "stderr",
-        "stdin",
-        "stdout",
-        "terminal",
-    )
-
-    def __init__(
-        self,
-        program: str,
-        path: str,
-        argv: list[str],
-        env: Environment,
-        cwd: str | None,
-        stdin: str | File | Data | Handed,
-        stdout: str | File | Handed,
-        stderr: str | File | Handed,
-        attributes: Attributes,
-        terminal: bool = False,
-    ) -> None:
-        self.program = program
-        self.path = path
-        self.argv = argv
-        self.env = env
-        self.cwd = cwd
-        self.stdin = stdin
-        self.stdout = stdout
-        self.stderr = stderr
-        self.attributes = attributes
-        #: The child shares our terminal in the foreground: it must not become a background process group.
-        self.terminal = terminal
-        #: Windows: `break`, a console group of its own that CTRL_BREAK can ask to end; `none`, no console window.
-        self.console: str | None = None
-        #: (columns, rows) of the terminal that is all three streams; then stdin and stdout are `pipe`, and stderr is `null`.
-        self.pty: tuple[int, int] | None = None
-        #: Bytes to write to the child's stdin, if they are not the command's own data.
-        self.content: bytes | None = None
-        #: The caller will not act on the child before it ends, so the spawn may take some milliseconds longer and see its end.
-        self.linger = False
 
-    def with_streams(self, **streams: Handed) -> Plan:
-        """The same plan with these streams instead of its own."""
-        stdin, stdout = streams.get("stdin", self.stdin), streams.get("stdout", self.stdout)
-        stderr = streams.get("stderr", self.stderr)
-        copy = Plan(self.program, self.path, self.argv, self.env, self.cwd, stdin, stdout, stderr, self.attributes, self.terminal)
-        copy.console, copy.pty, copy.content = self.console, self.pty, self.content
-        return copy
+    from .terms import Plan, Usage
 
 
-class Usage:
-    """A container's consumption; `None` where the mechanism does not measure it."""
+class Identity(Protocol):
+    """The identity of one live process, as the system tells it."""
 
-    __slots__ = ("cpu_seconds", "io_read", "io_written", "peak_memory", "peak_processes", "processes")
+    @property
+    def pid(self) -> int:
+        """Its process id."""
 
-    def __init__(self, processes: int) -> None:
-        self.processes = processes
-        self.cpu_seconds: float | None = None
-        self.peak_memory: int | None = None
-        self.peak_processes: int | None = None
-        self.io_read: int | None = None
-        self.io_written: int | None = None
+    @property
+    def ppid(self) -> int | None:
+        """Its parent's pid; None where the system does not tell."""
 
+    @property
+    def name(self) -> str | None:
+        """The base name of its program; None where the system does not tell."""
 
-# What every system provides, for readers and type checkers: none of these classes exist at run time.
-if TYPE_CHECKING:
+    @property
+    def start(self) -> int:
+        """Its start time in the system's own unit, which distinguishes it from a later process with the same pid."""
 
-    class Identity(Protocol):
-        """The identity of one live process, as the system tells it."""
 
-        @property
-        def pid(self) -> int:
-            """Its process id."""
+class Environment(Protocol):
+    """A child's whole environment; never changed."""
 
-        @property
-        def ppid(self) -> int | None:
-            """Its parent's pid; None where the system does not tell."""
+    @property
+    def entries(self) -> Sequence[Any]:
+        """`NAME=VALUE` entries: bytes or str, whichever the system uses."""
 
-        @property
-        def name(self) -> str | None:
-            """The base name of its program; None where the system does not tell."""
+    @property
+    def block(self) -> Any:
+        """The same, in the form that the system takes."""
 
-        @property
-        def start(self) -> int:
-            """Its start time in the system's own unit, which distinguishes it from a later process with the same pid."""
+    @property
+    def path(self) -> str | None:
+        """Its PATH, None when there is none."""
 
-    class Environment(Protocol):
-        """A child's whole environment; never changed."""
 
-        @property
-        def entries(self) -> Sequence[Any]:
-            """`NAME=VALUE` entries: bytes or str, whichever the system uses."""
+class Tree(Protocol):
+    """A set of processes that is ended as one: all processes in a container, or one child with its descendants."""
 
-        @property
-        def block(self) -> Any:
-            """The same, in the form that the system takes."""
+    def born(self, pid: int) -> None:
+        """The child `pid` has been born in the tree; called before anything else can fail. Idempotent."""
 
-        @property
-        def path(self) -> str | None:
-            """Its PATH, None when there is none."""
+    def members(self) -> list[int]:
+        """Pids of the live members; a dead child that is not reaped yet is not one of them."""
 
-    class Tree(Protocol):
-        """A set of processes that is ended as one: all processes in a container, or one child with its descendants."""
+    def empty(self) -> bool:
+        """Whether no live member is left."""
 
-        def born(self, pid: int) -> None:
-            """The child `pid` has been born in the tree; called before anything else can fail. Idempotent."""
+    def send(self, signal: int) -> int:
+        """Send `signal` to every member, also to those born meanwhile; returns how many it reached.
 
-        def members(self) -> list[int]:
-            """Pids of the live members; a dead child that is not reaped yet is not one of them."""
+        NotImplementedError where the system has no signals.
+        """
 
-        def empty(self) -> bool:
-            """Whether no live member is left."""
+    def ask(self, signal: int) -> int:
+        """Ask every member to end, by `signal` where there are signals; returns how many it reached, 0: none can be asked."""
 
-        def send(self, signal: int) -> int:
-            """Send `signal` to every member, also to those born meanwhile; returns how many it reached.
+    def kill(self) -> None:
+        """Kill every member, including those that are being forked. `empty` may lag for a moment."""
 
-            NotImplementedError where the system has no signals.
-            """
+    def changed(self) -> int:
+        """A descriptor that is readable when `empty` may have changed, or -1: poll `empty` instead."""
 
-        def ask(self, signal: int) -> int:
-            """Ask every member to end, by `signal` where there are signals; returns how many it reached, 0: none can be asked."""
+    def wait_change(self, seconds: float, pause: float) -> None:
+        """Block until `empty` may have changed, at most `seconds`; for `pause` where the system does not tell."""
 
-        def kill(self) -> None:
-            """Kill every member, including those that are being forked. `empty` may lag for a moment."""
+    def release(self, pid: int) -> int:
+        """Reap the ended child `pid` as soon as its number need not stay taken; its wait status, -1: unknown."""
 
-        def changed(self) -> int:
-            """A descriptor that is readable when `empty` may have changed, or -1: poll `empty` instead."""
 
-        def wait_change(self, seconds: float, pause: float) -> None:
-            """Block until `empty` may have changed, at most `seconds`; for `pause` where the system does not tell."""
+class Child(Protocol):
+    """A process that we started and have not reaped."""
 
-        def release(self, pid: int) -> int:
-            """Reap the ended child `pid` as soon as its number need not stay taken; its wait status, -1: unknown."""
+    claimed: bool
 
-    class Child(Protocol):
-        """A process that we started and have not reaped."""
+    @property
+    def pid(self) -> int:
+        """The process id, which stays its own until it is reaped. Until the child is `claimed`, collecting it ends it."""
 
-        claimed: bool
+    @property
+    def tree(self) -> Tree:
+        """The tree that contains the child and everything it starts."""
 
-        @property
-        def pid(self) -> int:
-            """The process id, which stays its own until it is reaped. Until the child is `claimed`, collecting it ends it."""
+    @property
+    def ended(self) -> int:
+        """A descriptor that is readable once the process has ended."""
 
-        @property
-        def tree(self) -> Tree:
-            """The tree that contains the child and everything it starts."""
+    def end(self) -> None:
+        """Kill the child's tree, wait and reap, unless the child has been reaped."""
 
-        @property
-        def ended(self) -> int:
-            """A descriptor that is readable once the process has ended."""
+    def stream(self, number: int) -> int:
+        """Our end of stream 0, 1 or 2; -1 where the stream is no pipe, or is closed."""
 
-        def end(self) -> None:
-            """Kill the child's tree, wait and reap, unless the child has been reaped."""
+    def close_stream(self, number: int) -> None:
+        """Close our end of a stream. Idempotent."""
 
-        def stream(self, number: int) -> int:
-            """Our end of stream 0, 1 or 2; -1 where the stream is no pipe, or is closed."""
+    def typed(self, data: bytes) -> bytes:
+        """`data` as typed at the child's terminal, if it has one."""
 
-        def close_stream(self, number: int) -> None:
-            """Close our end of a stream. Idempotent."""
+    def end_of_input(self, line_ended: bool) -> bytes:
+        """The bytes that, typed at the child's terminal, end its input, at the start of a line or not; b"": just close it."""
 
-        def typed(self, data: bytes) -> bytes:
-            """`data` as typed at the child's terminal, if it has one."""
+    def resize(self, columns: int, rows: int) -> None:
+        """Change the size of the child's terminal."""
 
-        def end_of_input(self, line_ended: bool) -> bytes:
-            """The bytes that, typed at the child's terminal, end its input, at the start of a line or not; b"": just close it."""
+    @property
+    def events_at_end(self) -> object | None:
+        """Not None if a spawn that lingered saw the child's end."""
 
-        def resize(self, columns: int, rows: int) -> None:
-            """Change the size of the child's terminal."""
+    def linger(self, seconds: float) -> None:
+        """Wait at most `seconds` for the child's end, on systems where `is_over` may be true afterwards."""
 
-        @property
-        def events_at_end(self) -> object | None:
-            """Not None if a spawn that lingered saw the child's end."""
+    def is_over(self) -> bool:
+        """Whether the child has ended, no process holds its pipes and none is left in its tree."""
 
-        def linger(self, seconds: float) -> None:
-            """Wait at most `seconds` for the child's end, on systems where `is_over` may be true afterwards."""
+    def take_left(self) -> list[bytes]:
+        """The bytes left in the pipes of stdout and stderr, once the child `is_over`."""
 
-        def is_over(self) -> bool:
-            """Whether the child has ended, no process holds its pipes and none is left in its tree."""
+    def left_at_end(self) -> list[bytes] | None:
+        """The bytes left in the pipes of stdout and stderr, if a spawn that lingered saw the child's end and it `is_over`.
 
-        def take_left(self) -> list[bytes]:
-            """The bytes left in the pipes of stdout and stderr, once the child `is_over`."""
+        None, and nothing has been read, if the child has not ended, or a process still holds a pipe or lives in its tree.
+        """
 
-        def left_at_end(self) -> list[bytes] | None:
-            """The bytes left in the pipes of stdout and stderr, if a spawn that lingered saw the child's end and it `is_over`.
+    def status(self) -> int | None:
+        """The wait status once the process has ended, without reaping it; None before that."""
 
-            None, and nothing has been read, if the child has not ended, or a process still holds a pipe or lives in its tree.
-            """
+    def wait_killed(self) -> None:
+        """Wait for a limited time until the process that was just killed has ended."""
 
-        def status(self) -> int | None:
-            """The wait status once the process has ended, without reaping it; None before that."""
+    def reap(self) -> None:
+        """Reap the process and close everything this object still owns; `status` is known from then on. Idempotent."""
 
-        def wait_killed(self) -> None:
-            """Wait for a limited time until the process that was just killed has ended."""
 
-        def reap(self) -> None:
-            """Reap the process and close everything this object still owns; `status` is known from then on. Idempotent."""
+class Container(Protocol):
+    """A place where children live."""
 
-    class Container(Protocol):
-        """A place where children live."""
+    @property
+    def mechanism(self) -> str:
+        """The name of the mechanism: see the head of this module."""
 
-        @property
-        def mechanism(self) -> str:
-            """The name of the mechanism: see the head of this module."""
+    @property
+    def tree(self) -> Tree:
+        """The tree of all processes in the container."""
 
-        @property
-        def tree(self) -> Tree:
-            """The tree of all processes in the container."""
+    def spawn(self, plan: Plan) -> Child:
+        """Start a child in the container; on an exception nothing of it is alive."""
 
-        def spawn(self, plan: Plan) -> Child:
-            """Start a child in the container; on an exception nothing of it is alive."""
+    def abandon(self, child: Child) -> None:
+        """The child's handle is gone: reap the child at the next occasion after its end."""
 
-        def abandon(self, child: Child) -> None:
-            """The child's handle is gone: reap the child at the next occasion after its end."""
+    def close(self, *, leave: bool = False) -> None:
+        """Kill the remaining processes, wait for them and give the container back; `leave`: let them live. Idempotent."""
 
-        def close(self, *, leave: bool = False) -> None:
-            """Kill the remaining processes, wait for them and give the container back; `leave`: let them live. Idempotent."""
 
-    class GroupContainer(Container, Protocol):
-        """A container that is acted upon as a whole."""
+class GroupContainer(Container, Protocol):
+    """A container that is acted upon as a whole."""
 
-        @property
-        def soft_stop_scope(self) -> str:
-            """Which members `ask` reaches: `whole_tree`, `opt_in_members` or `none`."""
+    #: Called by the group that owns the container, once it has been closed.
+    when_closed: list[Callable[[], None]]
 
-        def seal(self) -> None:
-            """Take no more children, and wait for those that are being born. Idempotent."""
+    @property
+    def soft_stop_scope(self) -> str:
+        """Which members `ask` reaches: `whole_tree`, `opt_in_members` or `none`."""
 
-        def slay(self) -> None:
-            """Kill every member, also a frozen one, and wait for a limited time until they are gone. The group stays usable."""
+    def seal(self) -> None:
+        """Take no more children, and wait for those that are being born. Idempotent."""
 
-        def freeze(self) -> None:
-            """Stop every member from running. Idempotent."""
+    def slay(self) -> None:
+        """Kill every member, also a frozen one, and wait for a limited time until they are gone. The group stays usable."""
 
-        def thaw(self) -> None:
-            """Let every member run again. Idempotent."""
+    def freeze(self) -> None:
+        """Stop every member from running. Idempotent."""
 
-        def adopt(self, pid: int) -> None:
-            """Move a process that was started elsewhere into the container; its future children too, where the mechanism can."""
+    def thaw(self) -> None:
+        """Let every member run again. Idempotent."""
 
-        def usage(self) -> Usage:
-            """The members' consumption so far."""
+    def adopt(self, pid: int) -> None:
+        """Move a process that was started elsewhere into the container; its future children too, where the mechanism can."""
+
+    def usage(self) -> Usage:
+        """The members' consumption so far."""

@@ -8,7 +8,8 @@ if TYPE_CHECKING:
     from typing import Callable, NoReturn
 
     from .feed import Feed
-    from .port import Child, Container, Environment, GroupContainer, Identity, Plan
+    from .port import Child, Container, Environment, GroupContainer, Identity
+    from .terms import Plan
 
 
 def _refuse() -> NoReturn:

@@ -8,7 +8,7 @@ from .._base import PUBLIC
 from .._base.errors import failure, require_loop, unsupported
 from .._base.validate import positive
 from .._os import close_end, pipe_between, refused
-from .._os.port import PIPE, Handed
+from .._os.terms import PIPE, Handed
 from .._plan.plan import make_plan
 from .._plan.settings import Settings
 from .._process.launch import SHORT_TIMEOUT, give_up, may_linger, own_container, plan_unattended, spawn_in, taken
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from .._base.result import BytesResult, ProcessResult
     from .._command.command import Command
-    from .._os.port import Child, Container, Plan
+    from .._os.port import Child, Container
+    from .._os.terms import Plan
     from .._plan.cancel import CancellationToken
 
 LINGER = 0.005

@@ -12,15 +12,18 @@ from .._base.log import DEBUG, listens
 from .._base.outcome import Outcome, outcome_of
 from .._base.result import BytesResult, Finished, ProcessResult
 from .._core.capture import Discard, whole_text
+from .._core.handling import SPEND
 from .._core.stopping import DRAIN
 from .._os import STDERR, STDOUT
-from .._process.handle import MERGED, value_of
+from .._process.handle import MERGED
 from .._process.running import RunningProcess
+from .._process.telling import value_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable
 
+    from .._base.result import Facts
     from .._core.capture import Capture
     from .._drive.run import Run
     from .._drive.session import Session
@@ -59,11 +62,11 @@ class RunningPipeline(RunningProcess):
     @property
     def pids(self) -> list[int]:
         """The process ids of all stages, in order; empty once the handle is spent."""
-        return [] if self._spent else [stage._child.pid for stage in self._stages]
+        return [] if self._is_spent else [stage._child.pid for stage in self._stages]
 
     def __repr__(self) -> str:
         names = " | ".join(stage._plan.program for stage in self._stages)
-        return f"<RunningPipeline {names!r} {'consumed' if self._spent else self.pids}>"
+        return f"<RunningPipeline {names!r} {'consumed' if self._is_spent else self.pids}>"
 
     def _capture(self) -> ProcessResult:
         return self._taken_at_once() or super()._capture()
@@ -84,9 +87,20 @@ class RunningPipeline(RunningProcess):
         settings = speaker._settings
         stdout = whole_text(texts[-1][1][0], self._settings.stdout_decoder, self._settings.stdout_cr)
         stderr = whole_text(said[1], settings.stderr_decoder, settings.stderr_cr)
-        facts = (settings.timeout, self._accepted(index), time.monotonic() - self._started, False, speaker._child.pid)
-        args, mechanism = (settings.program, *settings.args), self._container.mechanism
-        return ProcessResult(speaker._plan.program, stdout, stderr, self._results[index], *facts, args, mechanism, 0)
+        return ProcessResult(
+            program=speaker._plan.program,
+            stdout=stdout,
+            stderr=stderr,
+            outcome=self._results[index],
+            timeout=settings.timeout,
+            success_codes=self._accepted(index),
+            duration_seconds=time.monotonic() - self._started,
+            truncated=False,
+            pid=speaker._child.pid,
+            args=(settings.program, *settings.args),
+            mechanism=self._container.mechanism,
+            leaked=0,
+        )
 
     def _accepted(self, index: int) -> tuple[int, ...]:
         """Return the codes that count as success; for an unchecked stage its own code is one of them."""
@@ -109,7 +123,7 @@ class RunningPipeline(RunningProcess):
 
     def _spend_rest(self) -> None:
         for stage in self._before:
-            stage._spent = True
+            stage._go(SPEND)
         assert self._session is not None
         self._session.do(self._close_inputs)
 
@@ -224,27 +238,32 @@ class RunningPipeline(RunningProcess):
     def _text_result(self, run: Run, outcome: Outcome) -> ProcessResult:
         self._refuse_too_large(run)
         text = "" if self._bound == MERGED or not hasattr(run.sinks[STDOUT], "value") else value_of(run.sinks[STDOUT])
-        return ProcessResult(self._program(), text, self._stderr(run), outcome, *self._facts(run))
+        return ProcessResult(program=self._program(), stdout=text, stderr=self._stderr(run), outcome=outcome, **self._facts(run))
 
     def _bytes_result(self, run: Run, outcome: Outcome) -> BytesResult:
         self._refuse_too_large(run)
         stdout: Any = run.sinks[STDOUT]
         data = b"" if self._bound == MERGED else stdout.value()
-        return BytesResult(self._program(), data, self._stderr(run), outcome, *self._facts(run))
+        return BytesResult(program=self._program(), stdout=data, stderr=self._stderr(run), outcome=outcome, **self._facts(run))
 
     def _program(self) -> str:
         return self._names() if self._due else self._stages[self._speaker]._plan.program
 
-    def _facts(self, run: Run) -> tuple[Any, ...]:
+    def _facts(self, run: Run) -> Facts:
         stage = self._stages[self._speaker]
-        facts = list(super()._facts(run) if stage is self else RunningProcess._facts(stage, stage._run))  # type: ignore[arg-type]
+        if stage is self:
+            facts = super()._facts(run)
+        else:
+            assert stage._run is not None
+            facts = RunningProcess._facts(stage, stage._run)
+        runs = [each._run for each in self._stages if each._run is not None]
         if self._due:
-            facts[0] = self._timeout
-        facts[1] = self._accepted(self._speaker)
-        facts[2] = time.monotonic() - self._started
-        facts[3] = any(sink.truncated for each in self._stages if each._run is not None for sink in each._run.sinks.values())
-        facts[7] = sum(each._run.leaked for each in self._stages if each._run is not None)
-        return tuple(facts)
+            facts["timeout"] = self._timeout
+        facts["success_codes"] = self._accepted(self._speaker)
+        facts["duration_seconds"] = time.monotonic() - self._started
+        facts["truncated"] = any(sink.truncated for each in runs for sink in each.sinks.values())
+        facts["leaked"] = sum(each.leaked for each in runs)
+        return facts
 
     # Its deadline while no verb waits, and its end.
 
@@ -270,7 +289,7 @@ class RunningPipeline(RunningProcess):
     def _close(self) -> None:
         before = getattr(self, "_before", [])
         for stage in before:
-            if not stage._closed and stage._child.status() is None:
+            if not stage._is_gone and stage._child.status() is None:
                 stage._child.tree.kill()
         super()._close()
         for stage in before:

@@ -6,8 +6,8 @@ import os
 
 from .._base.errors import cancelled, failure, unsupported
 from .._os import NotExecutable, NotFound, environment, find_program, in_foreground, refused
-from .._os.port import PLAIN, Attributes, File, Plan
-from .settings import INHERIT, NULL, PIPE, Redirect, Settings
+from .._os.terms import INHERIT, NULL, PIPE, PLAIN, Attributes, File, Plan
+from .settings import Settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -89,8 +89,8 @@ def _new_plan(settings: Settings, plain: bool) -> Plan:
         env=env,
         cwd=cwd,
         stdin=stdin,
-        stdout=PIPE if plain else _file_or_kind(settings.stdout),
-        stderr=PIPE if plain else _file_or_kind(settings.stderr),
+        stdout=PIPE if plain else settings.stdout,
+        stderr=PIPE if plain else settings.stderr,
         attributes=attributes,
         terminal=settings.inherit_stdin and in_foreground(),
     )
@@ -111,7 +111,7 @@ def _check_paths(settings: Settings) -> None:
     """Raise ProcessError for redirects whose path no file can have."""
     for name in ("stdin_file", "stdout", "stderr"):
         value = getattr(settings, name)
-        path = value.path if isinstance(value, Redirect) else value if name == "stdin_file" else None
+        path = value.path if isinstance(value, File) else value if name == "stdin_file" else None
         if path is None:
             continue
         parameter = name if name == "stdin_file" else f"{name}_file"
@@ -180,10 +180,6 @@ def _stdin_kind(settings: Settings) -> str | File:
     if settings.stdin_file is not None:
         return File(settings.stdin_file, False)
     return PIPE if has_source or settings.keep_stdin_open else NULL
-
-
-def _file_or_kind(stream: str | Redirect) -> str | File:
-    return File(stream.path, stream.append) if isinstance(stream, Redirect) else stream
 
 
 def _attributes(settings: Settings) -> Attributes:

@@ -9,7 +9,7 @@ from .._os.errors import BAD_FORMAT, NO_DIRECTORY, NO_PROGRAM, NOT_ALLOWED, TOO_
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .._os.port import Plan
+    from .._os.terms import Plan
 
 
 def not_found(program: str, searched: str | None) -> ProcessNotFound:

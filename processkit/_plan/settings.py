@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from .._core.redirect import INHERIT as INHERIT
+from .._core.redirect import NULL as NULL
+from .._core.redirect import PIPE as PIPE
+from .._core.redirect import File as File
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable
@@ -12,7 +17,6 @@ if TYPE_CHECKING:
     from .retry import Retry
     from .sink import Sink
 
-PIPE, NULL, INHERIT = "pipe", "null", "inherit"
 SUCCESS = (0,)
 # Settings that a plain launch may have: they matter only after it.
 _NOT_OF_THE_LAUNCH = {
@@ -20,16 +24,6 @@ _NOT_OF_THE_LAUNCH = {
     "stdout_decoder", "stderr_decoder", "stdout_cr", "stderr_cr", "token", "retry", "retry_set", "cap", "idle_timeout",
     "stdout_clean", "stderr_clean", "stdout_tee", "stderr_tee", "stdout_raw_tee", "stderr_raw_tee", "on_stdout", "on_stderr", "tapped",
 }  # fmt: skip
-
-
-class Redirect:
-    """A standard stream that is a file."""
-
-    __slots__ = ("append", "path")
-
-    def __init__(self, path: str, append: bool) -> None:
-        self.path = path
-        self.append = append
 
 
 class Settings:
@@ -49,8 +43,8 @@ class Settings:
     stdin_source: Any = None
     keep_stdin_open = False
     inherit_stdin = False
-    stdout: str | Redirect = PIPE
-    stderr: str | Redirect = PIPE
+    stdout: str | File = PIPE
+    stderr: str | File = PIPE
     #: None: UTF-8.
     stdout_decoder: DecoderFactory | None = None
     stderr_decoder: DecoderFactory | None = None

@@ -7,30 +7,35 @@ import os
 import time
 
 from .._base.errors import cancelled, failure, require_loop
-from .._base.log import DEBUG, WARNING, listener, log, warn_left_open
+from .._base.log import DEBUG, listener, log, warn_left_open
 from .._base.outcome import Outcome, outcome_of
 from .._base.result import BytesResult, ProcessResult
 from .._core.capture import BytesCapture, TextCapture
+from .._core.handling import ASK, ATTEND, CLOSE, CLOSED, CLOSING, GIVEN_BACK, GONE, OPEN, SEE, SPEND, TOLD, USABLE, after
 from .._core.stopping import DRAIN, RUNNING, Stopping
 from .._drive.blocking import drive
 from .._drive.run import Run, act_on_tree
 from .._os import SIGTERM, STDERR, STDIN, STDOUT, write_ready
-from .._os.port import PIPE, PIPE_HOLDS
+from .._os.terms import PIPE, PIPE_HOLDS
 from .._plan.settings import Settings
+from .telling import log_end, refuse_too_large, value_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable
 
+    from .._base.result import Facts
     from .._core.capture import Capture
     from .._drive.session import Session
     from .._os.feed import Feed
-    from .._os.port import Child, Container, Plan
+    from .._os.port import Child, Container
+    from .._os.terms import Plan
 
 # Seconds between two looks at a tree that was asked or killed while no verb waits for it.
 LOOK_AGAIN = 0.05
 #: The use that is made of the output so far: none, lines of stdout, a probe that keeps them, events of both streams.
 UNBOUND, LINES, PROBED, MERGED = "", "lines", "probed", "merged"
+WHILE_RUNNING, AFTERWARDS = "while running", "afterwards"
 
 
 class Handle:
@@ -40,8 +45,8 @@ class Handle:
     """
 
     __slots__ = (
-        "__weakref__", "_bound", "_child", "_closed", "_container", "_ended_before", "_exact", "_feed", "_given", "_lock", "_outcome", "_owner", "_owns", "_plan", "_pouring",
-        "_run", "_session", "_settings", "_spent", "_started", "_stdin_taken", "_stopping", "_subscription", "_tended", "_was_cancelled",
+        "__weakref__", "_bound", "_cancelled_when", "_child", "_container", "_exact", "_feed", "_given", "_lock", "_outcome", "_owner", "_owns",
+        "_plan", "_pouring", "_run", "_session", "_settings", "_started", "_state", "_stdin_taken", "_stopping", "_subscription", "_tended",
     )  # fmt: skip
 
     def __init__(self, container: Container, child: Child, settings: Settings, plan: Plan, owns: bool, started: float) -> None:
@@ -53,7 +58,8 @@ class Handle:
         self._owns = owns
         self._started = started
         self._lock = _thread.RLock()
-        self._spent = False
+        #: Where it is in its life: see `_core.handling`.
+        self._state = OPEN
         # A caller has it, and may keep it or drop it.
         self._given = False
         self._feed: Feed | None = None
@@ -73,11 +79,10 @@ class Handle:
         self._exact = False
         # The outcome that a stream saw which followed it to its end.
         self._outcome: Outcome | None = None
-        # Whether its token was cancelled while it was running, or after it had ended.
-        self._was_cancelled = self._ended_before = False
+        # When its token was cancelled without a run that noticed: WHILE_RUNNING or AFTERWARDS.
+        self._cancelled_when = ""
         self._subscription = 0
         child.claimed = True
-        self._closed = False
         logger = listener(settings.logger)
         if logger is not None:
             log(logger, DEBUG, "child spawned", program=plan.program, pid=child.pid, mechanism=container.mechanism)
@@ -88,17 +93,37 @@ class Handle:
         """Its name in messages."""
         return self._settings.program
 
+    # Its state.
+
+    def _go(self, event: str) -> None:
+        self._state = after(self._state, event)
+
+    @property
+    def _is_spent(self) -> bool:
+        """Whether no verb and no stream may begin any more."""
+        return self._state not in USABLE
+
+    @property
+    def _is_gone(self) -> bool:
+        """Whether the child and its tree may be another run's."""
+        return self._state in GONE
+
+    @property
+    def _was_cancelled(self) -> bool:
+        """Whether its token was cancelled while it was running and no run was there to notice."""
+        return self._cancelled_when == WHILE_RUNNING
+
     # Checks.
 
     def _check_usable(self) -> None:
         if os.getpid() != self._owner:
             raise failure("this handle belongs to the process that this one was forked from", self._plan.program)
-        if self._spent:
+        if self._is_spent:
             raise failure(f"the handle of {self._plan.program} is consumed", self._plan.program)
 
     def _check_follows(self, verb: str) -> None:
         """Raise ProcessError for a verb whose output a stream has delivered, or is delivering, in another form."""
-        if self._bound == MERGED and self._outcome is not None:
+        if self._bound == MERGED and self._state == TOLD:
             raise failure(f"{verb} cannot follow a merged stream (output_events) that saw the end", self._plan.program)
         if verb == "output_bytes" and self._bound in (LINES, PROBED):
             raise failure("output_bytes cannot follow lines that were read as text", self._plan.program)
@@ -109,7 +134,7 @@ class Handle:
         return self._child.ended
 
     def _require_piped(self) -> None:
-        if self._outcome is None:
+        if self._state != TOLD:
             self._check_usable()
         if self._plan.stdout != PIPE:
             raise failure(f"{self._plan.program}: stdout is not piped, so it cannot be captured", self._plan.program)
@@ -143,7 +168,7 @@ class Handle:
         return TextCapture(decoder, lone_cr)
 
     def _make_run(self, sinks: dict[int, Capture], feed: Feed | None) -> Run:
-        token = None if self._ended_before else self._settings.token
+        token = None if self._cancelled_when == AFTERWARDS else self._settings.token
         run = self._run = Run(self._child, self._stopping, sinks, self._soft_signal(), feed, token)
         if self._settings.tapped:
             from .._drive.taps import Taps
@@ -162,6 +187,7 @@ class Handle:
 
                 self._session = Session([self._make_run({STDOUT: Held(), STDERR: Held()}, self._feeding())])
                 self._stopping.drain_for(None, time.monotonic())
+                self._go(ATTEND)
             return self._session
 
     def _bind(self, how: str, sinks: dict[int, Capture], drain: float | None, listens: tuple[int, ...]) -> Session:
@@ -198,7 +224,7 @@ class Handle:
             taps = None if self._run is None else self._run.taps
             if (session is not None and session.is_led_here) or (taps is not None and taps.is_led_here):
                 raise failure(f"{self._plan.program}: a callback of this very run cannot wait for its end", self._plan.program)
-            self._spent = True
+            self._go(SPEND)
             run = self._make_run(sinks, self._feeding()) if session is None else session.runs[0]
         if session is None:
             if before is not None:
@@ -262,7 +288,7 @@ class Handle:
             from .._os.feed import Feed
 
             self._feed = Feed(self._child, data or b"", keep)
-        if self._feed is not None and self._spent and not self._stdin_taken:
+        if self._feed is not None and self._is_spent and not self._stdin_taken:
             self._feed.finish()
         return self._feed
 
@@ -330,26 +356,18 @@ class Handle:
         return outcome
 
     def _log_end(self, outcome: Outcome, timeout: float | None = None) -> None:
-        """Log that it has ended; `timeout` is the deadline in seconds if that was not its own."""
-        logger = listener(self._settings.logger)
-        if logger is None:
-            return
-        program = self._plan.program
-        timeout = self._settings.timeout if timeout is None else timeout
-        if outcome.timed_out and timeout is not None:
-            log(logger, WARNING, "timeout elapsed", program=program, timeout_ms=int(timeout * 1000))
-        elapsed = int((time.monotonic() - self._started) * 1000)
-        log(logger, DEBUG, "process exited", program=program, outcome=_word(outcome), elapsed_ms=elapsed)
+        """Log that it has ended, after `timeout` seconds if they are not those of its own timeout."""
+        log_end(self._settings, self._plan.program, outcome, time.monotonic() - self._started, timeout)
 
     def _seen_to_the_end(self) -> None:
         """Spend the handle because a merged stream has delivered everything; one verb may still ask for the outcome."""
         with self._lock:
-            if self._spent or self._closed:
+            if self._is_spent:
                 return
-            self._spent = True
-        assert self._run is not None
+            self._go(SEE)
         self._outcome = self._outcome_so_far()
         self._leave()
+        self._go(SEE)
 
     def _has_ended(self) -> bool:
         """Whether the process, or every stage of a pipeline, has ended."""
@@ -365,44 +383,42 @@ class Handle:
 
     def _told(self) -> Outcome | None:
         """Return the outcome that a stream saw, to one verb only; else None."""
-        outcome, self._outcome = self._outcome, None
-        if outcome is None:
-            return None
+        with self._lock:
+            if self._state != TOLD:
+                return None
+            self._go(ASK)
         assert self._run is not None
         return self._end(self._run)
 
     def _text_result(self, run: Run, outcome: Outcome) -> ProcessResult:
         self._refuse_too_large(run)
         texts = ("", "") if self._bound == MERGED else (value_of(run.sinks[STDOUT]), value_of(run.sinks[STDERR]))
-        return ProcessResult(self._plan.program, *texts, outcome, *self._facts(run))
+        stdout, stderr = texts
+        return ProcessResult(program=self._plan.program, stdout=stdout, stderr=stderr, outcome=outcome, **self._facts(run))
 
     def _bytes_result(self, run: Run, outcome: Outcome) -> BytesResult:
         self._refuse_too_large(run)
         stdout: Any = run.sinks[STDOUT]
         data, text = (b"", "") if self._bound == MERGED else (stdout.value(), value_of(run.sinks[STDERR]))
-        return BytesResult(self._plan.program, data, text, outcome, *self._facts(run))
+        return BytesResult(program=self._plan.program, stdout=data, stderr=text, outcome=outcome, **self._facts(run))
 
     def _refuse_too_large(self, run: Run) -> None:
         """Raise OutputTooLarge if a stream passed its cap in `error` mode."""
-        for stream in (STDOUT, STDERR):
-            sink: Any = run.sinks[stream]
-            if getattr(sink, "too_large", False):
-                from .._base.errors import too_large
+        refuse_too_large(self._plan.program, self._settings.cap, run.sinks)
 
-                cap = self._settings.cap
-                assert cap is not None
-                most_lines, lines = (cap.max_lines, sink.lines_seen) if sink.has_lines else (None, 0)
-                raise too_large(self._plan.program, cap.max_bytes, most_lines, sink.bytes_seen, lines)
-
-    def _facts(self, run: Run) -> tuple[Any, ...]:
+    def _facts(self, run: Run) -> Facts:
         settings = self._settings
-        duration = time.monotonic() - self._started
-        mechanism = self._container.mechanism
-        truncated = any(sink.truncated for sink in run.sinks.values())
-        idle = run.idle_seconds if run.idle_timed_out else None
-        args = (settings.program, *settings.args)
-        facts = (settings.timeout, settings.success_codes, duration, truncated, self._child.pid, args, mechanism, run.leaked)
-        return (*facts, idle)
+        return {
+            "timeout": settings.timeout,
+            "success_codes": settings.success_codes,
+            "duration_seconds": time.monotonic() - self._started,
+            "truncated": any(sink.truncated for sink in run.sinks.values()),
+            "pid": self._child.pid,
+            "args": (settings.program, *settings.args),
+            "mechanism": self._container.mechanism,
+            "leaked": run.leaked,
+            "idle_seconds": run.idle_seconds if run.idle_timed_out else None,
+        }
 
     # Its deadline while no verb waits, and its end.
 
@@ -420,20 +436,24 @@ class Handle:
                 write_ready(self._child, feed)
         wake = self._stopping.wake
         if wake is not None:
-            from .._drive.tender import tend
+            from .._drive.tender import review, tend
 
             self._tended = True
             tend(self, wake, keep=not self._owns)
+            if not self._owns:
+                group: Any = self._container
+                if review not in group.when_closed:
+                    group.when_closed.append(review)
 
     def _is_over(self) -> bool:
         """Whether it has ended, or the handle is closed. Called by the tender."""
-        return self._closed or self._child.status() is not None
+        return self._is_gone or self._child.status() is not None
 
     def _tend(self) -> float | None:
         """Act on the deadline of a process that no verb waits for; return when to be called again. Called by the tender."""
         with self._lock:
             session = self._session
-            if self._spent or self._closed:
+            if self._is_spent:
                 return None
             if self._child.status() is not None and (self._stopping.state == RUNNING or self._child.tree.empty()):
                 return None
@@ -463,7 +483,7 @@ class Handle:
 
     def _abort(self, error: BaseException) -> None:
         """Kill the tree and wait until it is gone, whatever was under way; a failed wait becomes a ProcessError."""
-        if not self._closed:  # after that its tree may be another run's
+        if not self._is_gone:
             self._child.tree.kill()
         self._close()
         if isinstance(error, OSError):
@@ -473,9 +493,8 @@ class Handle:
         """End the tree because the token was cancelled, or let the driver that waits for it do that. From any thread."""
         with self._lock:
             run, session = self._run, self._session
-            if run is None and not self._closed and not self._spent:
-                self._was_cancelled = self._child.status() is None
-                self._ended_before = not self._was_cancelled
+            if run is None and not self._is_spent:
+                self._cancelled_when = WHILE_RUNNING if self._child.status() is None else AFTERWARDS
                 if self._was_cancelled:
                     self._stopping.stop(time.monotonic(), None)
                     self._act()
@@ -485,28 +504,51 @@ class Handle:
             run.interrupt()
 
     def _close(self) -> None:
-        """Kill what is left of an owned tree, or of a shared child, and give everything back. Idempotent."""
+        """Kill what is left of an owned tree, or of a shared child, and give everything back. Idempotent.
+
+        Each step is taken whatever became of the one before it, and the first error is raised at the end. A close that was
+        interrupted is taken up again by the next one, for every step may be taken twice.
+        """
         with self._lock:
-            if self._closed or os.getpid() != self._owner:
+            if self._state in (TOLD, CLOSED) or os.getpid() != self._owner:
                 return
-            self._closed = True
-            self._spent = True
+            self._go(CLOSE)
+        raised: BaseException | None = None
+        for step in (
+            self._forget_token,
+            self._end_process,
+            self._stop_pouring,
+            self._end_reading,
+            # Before the reap: a process group needs its leader's number until all of it is dead.
+            self._close_container,
+            self._child.reap,
+        ):
+            try:
+                step()
+            except BaseException as error:
+                raised = raised or error
+        if raised is not None:
+            raise raised
+        self._go(GIVEN_BACK)
+
+    def _forget_token(self) -> None:
         if self._settings.token is not None:
             self._settings.token._unsubscribe(self._subscription)
+
+    def _end_process(self) -> None:
         if self._child.status() is None:
             self._child.tree.kill()
             self._child.wait_killed()
-        try:
-            self._stop_pouring()
-            if self._session is not None:
-                self._session.close()
-            if self._run is not None and self._run.taps is not None:
-                self._run.taps.end()
-            if self._owns:
-                # Before the reap: a process group needs its leader's number until all of it is dead.
-                self._container.close()
-        finally:
-            self._child.reap()
+
+    def _end_reading(self) -> None:
+        if self._session is not None:
+            self._session.close()
+        if self._run is not None and self._run.taps is not None:
+            self._run.taps.end()
+
+    def _close_container(self) -> None:
+        if self._owns:
+            self._container.close()
 
     def _stop_pouring(self) -> None:
         task, self._pouring = self._pouring, None
@@ -524,9 +566,10 @@ class Handle:
         self._close()
 
     def __del__(self) -> None:
-        if getattr(self, "_closed", True) or os.getpid() != self._owner:
+        state = getattr(self, "_state", CLOSED)
+        if state in (TOLD, CLOSED) or os.getpid() != self._owner:
             return
-        if self._given and not self._owns:
+        if self._given and not self._owns and state != CLOSING:
             if self._session is not None:
                 self._session.close()
             self._container.abandon(self._child)
@@ -555,14 +598,3 @@ def _canceller(process: Handle) -> Callable[[], None]:
             found._cancel()
 
     return cancel
-
-
-def value_of(sink: Any) -> str:
-    """Return the text that a sink captured."""
-    return str(sink.value())
-
-
-def _word(outcome: Outcome) -> str:
-    if outcome.timed_out:
-        return "timed_out"
-    return f"code:{outcome.code}" if outcome.code is not None else f"signal:{outcome.signal}"

@@ -9,9 +9,9 @@ from .._base.log import DEBUG, listens
 from .._base.outcome import outcome_of
 from .._base.result import ProcessResult
 from .._os import leash_container, private_container
-from .._os.port import PIPE, PIPE_HOLDS, Data, Plan
+from .._os.terms import PIPE, PIPE_HOLDS, Data, Plan
 from .._plan.plan import make_plan
-from .._plan.refusals import translated
+from .._plan.refusals import translated  # not later: it must be there when no descriptor is left to import it
 from .._plan.settings import Settings
 
 TYPE_CHECKING = False
@@ -156,18 +156,18 @@ def _taken_at_once(
     if settings.token is not None and settings.token.is_cancelled():
         raise cancelled(plan.program)
     return ProcessResult(
-        plan.program,
-        _text(left[0], settings.stdout_decoder, settings.stdout_cr),
-        _text(left[1], settings.stderr_decoder, settings.stderr_cr),
-        outcome_of(child.status(), False),
-        settings.timeout,
-        settings.success_codes,
-        time.monotonic() - started,
-        False,
-        child.pid,
-        (settings.program, *settings.args),
-        container.mechanism,
-        0,
+        program=plan.program,
+        stdout=_text(left[0], settings.stdout_decoder, settings.stdout_cr),
+        stderr=_text(left[1], settings.stderr_decoder, settings.stderr_cr),
+        outcome=outcome_of(child.status(), False),
+        timeout=settings.timeout,
+        success_codes=settings.success_codes,
+        duration_seconds=time.monotonic() - started,
+        truncated=False,
+        pid=child.pid,
+        args=(settings.program, *settings.args),
+        mechanism=container.mechanism,
+        leaked=0,
     )
 
 

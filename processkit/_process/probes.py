@@ -12,7 +12,7 @@ from .._core.channel import CappedChannel, Channel, LineSink
 from .._core.encodings import default_decoder
 from .._core.lines import Lines
 from .._os import STDERR, STDOUT
-from .._os.port import PIPE
+from .._os.terms import PIPE
 from .attend import auntil_ready, reading, until_ready
 from .handle import PROBED, UNBOUND
 from .ready import not_ready

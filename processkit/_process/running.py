@@ -12,7 +12,8 @@ from .._base.result import BytesResult, Finished, ProcessResult
 from .._base.validate import non_negative, path_text, terminal_size
 from .._core.capture import BLOCK, BUFFER, Discard
 from .._os import STDERR, STDOUT, cpu_seconds, peak_memory
-from .handle import MERGED, Handle, value_of
+from .handle import MERGED, Handle
+from .telling import value_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class RunningProcess(Handle):
     @property
     def pid(self) -> int | None:
         """The process id; None once the handle is spent."""
-        return None if self._spent else self._child.pid
+        return None if self._is_spent else self._child.pid
 
     @property
     def mechanism(self) -> str:
@@ -61,22 +62,22 @@ class RunningProcess(Handle):
     @property
     def owns_group(self) -> bool | None:
         """True for a tree of its own, False for a member of a ProcessGroup; None once the handle is spent."""
-        return None if self._spent else self._owns
+        return None if self._is_spent else self._owns
 
     @property
     def elapsed_seconds(self) -> float | None:
         """Seconds since the launch; None once the handle is spent."""
-        return None if self._spent else time.monotonic() - self._started
+        return None if self._is_spent else time.monotonic() - self._started
 
     @property
     def cpu_time_seconds(self) -> float | None:
         """User and system CPU seconds of the process itself; None where they cannot be read, or once the handle is spent."""
-        return None if self._spent else cpu_seconds(self._child.pid)
+        return None if self._is_spent else cpu_seconds(self._child.pid)
 
     @property
     def peak_memory_bytes(self) -> int | None:
         """Peak resident bytes of the process itself; None where they cannot be read, or once the handle is spent."""
-        return None if self._spent else peak_memory(self._child.pid)
+        return None if self._is_spent else peak_memory(self._child.pid)
 
     @property
     def stdout_line_count(self) -> int | None:
@@ -99,12 +100,12 @@ class RunningProcess(Handle):
         return self._seen(STDERR, "bytes_seen")
 
     def _seen(self, stream: int, what: str) -> int | None:
-        if self._closed:  # while a verb waits on one thread, another one may look
+        if self._is_gone:  # while a verb waits on one thread, another one may look
             return None
         return 0 if self._run is None else int(getattr(self._run.sinks[stream], what))
 
     def __repr__(self) -> str:
-        state = "consumed" if self._spent else f"pid={self._child.pid}"
+        state = "consumed" if self._is_spent else f"pid={self._child.pid}"
         return f"<RunningProcess {self._plan.program!r} {state}>"
 
     def __reduce__(self) -> str:
@@ -476,7 +477,7 @@ class RunningProcess(Handle):
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         try:
-            if kind is None and self._session is not None and not self._closed:
+            if kind is None and self._session is not None and not self._is_gone:
                 # A stream that was read to its end is also written to its end, on a thread of ours.
                 from .._drive.aio import delivered
 

@@ -20,7 +20,7 @@ from .._core.lines import Lines
 from .._core.stopping import LONG_DRAIN
 from .._os import STDERR, STDOUT
 from .._os.errors import NotHere
-from .._os.port import PIPE
+from .._os.terms import PIPE
 from .handle import LINES, MERGED
 
 TYPE_CHECKING = False

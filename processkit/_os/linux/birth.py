@@ -10,10 +10,10 @@ from errno import EBADF
 from ..._abi import linux
 from ..._abi.foreign import Cells
 from ..._abi.signals import SIGKILL, SIGPIPE, SIGXFSZ
-from ..port import PLAIN, Plan
 from ..posix.descriptors import is_filled
 from ..posix.environ import Strings
 from ..posix.stdio import KEEP
+from ..terms import PLAIN, Plan
 from .calls import architecture, raw_syscall
 from .script import Script
 

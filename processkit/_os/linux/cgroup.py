@@ -16,8 +16,8 @@ from errno import E2BIG, EINVAL, ESRCH
 from ..._core.proctext import flat_keyed
 from ..errors import LaunchError
 from ..members import Members
-from ..port import Usage
 from ..posix.reaping import reap
+from ..terms import Usage
 from ..unreaped import leave_behind, reap_ended
 from . import cgroupfs
 from .birth import Placement
@@ -34,7 +34,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ..port import Child, Plan
+    from ..port import Child
+    from ..terms import Plan
     from .child import LinuxChild
 
 #: Leaves that a home, and a group, keep for their next child: two descriptors each.

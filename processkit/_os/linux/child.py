@@ -23,7 +23,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable
 
-    from ..port import Plan, Tree
+    from ..port import Tree
+    from ..terms import Plan
     from .script import Script
 
 POLLIN, POLLHUP = select.POLLIN, select.POLLHUP

@@ -25,7 +25,8 @@ if sys.platform != "linux":
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..port import Child, Plan
+    from ..port import Child
+    from ..terms import Plan
 
 _lock = _thread.RLock()
 _thread_of_life: _Cloner | None = None

@@ -7,9 +7,9 @@ import select
 import sys
 
 from ..forking import after_fork_in_child
-from ..port import STDIN
 from ..posix.descriptors import never_waits, pipe_above
 from ..posix.waiting import SLICE, Bell, Watch
+from ..terms import STDIN
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")

@@ -15,10 +15,10 @@ from errno import ESRCH
 
 from ..._abi.linux_signals import SIGCONT, SIGSTOP
 from ..members import Members
-from ..port import Plan, Usage
 from ..posix.reaping import STATUS_UNKNOWN, peek, reap
 from ..posix.reserve import NONE_LEFT
 from ..posix.terminal import take_terminal_back
+from ..terms import Plan, Usage
 from ..unreaped import reap_ended
 from . import proctree
 from .birth import Placement

@@ -21,7 +21,8 @@ if sys.platform != "linux":
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..port import Container, GroupContainer, Plan
+    from ..port import Container, GroupContainer
+    from ..terms import Plan
     from .cgroup import Home
     from .identity import Identity
 

@@ -8,7 +8,7 @@ import sys
 from errno import EISDIR
 
 from ..errors import StreamError
-from ..port import INHERIT, NULL, PIPE, Data, File, Handed, Plan
+from ..terms import INHERIT, NULL, PIPE, Data, File, Handed, Plan
 from .descriptors import above_standard, never_waits, null_device, open_above, pipe_above
 
 if sys.platform != "linux":

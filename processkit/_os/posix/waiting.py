@@ -14,7 +14,7 @@ import time
 from errno import EIO, EPIPE
 from functools import partial
 
-from ..port import ENDED, STDERR, STDIN, STDOUT, TREE
+from ..terms import ENDED, STDERR, STDIN, STDOUT, TREE
 from .descriptors import READ_SIZE, never_waits, pipe_above, read_from
 
 if sys.platform != "linux":

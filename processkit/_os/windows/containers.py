@@ -11,7 +11,7 @@ import sys
 
 from ..._abi import windows
 from ..members import Members
-from ..port import Usage
+from ..terms import Usage
 from ..unreaped import leave_behind, reap_ended
 from .child import WindowsChild
 from .handles import Handles, close
@@ -24,7 +24,8 @@ if sys.platform != "win32":
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..port import Child, Plan
+    from ..port import Child
+    from ..terms import Plan
 
 OPEN_PATIENCE = 1.0
 

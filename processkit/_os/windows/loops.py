@@ -8,7 +8,7 @@ import time
 from collections import deque
 
 from ..feed import Feed
-from ..port import ENDED, STDERR, STDIN, STDOUT
+from ..terms import ENDED, STDERR, STDIN, STDOUT
 from .handles import MOST_WAITED, SLICE, is_signalled, wait_for
 from .job import Job
 from .stdio import PIPE_SIZE

@@ -11,7 +11,7 @@ from ..._abi.foreign import ALL_BITS, address, array_of, last_error, memory, ref
 from ..._abi.winconsole import PROC_THREAD_ATTRIBUTE_PSEUDOCONSOLE
 from ..._core.cmdline import MOST_UNITS, batch_line, command_line, is_batch
 from ..errors import BAD_FORMAT, FAILED, NO_DIRECTORY, NO_PROGRAM, NOT_ALLOWED, TOO_LONG, LaunchError, Refused
-from ..port import Plan
+from ..terms import Plan
 from .console import is_console
 from .handles import Handles, close, inheritable_copy, is_signalled, wait_for
 from .stdio import STANDARD, Streams

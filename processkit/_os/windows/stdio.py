@@ -9,7 +9,7 @@ import sys
 from ..._abi import windows
 from ..._abi.foreign import ALL_BITS, reference
 from ..errors import StreamError
-from ..port import INHERIT, NULL, PIPE, Data, File, Handed, Plan
+from ..terms import INHERIT, NULL, PIPE, Data, File, Handed, Plan
 from .console import Console
 from .handles import close
 

@@ -6,7 +6,7 @@ import sys
 
 from ..._abi import windows
 from ..errors import LaunchError
-from ..port import Handed, Plan
+from ..terms import Handed, Plan
 from .console import has_consoles
 from .containers import GroupContainer, PrivateContainer
 from .handles import close

@@ -13,7 +13,7 @@ from ..._abi import windows
 from ..._abi.foreign import address, bytes_at, last_error, memory, reference, windows_error
 from ..errors import NotHere
 from ..feed import Feed
-from ..port import ENDED, STDERR, STDIN, STDOUT, TREE
+from ..terms import ENDED, STDERR, STDIN, STDOUT, TREE
 from .handles import SLICE, wait_for
 from .job import JOB, Job
 from .stdio import PIPE_SIZE

@@ -1,0 +1,48 @@
+"""How the end of a run is told: in results, in errors, in the log."""
+
+from __future__ import annotations
+
+from .._base.errors import too_large
+from .._base.log import DEBUG, WARNING, listener, log
+from .._os import STDERR, STDOUT
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from .._base.outcome import Outcome
+    from .._core.caps import Cap
+    from .._core.capture import Capture
+    from .._plan.settings import Settings
+
+
+def value_of(sink: Any) -> str:
+    """Return the text that a sink captured."""
+    return str(sink.value())
+
+
+def refuse_too_large(program: str, cap: Cap | None, sinks: dict[int, Capture]) -> None:
+    """Raise OutputTooLarge if a stream passed its cap in `error` mode."""
+    for stream in (STDOUT, STDERR):
+        sink: Any = sinks[stream]
+        if getattr(sink, "too_large", False):
+            assert cap is not None
+            most_lines, lines = (cap.max_lines, sink.lines_seen) if sink.has_lines else (None, 0)
+            raise too_large(program, cap.max_bytes, most_lines, sink.bytes_seen, lines)
+
+
+def log_end(settings: Settings, program: str, outcome: Outcome, seconds: float, timeout: float | None) -> None:
+    """Log that a process has ended after so many seconds; `timeout`: what ended it, if that is not its own timeout."""
+    logger = listener(settings.logger)
+    if logger is None:
+        return
+    timeout = settings.timeout if timeout is None else timeout
+    if outcome.timed_out and timeout is not None:
+        log(logger, WARNING, "timeout elapsed", program=program, timeout_ms=int(timeout * 1000))
+    log(logger, DEBUG, "process exited", program=program, outcome=_word(outcome), elapsed_ms=int(seconds * 1000))
+
+
+def _word(outcome: Outcome) -> str:
+    if outcome.timed_out:
+        return "timed_out"
+    return f"code:{outcome.code}" if outcome.code is not None else f"signal:{outcome.signal}"
