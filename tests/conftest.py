@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import sys
@@ -76,10 +77,20 @@ def nothing_outlives_the_test(monkeypatch):
     threads = _threads()
     before = census.Before()
     # What pytest keeps is most of what there is: a collection after the test need not look at it again.
-    gc.freeze()
+    if hasattr(gc, "freeze"):
+        gc.freeze()
     yield
     wait_until(lambda: _threads() <= threads, 10)
     before.check()
+
+
+@pytest.fixture
+def letting_go():
+    """What is dropped in a block of it is gone behind it: at once where references are counted, else by a collection (PyPy)."""
+    block = contextlib.ExitStack()
+    if sys.implementation.name != "cpython":
+        block.callback(gc.collect)
+    return block
 
 
 @pytest.fixture(params=census.MECHANISMS)

@@ -385,9 +385,10 @@ for line in sys.stdin:
         if answer == 0:
             signal.pause()
     elif word == "libc.fork":
-        answer = ctypes.PyDLL(None).fork()
+        libc = getattr(ctypes, "PyDLL", ctypes.CDLL)(None)  # PyPy has one kind
+        answer = libc.fork()
         if answer == 0:
-            ctypes.PyDLL(None).sleep(60)
+            libc.sleep(60)
             os._exit(0)
     elif word == "sh":
         sys.executable = "/usr/local/bin/embedding-program"

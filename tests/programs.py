@@ -121,6 +121,22 @@ def open_handles():
     return owners.count(own)
 
 
+def processors():
+    """The processors that this thread may run on. It stands alone: its source goes into other interpreters, too."""
+    import ctypes
+    import os
+
+    if os.name == "posix":
+        # What sched_getaffinity(2) says. PyPy has no os.sched_getaffinity, and Python 3.14 makes that call itself when it starts.
+        with open("/proc/thread-self/status") as status:
+            listed = next(line for line in status if line.startswith("Cpus_allowed_list:")).split()[1]
+        ranges = (part.split("-") for part in listed.split(","))
+        return [cpu for part in ranges for cpu in range(int(part[0]), int(part[-1]) + 1)]
+    kernel, mine, all_there_are = ctypes.WinDLL("kernel32"), ctypes.c_size_t(), ctypes.c_size_t()
+    assert kernel.GetProcessAffinityMask(ctypes.c_void_p(-1), ctypes.byref(mine), ctypes.byref(all_there_are))
+    return [cpu for cpu in range(64) if mine.value >> cpu & 1]
+
+
 def wait_until(condition, seconds=20.0):
     """Wait for what nothing tells of; fails after `seconds`."""
     deadline = time.monotonic() + seconds

@@ -171,7 +171,7 @@ def test_no_more_attempts_are_made_than_were_asked_for(call, tmp_path):
 
 def test_a_timeout_is_retried_only_where_that_was_asked_for(call, tmp_path):
     path = tmp_path / "count"
-    command = py("import sys, time; open(sys.argv[1], 'a').write('x'); time.sleep(60)", str(path)).timeout(1.0)
+    command = py("import sys, time\nwith open(sys.argv[1], 'a') as file: file.write('x')\ntime.sleep(60)", str(path)).timeout(1.0)
     for preset, runs in (("transient", 1), ("TRANSIENT_OR_TIMEOUT", 2)):
         path.write_text("")
         with pytest.raises(TimeoutError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import shutil
 import signal
@@ -10,21 +11,12 @@ import sys
 import threading
 
 import pytest
-from programs import POSIX, given, needs_signals, shell_argv, show_env, sleep, true
+from programs import POSIX, given, needs_signals, processors, shell_argv, show_env, sleep, true
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 USAGE_OF_RUN = "usage: python -m processkit run [OPTIONS] -- PROGRAM [ARG...]\n"
 # Prints the processors that it may run on.
-PRINT_CPUS = """
-import os
-if hasattr(os, "sched_getaffinity"):
-    print(sorted(os.sched_getaffinity(0)))
-else:
-    import ctypes
-    kernel, mine, all_there_are = ctypes.WinDLL("kernel32"), ctypes.c_size_t(), ctypes.c_size_t()
-    assert kernel.GetProcessAffinityMask(ctypes.c_void_p(-1), ctypes.byref(mine), ctypes.byref(all_there_are))
-    print([cpu for cpu in range(64) if mine.value >> cpu & 1])
-"""
+PRINT_CPUS = f"{inspect.getsource(processors)}\nprint(processors())"
 PRINT_PRIORITY = """
 import os
 if hasattr(os, "nice"):

@@ -3,6 +3,7 @@
 import os
 import select
 import signal
+import subprocess
 import threading
 import time
 
@@ -83,7 +84,8 @@ def test_a_spawned_child_is_a_member_and_its_end_is_told_without_reaping_it(cont
     container.tree.kill()
     assert select.select([child.ended], [], [], 20)[0]
     assert os.WTERMSIG(child.status()) == signal.SIGKILL
-    assert os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None, "it is still a zombie of ours"
+    with open(f"/proc/{child.pid}/stat") as file:
+        assert file.read().rpartition(")")[2].split()[:2] == ["Z", str(os.getpid())], "it is still a zombie of ours"
     eventually(container.tree.empty)
     child.reap()
     child.reap()
@@ -211,11 +213,11 @@ def test_a_frozen_tree_is_killed_too_and_the_group_stays_usable(group):
 
 
 def test_an_adopted_process_is_listed_signalled_and_ended_with_the_group(group):
-    stranger = os.posix_spawn("/bin/sleep", ["sleep", "60"], os.environ)
-    group.adopt(stranger)
-    assert group.tree.members() == [stranger]
+    stranger = subprocess.Popen(["/bin/sleep", "60"])
+    group.adopt(stranger.pid)
+    assert group.tree.members() == [stranger.pid]
     group.close()
-    assert os.waitstatus_to_exitcode(os.waitpid(stranger, 0)[1]) == -signal.SIGKILL
+    assert stranger.wait() == -signal.SIGKILL
 
 
 def test_a_closed_container_takes_no_child(group):
@@ -371,22 +373,20 @@ def test_a_home_that_somebody_removed_is_made_again():
 
 
 def test_the_walk_finds_a_group_its_descendants_and_nobody_else():
-    pid = os.fork()
-    if pid == 0:
-        os.setpgid(0, 0)
-        os.execv("/bin/sh", ["sh", "-c", "setsid sleep 60 & exec sleep 60"])
-    stranger = os.posix_spawn("/bin/sleep", ["sleep", "60"], os.environ)
+    leader = subprocess.Popen(["/bin/sh", "-c", "setsid sleep 60 & exec sleep 60"], start_new_session=True)
+    pid = leader.pid
+    stranger = subprocess.Popen(["/bin/sleep", "60"])
     try:
         eventually(lambda: len(proctree.reachable({pid}, set())) == 2)
         found = proctree.reachable({pid}, set())
-        assert stranger not in found
+        assert stranger.pid not in found
         proctree.kill_all({pid}, set())
         eventually(lambda: not proctree.reachable({pid}, set()))
-        assert alive(stranger)
+        assert alive(stranger.pid)
     finally:
-        os.kill(stranger, signal.SIGKILL)
-        os.waitpid(stranger, 0)
-        os.waitpid(pid, 0)
+        stranger.kill()
+        stranger.wait()
+        leader.wait()
 
 
 @needs_cgroup

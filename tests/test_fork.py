@@ -32,6 +32,7 @@ def forked(work):
         try:
             os.close(read)
             warnings.simplefilter("error")
+            warnings.filterwarnings("ignore", ".*fork.*", DeprecationWarning)  # which os.fork raises from Python 3.15 on
             try:
                 work()
                 gc.collect()
@@ -192,7 +193,8 @@ process = Command("/bin/sleep", ["1000"]).stdout("null").stderr("null").start()
 pid = os.fork()
 if pid == 0:
     time.sleep(1000)
-open("{tmp_path}/new", "w").write(f"{{process.pid}} {{pid}}")
+with open("{tmp_path}/new", "w") as file:
+    file.write(f"{{process.pid}} {{pid}}")
 os.rename("{tmp_path}/new", "{tmp_path}/pids")
 os._exit(0)
 """

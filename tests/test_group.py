@@ -489,10 +489,10 @@ def test_survivors_of_a_group_that_does_not_escalate_live_on(tmp_path):
     assert reaped(pid)
 
 
-def test_dropping_a_group_kills_its_tree_and_says_so():
+def test_dropping_a_group_kills_its_tree_and_says_so(letting_go):
     group = ProcessGroup()
     pid = group.start(SLEEP).pid
-    with pytest.warns(ResourceWarning, match="dropped"):
+    with pytest.warns(ResourceWarning, match="dropped"), letting_go:
         group = None
     wait_until(lambda: not alive(pid))
 

@@ -263,6 +263,7 @@ def test_exceptions_are_pickled_with_their_fields():
         assert type(again) is type(error)
         assert str(again) == str(error)
         assert vars(again) == vars(error)
+        assert getattr(again, "errno", None) == getattr(error, "errno", None)
 
 
 # Exceptions.

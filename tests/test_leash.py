@@ -116,7 +116,7 @@ def test_a_leashed_child_has_all_the_verbs(call):
         call(Command("/nowhere/at/all").leash(), "run")
 
 
-def test_a_leashed_handle_can_be_killed_polled_waited_for_and_left():
+def test_a_leashed_handle_can_be_killed_polled_waited_for_and_left(letting_go):
     with SLEEP.leash().start() as process:
         assert process.poll() is None
         process.kill()
@@ -129,7 +129,7 @@ def test_a_leashed_handle_can_be_killed_polled_waited_for_and_left():
         assert wait_until(process.poll).timed_out
     process = SLEEP.leash().start()
     pid = process.pid
-    with pytest.warns(ResourceWarning, match="dropped"):
+    with pytest.warns(ResourceWarning, match="dropped"), letting_go:
         process = None
     assert gone(pid)
 

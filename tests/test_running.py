@@ -350,11 +350,11 @@ def test_a_block_over_a_process_that_ended_by_itself_leaves_nothing():
         wait_until(process.poll)
 
 
-def test_dropping_the_last_reference_kills_the_tree_and_says_so(mechanism, tmp_path):
+def test_dropping_the_last_reference_kills_the_tree_and_says_so(mechanism, tmp_path, letting_go):
     path = tmp_path / "pid"
     process = sh(f"sleep 1000 & echo $! > {path}; wait").start()
     pids = process.pid, pid_in(path)
-    with pytest.warns(ResourceWarning, match="dropped"):
+    with pytest.warns(ResourceWarning, match="dropped"), letting_go:
         process = None
     wait_until(lambda: not any(alive(pid) for pid in pids))
 

@@ -10,7 +10,7 @@ from programs import needs_fork, needs_signals, sleep, true, wait_until
 from processkit import ProcessGroup, process_is_alive
 
 INTERRUPTED = """
-import os, random, signal, sys
+import gc, os, random, signal, sys
 from processkit import Command, ProcessGroup
 
 true, sleep = Command("/bin/true"), Command("/bin/sleep", ["1"])  # one interrupt may strike a finalizer, which ignores it
@@ -34,6 +34,8 @@ for number in range(150):
             signal.setitimer(signal.ITIMER_REAL, 0)
     except KeyboardInterrupt:
         pass
+    if sys.implementation.name != "cpython":
+        gc.collect()  # PyPy: a finaliser does not run before
     assert group.members() == [], number  # after the block: until then the traceback holds what was lost
 with open(f"/proc/self/task/{os.getpid()}/children") as file:
     assert file.read() == ""
@@ -105,6 +107,7 @@ def test_a_handler_may_end_a_group_in_the_midst_of_a_start(verb, mechanism, in_c
     assert told(ENDED_BY_A_HANDLER, {**in_child_env, "PROCESSKIT_MECHANISM": mechanism}, verb) == "done\n"
 
 
+@pytest.mark.skipif(not hasattr(gc, "set_threshold"), reason="this collector cannot be told to collect all the time (PyPy)")
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_handles_that_are_collected_at_any_moment_lock_nobody_out(mechanism):
     class Box:

@@ -161,13 +161,14 @@ def test_a_control_character_is_one_byte():
     in_loop(talk)
 
 
-def test_stdin_is_taken_once_and_only_where_it_was_kept():
+def test_stdin_is_taken_once_and_only_where_it_was_kept(letting_go):
     with cat().keep_stdin_open().start() as process:
         stdin = process.take_stdin()
         for again in (process.take_stdin, process.stdin_writer):
             with pytest.raises(ProcessError, match="taken before"):
                 again()
-        del stdin
+        with letting_go:
+            del stdin
         assert process.outcome().exited_zero
         with pytest.raises(ProcessError, match="consumed"):
             process.take_stdin()

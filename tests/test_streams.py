@@ -299,11 +299,11 @@ def test_kill_ends_the_stream_that_another_thread_waits_for():
         assert not process.outcome().exited_zero
 
 
-def test_a_dropped_handle_takes_the_tree_with_it_and_its_streams_end():
+def test_a_dropped_handle_takes_the_tree_with_it_and_its_streams_end(letting_go):
     process = py("import time\nprint('a', flush=True); time.sleep(1000)").start()
     stream, pid = process.stdout_lines(), process.pid
     assert next(stream) == "a"
-    with pytest.warns(ResourceWarning):
+    with pytest.warns(ResourceWarning), letting_go:
         del process
     gc.collect()
     assert not alive(pid)

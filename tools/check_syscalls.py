@@ -43,6 +43,7 @@ COLUMNS = {"powerpc64le": "ppc64le", "x86": "i386", "i486": "i386", "i586": "i38
 EXTENSIBLE = {"clone_args": "CLONE_ARGS", "pidfd_info": "PIDFD_INFO"}
 # An ioctl number carries the size of its structure: the declared number means the declared layout, not the header's.
 SIZED = {"PIDFD_GET_INFO": "pidfd_info"}
+CODE, STATUS = "offsetof(siginfo_t, si_code) / sizeof(int)", "offsetof(siginfo_t, si_status) / sizeof(int)"
 # Names that no header defines, and how they are held all the same: a header, the condition on `{value}`, what to report.
 OWN_NAMES = {
     # `sigsetsize`. The kernel's sigset_t is on 32 bits still the one before the rt_ calls; libc's number of signals holds everywhere.
@@ -52,6 +53,8 @@ OWN_NAMES = {
     ),
     # An upper bound: memory that rt_sigaction(2) may read. The 32-bit headers show only the smaller struct before the rt_ call.
     "KERNEL_SIGACTION_BYTES": (("asm/signal.h", "sizeof(struct sigaction) <= {value}", "sizeof(struct sigaction)"),),
+    "SIGINFO_CODE_AT": (("signal.h", f"{CODE} == {{value}}", CODE),),
+    **{f"SIGINFO_STATUS_AT_{8 * n}": (("signal.h", f"sizeof(long) != {n} || {STATUS} == {{value}}", STATUS),) for n in (4, 8)},
 }
 
 # What the types of ctypes are in C, and whether they have a sign to get wrong.
@@ -342,7 +345,7 @@ def integer(node: ast.expr | None, known: dict[str, int]) -> int | None:
         value = eval(compile(ast.Expression(node), "", "eval"), {"__builtins__": {}}, known)  # type: ignore[arg-type]
     except (AttributeError, NameError, TypeError, ValueError):
         return None
-    return value if type(value) is int else None
+    return value if type(value) is int and not any(isinstance(part, ast.Call) for part in ast.walk(node)) else None
 
 
 def static_assert(condition: str) -> str:
@@ -505,9 +508,7 @@ def text_section(elf: bytes) -> bytes:
 # A module is one entry. `preamble` precedes each header; `types` has C types not spelled `name`, `name_p` or `const_name_p`.
 BSD = ("aarch64-macos", "x86_64-macos", "x86_64-freebsd", "x86_64-netbsd", "x86_64-openbsd")
 WINDOWS = ("x86_64-windows-gnu", "aarch64-windows-gnu", "x86-windows-gnu")
-WINDOWS_PREAMBLE = (
-    "#define _WIN32_WINNT 0x0A00\n#define NTDDI_VERSION 0x0A000010\n#define PSAPI_VERSION 2\n#include <windows.h>\n"
-)
+WINDOWS_PREAMBLE = "#define _WIN32_WINNT 0xA00\n#define NTDDI_VERSION 0xA000010\n#define PSAPI_VERSION 2\n#include <windows.h>\n"
 NT_ONLY = ("NtSuspendProcess", "NtResumeProcess")
 MODULES = {
     "linux.py": Rules("linux", LINUX, declaration_jobs, preamble="#define _GNU_SOURCE 1\n"),

@@ -70,6 +70,7 @@ CLOSE_RANGE_CLOEXEC = 4
 
 # <fcntl.h>
 F_SETFD = 2
+F_DUPFD_CLOEXEC = 1030
 
 # <linux/resource.h>
 PRIO_PROCESS = 0
@@ -96,6 +97,21 @@ SIG_IGN = 1
 KERNEL_SIGSET_BYTES = 8
 # rt_sigaction(2) takes handler, flags, restorer, mask: at most 32 bytes; all zero is SIG_DFL in every layout.
 KERNEL_SIGACTION_BYTES = 32
+
+# <linux/wait.h>
+WNOHANG = 0x00000001
+WEXITED = 0x00000004
+WNOWAIT = 0x01000000
+P_PID = 1
+
+# <asm/siginfo.h>
+CLD_EXITED = 1
+CLD_DUMPED = 3
+SI_MAX_SIZE = 128
+# Which ints of a siginfo_t these are: si_code, and si_status in the union that is aligned as a pointer.
+SIGINFO_CODE_AT = 2
+SIGINFO_STATUS_AT_64 = 6
+SIGINFO_STATUS_AT_32 = 5
 
 # <linux/pidfd.h>
 PIDFD_GET_INFO = 0xC058FF0B

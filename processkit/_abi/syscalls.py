@@ -45,6 +45,7 @@ NUMBERS: dict[str, tuple[int | None, ...]] = {
     "setresuid32": (None, None, None, None, None, None, 208, 208),
     "setsid": (112, 157, 157, 66, 66, 157, 66, 66),
     "umask": (95, 166, 166, 60, 60, 166, 60, 60),
+    "waitid": (247, 95, 95, 272, 281, 95, 284, 280),
     "write": (1, 64, 64, 4, 4, 64, 4, 4),
 }
 

@@ -125,7 +125,14 @@ class IdleTimeout(_Failed):
 
 def _with_errno(error: Any) -> tuple[Any, ...]:
     """Pickle an OSError whose errno was set later, which is neither in its arguments nor in its dictionary."""
-    return type(error), error.args, {**vars(error), "errno": error.errno}
+    return _rebuild_with_errno, (type(error), error.args, vars(error), error.errno)
+
+
+def _rebuild_with_errno(kind: Any, args: tuple[Any, ...], fields: dict[str, Any], errno: int | None) -> Any:
+    made = kind(*args)
+    vars(made).update(fields)
+    made.errno = errno
+    return made
 
 
 class ProcessNotFound(ProcessError, FileNotFoundError):

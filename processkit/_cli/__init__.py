@@ -39,7 +39,8 @@ def main_and_exit() -> NoReturn:
     except SystemExit as leaving:
         status = _status_of(leaving)
     status = flushed(status)
-    gc.freeze()
+    if hasattr(gc, "freeze"):  # PyPy has none
+        gc.freeze()
     raise SystemExit(status)
 
 

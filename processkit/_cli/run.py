@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from .. import (
     Command,
     IdleTimeout,
@@ -52,7 +54,7 @@ def run(options: Options) -> int:
         for name in ("SIGTERM", "SIGHUP", "SIGQUIT"):
             number = getattr(signal, name, None)
             # A signal that was ignored when we were started stays ignored: nohup(1).
-            if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            if number is not None and signal.getsignal(number) is signal.SIG_DFL and not _was_ignored(number):
                 signal.signal(number, _tell)
         return _run(options, _command(options))
     except Undelivered as undelivered:
@@ -63,6 +65,18 @@ def run(options: Options) -> int:
     except _Told as told:
         complain(f"interrupted by signal {told.number}")
         return SIGNALLED + told.number
+
+
+def _was_ignored(number: int) -> bool:
+    """Return whether a signal is ignored although Python does not know: PyPy does not ask when it starts. proc_pid_status(5)"""
+    if sys.implementation.name == "cpython":
+        return False
+    try:
+        with open("/proc/self/status", "rb") as status:
+            masks = [int(line[7:], 16) for line in status if line.startswith(b"SigIgn:")]
+    except OSError:
+        return False
+    return any(mask >> number - 1 & 1 for mask in masks)
 
 
 def _run(options: Options, command: Command) -> int:

@@ -148,7 +148,8 @@ def decoder_factory(label: str | DecoderFactory, parameter: str = "encoding") ->
         raise TypeError(f"{parameter} must be a str or make decoders, not {type(label).__name__}")
     name = label.strip()
     try:
-        info = codecs.lookup(_WHATWG.get(name.lower(), name))
+        # Python before 3.17 drops what is no ASCII, and takes `\xfctf-8` for `tf-8`; from 3.15 on it warns of that.
+        info = codecs.lookup(_WHATWG.get(name.encode("ascii").decode().lower(), name))
     except (LookupError, ValueError):
         raise ValueError(f"unknown encoding label {label!r}") from None
     if not getattr(info, "_is_text_encoding", True) or info.incrementaldecoder is None:
@@ -162,12 +163,12 @@ def decoder_factory(label: str | DecoderFactory, parameter: str = "encoding") ->
     return info.incrementaldecoder
 
 
+_default: DecoderFactory | None = None
+
+
 def default_decoder(errors: str) -> Decoder:
     """A decoder of the default encoding, UTF-8."""
     global _default
     if _default is None:
         _default = decoder_factory("utf-8")
     return _default(errors)
-
-
-_default: DecoderFactory | None = None

@@ -205,6 +205,10 @@ def _drop_privileges(script: Script, plan: Plan) -> None:
         script.call("setresuid" + wide, attributes.uid, attributes.uid, attributes.uid)
 
 
+# The steps of `become_ordinary`, which are the same for every child of this process.
+_ordinary: Script | None = None
+
+
 def become_ordinary(script: Script) -> None:
     """Give the child what a program may expect at its start: default signals, nothing blocked, no descriptor above 2.
 
@@ -226,10 +230,6 @@ def become_ordinary(script: Script) -> None:
     else:
         script.close_from = len(script.names) + _ordinary.close_from
     script.extend(_ordinary)
-
-
-# The steps of `become_ordinary`, which are the same for every child of this process.
-_ordinary: Script | None = None
 
 
 def _close_inheritable(script: Script) -> None:

@@ -21,7 +21,7 @@ from ..terms import Usage
 from ..unreaped import leave_behind, reap_ended
 from . import cgroupfs
 from .birth import Placement
-from .calls import architecture, raw_syscall
+from .calls import architecture, open_pidfd, raw_syscall
 from .child import spawn_child
 from .guardian import Guardian
 from .home import home_name, make_home, make_left
@@ -107,8 +107,8 @@ class Cgroup:
     def _signal(self, pid: int, signal: int) -> None:
         """Signal a process through its pidfd after a check that it is still a member, so that no recycled pid is ever hit."""
         try:
-            pidfd = os.pidfd_open(pid)
-        except (AttributeError, OSError):
+            pidfd = open_pidfd(architecture(), pid)
+        except OSError:
             pidfd = -1
         try:
             if pid in cgroupfs.processes(self.path):

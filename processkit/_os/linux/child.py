@@ -9,7 +9,7 @@ import sys
 
 from ..._abi.signals import SIGKILL
 from ..posix.descriptors import pipe_above, read_all
-from ..posix.reaping import STATUS_UNKNOWN, peek
+from ..posix.reaping import STATUS_UNKNOWN, look, peek
 from ..posix.stdio import Streams
 from .birth import Placement, compile_script, script_for
 from .launch import launcher
@@ -231,7 +231,7 @@ def _watch(pid: int) -> int:
 
     def wait() -> None:
         try:
-            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+            look(pid)
         except ChildProcessError:
             pass
         finally:

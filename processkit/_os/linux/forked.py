@@ -24,9 +24,9 @@ from .script import CHILD_FAILED, Launched, Script, resettable_signals
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
 
-# (index of the step that failed, errno), or (ORPHAN, pid).
+# (index of the step that failed, errno), (ORPHAN, pid), or (BORN, pid), which is the first.
 _REPORT = struct.Struct("=ii")
-ORPHAN = -1
+ORPHAN, BORN = -1, -2
 
 
 class ForkLauncher:
@@ -54,18 +54,30 @@ class ForkLauncher:
                         launched.pid = os.fork()
                     except OSError as error:
                         raise LaunchError.of("fork", error.errno or EAGAIN) from error
+                    except BaseException as error:
+                        # The child may exist: Python 3.15 warns of other threads in the parent, and a filter may raise that.
+                        os.close(reports)
+                        reports = -1
+                        born = os.read(report, _REPORT.size)
+                        if born:
+                            launched.pid = _REPORT.unpack(born)[1]
+                        if not (born and isinstance(error, DeprecationWarning)):
+                            raise
                     if launched.pid == 0:
                         self._live(calls, script, reports)
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
-            os.close(reports)
-            reports = -1
+            if reports >= 0:
+                os.close(reports)
+                reports = -1
             told = _read_all(report)
         finally:
             os.close(report)
             if reports >= 0:
                 os.close(reports)
         for index, code in _REPORT.iter_unpack(told):
+            if index == BORN:
+                continue
             if index == ORPHAN:
                 assert script.registration is not None
                 script.registration[1] = code
@@ -85,6 +97,7 @@ class ForkLauncher:
         index = 0
         code = ESRCH
         try:
+            os.write(reports, _REPORT.pack(BORN, os.getpid()))
             orphan = os.fork() if script.orphan else 0
             if orphan:
                 os.write(reports, _REPORT.pack(ORPHAN, orphan))
@@ -119,7 +132,7 @@ def _report_pipe() -> tuple[int, int]:
     """A pipe whose ends lie above the standard three, so that no step of the script hits them."""
     ends = os.pipe()
     try:
-        moved = [fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 3) for end in ends]
+        moved = [fcntl.fcntl(end, linux.F_DUPFD_CLOEXEC, 3) for end in ends]
     finally:
         for end in ends:
             os.close(end)

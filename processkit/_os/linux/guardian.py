@@ -30,7 +30,7 @@ if sys.platform != "linux":
 # Packages made of nothing but their paths, so that the modules can import each other relatively: from a directory, from a
 # zip, vendored under any name, and without running a line of the program's own packages or of this one's `__init__`s.
 _BOOT = """import sys, types
-for name, path in (('pk', ''), ('pk._os', '/_os'), ('pk._os.linux', '/_os/linux'), ('pk._core', '/_core')):
+for name, path in (('pk', ''), ('pk._os', '/_os'), ('pk._os.linux', '/_os/linux'), ('pk._core', '/_core'), ('pk._abi', '/_abi')):
     module = sys.modules[name] = types.ModuleType(name)
     module.__path__ = [sys.argv[1] + path]
 __import__('pk._os.linux.warden', None, None, ['main']).main(sys.argv[2:])
@@ -114,8 +114,8 @@ class _Apart:
         try:
             allowed = os.sched_getaffinity(0)
             raw_syscall(architecture(), "getcpu", cpu.address, 0)
-        except OSError:
-            return  # a seccomp filter refuses the call: then the start may take longer
+        except (AttributeError, OSError):
+            return  # PyPy cannot, or a seccomp filter refuses the call: then the start may take longer
         others = allowed - {cpu[0]}
         if others:
             self._allowed, self._here = allowed, {cpu[0]}
@@ -319,6 +319,9 @@ class Guardian:
         ignore = script.keep(Cells(linux.SIG_IGN.to_bytes(8, sys.byteorder) + bytes(linux.KERNEL_SIGACTION_BYTES - 8)))
         for signal in (SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGTSTP, SIGPIPE):
             script.call("rt_sigaction", signal, ignore, 0, linux.KERNEL_SIGSET_BYTES)
+        # PyPy installs its handler for Ctrl+C although that was ignored, and the signal would come before anything of ours runs.
+        blocked = script.keep(Cells((1 << SIGINT - 1).to_bytes(8, sys.byteorder)))
+        script.call("rt_sigprocmask", linux.SIG_SETMASK, blocked, 0, linux.KERNEL_SIGSET_BYTES)
         # None of the owner's environment, which may hold secrets, and the guardian outlives it; except the dynamic linker's path.
         environment = [os.fsencode(f"{name}={os.environ[name]}") for name in ("LD_LIBRARY_PATH",) if name in os.environ]
         arguments = script.strings(Strings([os.fsencode(word) for word in words]))

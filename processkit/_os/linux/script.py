@@ -11,6 +11,7 @@ import sys
 
 from ..._abi.foreign import Cells, address
 from ..._abi.machine_code import HIGHEST, LOWEST, WORDS
+from ..posix.reaping import look
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
@@ -128,7 +129,7 @@ class Launched:
     def wait(self) -> None:
         """Wait for the end of a child that has been killed, without reaping it, and close its pidfd."""
         try:
-            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT)
+            look(self.pid)
         except ChildProcessError:
             pass
         pidfd, self.pidfd = self.pidfd, -1

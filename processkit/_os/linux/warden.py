@@ -11,6 +11,7 @@ import os
 import select
 import sys
 import time
+from errno import ESRCH
 
 from ..._core.guardian import FINISHED, WATCHING, Guard
 from . import cgroupfs, proctree
@@ -45,12 +46,16 @@ def _call_ourselves(name: str) -> None:
 def _open_owner(owner: int, start: int) -> int:
     """A pidfd of the owner; -1 where there are no pidfds and end-of-file must suffice, -2 when the owner is gone already."""
     try:
-        pidfd = os.pidfd_open(owner)
-    except ProcessLookupError:
-        return -2
-    except (AttributeError, OSError):
-        return -1
-    if start and start_time(owner) is not None and not is_same(owner, start):
+        if hasattr(os, "pidfd_open"):
+            pidfd = os.pidfd_open(owner)
+        else:
+            # PyPy, and a Python that was built with headers older than Linux 5.3.
+            from .calls import architecture, open_pidfd
+
+            pidfd = open_pidfd(architecture(), owner)
+    except (OSError, NotImplementedError) as error:
+        return -2 if getattr(error, "errno", 0) == ESRCH else -1
+    if pidfd >= 0 and start and start_time(owner) is not None and not is_same(owner, start):
         os.close(pidfd)
         return -2
     return pidfd

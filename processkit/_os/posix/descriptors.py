@@ -6,6 +6,7 @@ import os
 import sys
 from errno import EIO
 
+from ..._abi import linux
 from ..errors import LaunchError
 
 if sys.platform != "linux":
@@ -37,7 +38,7 @@ def above_standard(descriptor: int) -> int:
     import fcntl
 
     try:
-        return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 3)
+        return fcntl.fcntl(descriptor, linux.F_DUPFD_CLOEXEC, 3)
     finally:
         os.close(descriptor)
 

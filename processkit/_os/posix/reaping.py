@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import sys
 
+from ..._abi import linux, syscalls
+from ..._abi.foreign import Cells
+
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
 
@@ -12,20 +15,40 @@ if sys.platform != "linux":
 STATUS_UNKNOWN = -1
 
 
-_LOOK = os.WEXITED | os.WNOWAIT | os.WNOHANG
+def look(pid: int, flags: int = 0) -> tuple[int, int] | None:
+    """Wait for the end of a child and leave its zombie: si_code and si_status; None if it runs, with WNOHANG. waitid(2), WNOWAIT"""
+    flags |= linux.WEXITED | linux.WNOWAIT
+    if hasattr(os, "waitid"):
+        found = os.waitid(linux.P_PID, pid, flags)
+        return None if found is None else (found.si_code, found.si_status)
+    return _look_by_system_call(pid, flags)  # PyPy
+
+
+def _look_by_system_call(pid: int, flags: int) -> tuple[int, int] | None:
+    is_wide = sys.maxsize > 2**32
+    number = syscalls.numbers(syscalls.architecture(os.uname().machine, is_wide) or "")["waitid"]
+    info = Cells(bytes(linux.SI_MAX_SIZE), "i")
+    while True:
+        try:
+            linux.syscall(number, linux.P_PID, pid, info.address, flags, 0, 0)
+        except InterruptedError:
+            continue  # a signal handler of ours has run; it may have raised
+        status_at = linux.SIGINFO_STATUS_AT_64 if is_wide else linux.SIGINFO_STATUS_AT_32
+        return (info[linux.SIGINFO_CODE_AT], info[status_at]) if info[0] else None
 
 
 def peek(pid: int) -> int | None:
     """The wait status of an ended child, which stays a zombie and so keeps its pid; None while it runs. waitid(2), WNOWAIT"""
     try:
-        info = os.waitid(os.P_PID, pid, _LOOK)
+        found = look(pid, linux.WNOHANG)
     except ChildProcessError:
         return STATUS_UNKNOWN
-    if info is None:
+    if found is None:
         return None
-    if info.si_code == os.CLD_EXITED:
-        return info.si_status << 8
-    return info.si_status | (0x80 if info.si_code == os.CLD_DUMPED else 0)
+    code, status = found
+    if code == linux.CLD_EXITED:
+        return status << 8
+    return status | (0x80 if code == linux.CLD_DUMPED else 0)
 
 
 def reap(pid: int) -> int:
