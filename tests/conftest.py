@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import os
+import signal
 import sys
 import threading
 import uuid
@@ -18,6 +19,7 @@ for path in (HERE, ROOT):
     if path not in sys.path:
         sys.path.insert(0, path)
 
+import shards  # noqa: E402
 from programs import sh, true, wait_until  # noqa: E402
 
 if sys.platform == "linux":
@@ -44,6 +46,14 @@ ONLY_LINUX = {
     )
 }
 collect_ignore = sorted(ONLY_LINUX) if sys.platform != "linux" else ["test_windows.py"]
+
+
+pytest_addoption = shards.add_options
+pytest_runtestloop = shards.run_loop
+
+# A background job of a shell begins with it ignored, and so would all that the tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header() -> str:
