@@ -40,6 +40,7 @@ ONLY_LINUX = {
         "guardian",
         "quick_end",
         "younger",
+        "shguardian",
         "core_proctext",
         "cli_places",
         "check_syscalls",

@@ -36,17 +36,6 @@ for name, path in (('pk', ''), ('pk._os', '/_os'), ('pk._os.linux', '/_os/linux'
 __import__('pk._os.linux.warden', None, None, ['main']).main(sys.argv[2:])
 """
 
-# The same protocol in sh, for programs without a Python interpreter to start: it relies on end-of-file alone and knows no
-# descendants outside the groups that were registered.
-_SH = """trap '' INT TERM HUP QUIT; g=
-while read -r v p s; do case $v in group) g="$g $p:$s";; process) g="$g +$p:$s";; drop|leave) n=; [ "$v" = drop ] || p="+$p"; for x in $g; do [ "${x%%:*}" = "$p" ] || n="$n $x"; done; g=$n;; esac; done
-start() { [ -r "/proc/$1/stat" ] && { read -r l <"/proc/$1/stat"; l=${l##*) }; set -- $l; shift 19; echo "$1"; }; }
-for x in $g; do k=${x%%:*}; s=$(start "${k#+}"); case $k in +*) [ "$s" != "${x#*:}" ] || kill -s KILL -- "${k#+}" 2>/dev/null; continue; esac
-[ -n "$s" ] && [ "${x#*:}" != 0 ] && [ "$s" != "${x#*:}" ] || kill -s KILL -- "-$k" 2>/dev/null; done
-[ -z "$1" ] || for i in 1 2 3 4 5 6 7 8 9 10; do [ -d "$1" ] || break; echo 1 >"$1/cgroup.kill" 2>/dev/null || for p in $(find "$1" -name cgroup.procs -exec cat {} +); do kill -s KILL "$p"; done
-find "$1" -depth -type d -exec rmdir {} + 2>/dev/null; [ -d "$1" ] || break; sleep 0.1 2>/dev/null || sleep 1; done
-"""
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import NoReturn
@@ -331,4 +320,6 @@ class Guardian:
         python = _python_command()
         if python is not None:
             return [*python, str(os.getpid()), str(start_time(os.getpid()) or 0), self._home]
-        return ["/bin/sh", "-c", _SH, "processkit-guardian", self._home]
+        from .shguardian import squeezed
+
+        return ["/bin/sh", "-c", squeezed(), "processkit-guardian", self._home]
