@@ -106,14 +106,14 @@ def signed(value: object, name: str) -> int:
     return int(value)
 
 
-def label(value: object, name: str, accepted: Mapping[str, str]) -> str:
-    """The canonical form of a case-insensitive label."""
+def label(value: object, name: str, accepted: Mapping[str, str] | tuple[str, ...]) -> str:
+    """The canonical form of a case-insensitive label: what `accepted` makes of it, or itself where that is a tuple."""
     if not isinstance(value, str):
         raise TypeError(f"{name} must be a str, not {type(value).__name__}")
-    try:
-        return accepted[value.lower()]
-    except KeyError:
-        raise ValueError(f"{name} must be one of {', '.join(accepted)}, not {value!r}") from None
+    short = value.lower()
+    if short not in accepted:
+        raise ValueError(f"{name} must be one of {', '.join(accepted)}, not {value!r}")
+    return short if isinstance(accepted, tuple) else accepted[short]
 
 
 def _seconds(value: object, name: str) -> float:
@@ -162,8 +162,7 @@ def byte_payload(value: object, name: str) -> bytes:
 
 def io_priority(class_name: object, level: object) -> tuple[str, int]:
     """(class, level): `idle` takes none, the others 0..7."""
-    classes = {"idle": "idle", "best_effort": "best_effort", "real_time": "real_time"}
-    chosen = label(class_name, "io_priority class", classes)
+    chosen = label(class_name, "io_priority class", ("idle", "best_effort", "real_time"))
     if isinstance(level, bool):
         raise TypeError("io_priority level must be an integer, not a bool")
     if level is not None and not isinstance(level, int):

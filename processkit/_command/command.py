@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
 _MODES = {"pipe": PIPE, "piped": PIPE, "inherit": INHERIT, "null": NULL}
 _TERMINATORS = {"newline": "", "lf": "", "carriage_return": "cr", "cr": "cr"}
-_PRIORITIES = {name: name for name in ("idle", "below_normal", "normal", "above_normal", "high")}
-_RLIMITS = {name: name for name in ("cpu", "core", "data", "file_size", "no_file", "stack")}
+_PRIORITIES = ("idle", "below_normal", "normal", "above_normal", "high")
+_RLIMITS = ("cpu", "core", "data", "file_size", "no_file", "stack")
 
 
 class Command(Verbs):
@@ -318,7 +318,7 @@ class Command(Verbs):
 
         if max_bytes is None and max_lines is None:
             raise ValueError("output_limit needs max_bytes or max_lines")
-        mode = validate.label(on_overflow, "on_overflow", {name: name for name in (DROP_OLDEST, DROP_NEWEST, ERROR)})
+        mode = validate.label(on_overflow, "on_overflow", (DROP_OLDEST, DROP_NEWEST, ERROR))
         most_bytes = None if max_bytes is None else validate.unsigned(max_bytes, "max_bytes", validate.U64)
         most_lines = None if max_lines is None else validate.unsigned(max_lines, "max_lines", validate.U64)
         return self._with(cap=Cap(most_bytes, most_lines, mode))

@@ -13,9 +13,9 @@ from __future__ import annotations
 import _thread
 import asyncio
 import time
-from collections import deque
 
 from .._os import after_fork_in_child
+from .._os.worker import Worker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,8 +39,7 @@ MOST_KNOWN = 256
 _known: dict[str, float] = {}
 
 _lock = _thread.RLock()
-_worker: _Worker | None = None
-_hooked = False
+_worker: Worker | None = None
 
 
 class _Job:
@@ -98,38 +97,6 @@ class _Job:
             process._close()
 
 
-class _Worker:
-    """A thread that runs jobs in their order."""
-
-    __slots__ = ("_jobs", "_wake")
-
-    def __init__(self) -> None:
-        self._jobs: deque[_Job] = deque()
-        self._wake = _thread.allocate_lock()
-        self._wake.acquire()
-        _thread.start_new_thread(self._live, ())
-
-    def add(self, job: _Job) -> None:
-        """Queue a job. Called under the module's lock."""
-        self._jobs.append(job)
-        if self._wake.locked():
-            self._wake.release()
-
-    def _live(self) -> None:
-        global _worker
-        while True:
-            if not self._wake.acquire(timeout=IDLE_SECONDS):
-                with _lock:
-                    if not self._jobs and not self._wake.locked():
-                        continue
-                    if not self._jobs:
-                        if _worker is self:
-                            _worker = None
-                        return
-            while self._jobs:
-                self._jobs.popleft().run()
-
-
 def _timed(program: str, spawn: Callable[[], H]) -> H:
     """Spawn, and remember how long it took."""
     started = time.monotonic()
@@ -155,18 +122,11 @@ async def beside_the_loop(program: str, spawn: Callable[[], H]) -> H:
 
 
 async def _on_the_worker(spawn: Callable[[], H]) -> H:
-    global _worker, _hooked
     job = _Job(asyncio.get_running_loop(), spawn)
-    with _lock:
-        if _worker is None:
-            try:
-                _worker = _Worker()
-            except RuntimeError:
-                return spawn()  # no thread can be started; if the spawn fails for the same reason, it raises the error
-            if not _hooked:
-                _hooked = True
-                after_fork_in_child(_forget)
-        _worker.add(job)
+    try:
+        _hand_over(job.run)
+    except RuntimeError:
+        return spawn()  # no thread can be started; if the spawn fails for the same reason, it raises the error
     try:
         await asyncio.wait({job.future})
     except asyncio.CancelledError:
@@ -176,6 +136,16 @@ async def _on_the_worker(spawn: Callable[[], H]) -> H:
         raise
     made: H = job.future.result()
     return made
+
+
+def _hand_over(run: Callable[[], None]) -> None:
+    """Have the worker run this; RuntimeError if there is none and no thread can be started."""
+    global _worker
+    with _lock:
+        if _worker is None or not _worker.add(run):
+            after_fork_in_child(_forget)
+            _worker = Worker(IDLE_SECONDS)
+            _worker.add(run)
 
 
 def _forget() -> None:

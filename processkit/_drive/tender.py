@@ -30,7 +30,6 @@ LONGEST_WAIT = 1e6
 _lock = _thread.RLock()
 _wake: threading.Condition | None = None
 _tended: dict[int, tuple[float, Callable[[], Tended | None]]] = {}
-_hooked = False
 
 
 def tend(process: Tended, when: float, keep: bool) -> None:
@@ -42,7 +41,7 @@ def tend(process: Tended, when: float, keep: bool) -> None:
     with _lock:
         if _wake is None:
             _wake = threading.Condition()
-            _forget_in_children()
+            after_fork_in_child(_forget)
             threading.Thread(target=_work, args=(_wake,), name="processkit-tender", daemon=True).start()
         with _wake:
             _tended[id(process)] = (when, (lambda: process) if keep else weakref.ref(process))
@@ -108,13 +107,6 @@ def _due(now: float) -> list[tuple[int, Callable[[], Tended | None]]]:
     for key, _ in due:
         del _tended[key]
     return due
-
-
-def _forget_in_children() -> None:
-    global _hooked
-    if not _hooked:
-        _hooked = True
-        after_fork_in_child(_forget)
 
 
 def _forget() -> None:

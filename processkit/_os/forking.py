@@ -14,7 +14,9 @@ _ours: set[int] = set()
 
 
 def after_fork_in_child(callback: Callable[[], None]) -> None:
-    """Call `callback` in every child that os.fork makes of this process, except those of the launcher."""
+    """Call `callback` in every child that os.fork makes of this process, except those of the launcher. Idempotent."""
+    if callback in _callbacks:
+        return
     register = getattr(os, "register_at_fork", None)  # POSIX only: nothing forks elsewhere
     if not _callbacks and register is not None:
         register(after_in_child=_run)

@@ -17,19 +17,15 @@ if TYPE_CHECKING:
 # Reentrant, like every lock that a finalizer or a signal handler may want while its own thread holds it.
 _lock = _thread.RLock()
 _children: list[Child] = []
-_hooked = False
 
 
 def leave_behind(child: Child) -> None:
     """Reap `child` now if it has ended, else at the first occasion after its end."""
-    global _hooked
     if child.status() is not None:
         child.reap()
         return
     with _lock:
-        if not _hooked:
-            _hooked = True
-            after_fork_in_child(_forget)
+        after_fork_in_child(_forget)
         _children.append(child)
 
 

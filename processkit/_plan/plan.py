@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from .._base.errors import cancelled, failure, unsupported
+from .._base.errors import ProcessError, cancelled, failure, unsupported
 from .._os import NotExecutable, NotFound, environment, find_program, in_foreground, refused
 from .._os.terms import INHERIT, NULL, PIPE, PLAIN, Attributes, File, Plan
 from .settings import Settings
@@ -75,10 +75,8 @@ def _new_plan(settings: Settings, plain: bool) -> Plan:
             os.fsencode(words)
     except UnicodeEncodeError as error:
         raise failure(f"{program}: program, args or cwd cannot be encoded for this system", program) from error
-    if "\0" in words or "\0" in program:
-        parameter = "program" if "\0" in program else "cwd" if cwd is not None and "\0" in cwd else "args"
-        shown = program.replace("\0", "\\0")
-        raise failure(f"{shown}: {parameter} contains a NUL byte, which no program can be given", program)
+    if "\0" in words:
+        raise _nul(program, "program" if "\0" in program else "cwd" if cwd is not None and "\0" in cwd else "args")
     if not plain:
         _check_paths(settings)
     path = resolve(program, settings.prefer_local, env.path, to_launch=True)
@@ -123,12 +121,14 @@ def _check_paths(settings: Settings) -> None:
             raise failure(f"{settings.program}: {parameter} contains a NUL byte, which no file name has", settings.program)
 
 
+def _nul(program: str, parameter: str) -> ProcessError:
+    shown = program.replace("\0", "\\0")
+    return failure(f"{shown}: {parameter} contains a NUL byte, which no program can be given", program)
+
+
 def resolve_settings(settings: Settings) -> str:
     """Return the path of the program, found as a launch would find it."""
     env = _environment(settings)
-    if "\0" in settings.program:
-        shown = settings.program.replace("\0", "\\0")
-        raise failure(f"{shown}: program contains a NUL byte, which no program can be given", settings.program)
     return resolve(settings.program, settings.prefer_local, env.path)
 
 
@@ -152,8 +152,7 @@ def _environment(settings: Settings) -> Environment:
 def resolve(program: str, prefer_local: tuple[str, ...], path: str | None, to_launch: bool = False) -> str:
     """Return the absolute path of `program`, or raise ProcessNotFound or PermissionDenied."""
     if "\0" in program:
-        shown = program.replace("\0", "\\0")
-        raise failure(f"{shown}: program contains a NUL byte, which no program can be given", program)
+        raise _nul(program, "program")
     try:
         return find_program(program, prefer_local, path, to_launch)
     except UnicodeEncodeError as error:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-PRESETS = {"transient": "transient", "transient_or_timeout": "transient_or_timeout"}
+PRESETS = ("transient", "transient_or_timeout")
 
 
 def _passing_errnos() -> frozenset[int]:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from .handle import Handle
 
 MOST_JSON_SHOWN = 2048
-_OVERFLOWS = {name: name for name in (BLOCK, DROP_NEWEST, DROP_OLDEST)}
+_OVERFLOWS = (BLOCK, DROP_NEWEST, DROP_OLDEST)
 
 
 class OutputEvent(tuple):  # type: ignore[type-arg]

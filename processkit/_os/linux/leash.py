@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import _thread
 import sys
-from collections import deque
 from errno import EAGAIN
 
 from ..._abi.signals import SIGKILL
 from ..errors import LaunchError
 from ..forking import after_fork_in_child
 from ..posix.reaping import reap
+from ..worker import Worker
 from .birth import Placement
 from .child import LinuxChild, spawn_child
 from .launch import launcher
@@ -29,56 +29,35 @@ if TYPE_CHECKING:
     from ..terms import Plan
 
 _lock = _thread.RLock()
-_thread_of_life: _Cloner | None = None
+_thread_of_life: Worker | None = None
 
 
 class _Job:
-    __slots__ = ("done", "error", "launched", "script")
+    """One launch on the thread of life, and its end."""
+
+    __slots__ = ("_done", "_error", "_launched", "_script")
 
     def __init__(self, script: Script, launched: Launched) -> None:
-        self.script = script
-        self.launched = launched
-        self.error: BaseException | None = None
-        self.done = _thread.allocate_lock()
-        self.done.acquire()
+        self._script = script
+        self._launched = launched
+        self._error: BaseException | None = None
+        self._done = _thread.allocate_lock()
+        self._done.acquire()
 
-
-class _Cloner:
-    """A thread that only clones. It never ends, because its end would kill the leashed children."""
-
-    __slots__ = ("_jobs", "_wake")
-
-    def __init__(self) -> None:
-        self._jobs: deque[_Job] = deque()
-        self._wake = _thread.allocate_lock()
-        self._wake.acquire()
+    def run(self) -> None:
+        """Launch. Called on the thread of life."""
         try:
-            _thread.start_new_thread(self._live, ())
-        except RuntimeError as error:
-            raise LaunchError.of("pthread_create", EAGAIN) from error
+            launcher().launch(self._script, self._launched)
+        except BaseException as error:
+            self._error = error
+        finally:
+            self._done.release()
 
-    def run(self, script: Script, launched: Launched) -> None:
-        """Launch on the thread; an exception there is raised here."""
-        job = _Job(script, launched)
-        self._jobs.append(job)
-        try:
-            self._wake.release()
-        except RuntimeError:
-            pass  # the thread is awake already and looks at the queue before it sleeps
-        job.done.acquire()
-        if job.error is not None:
-            raise job.error
-
-    def _live(self) -> None:
-        while True:
-            self._wake.acquire()
-            while self._jobs:
-                job = self._jobs.popleft()
-                try:
-                    launcher().launch(job.script, job.launched)
-                except BaseException as error:
-                    job.error = error
-                job.done.release()
+    def wait(self) -> None:
+        """Return when it is done; an exception there is raised here."""
+        self._done.acquire()
+        if self._error is not None:
+            raise self._error
 
 
 def _forget() -> None:
@@ -88,12 +67,18 @@ def _forget() -> None:
 
 
 def _launch(script: Script, launched: Launched) -> None:
+    """Launch on the one thread that never ends, because its end would kill the leashed children."""
     global _thread_of_life
+    job = _Job(script, launched)
     with _lock:
         if _thread_of_life is None:
             after_fork_in_child(_forget)
-            _thread_of_life = _Cloner()
-    _thread_of_life.run(script, launched)
+            try:
+                _thread_of_life = Worker(None)
+            except RuntimeError as error:
+                raise LaunchError.of("pthread_create", EAGAIN) from error
+    _thread_of_life.add(job.run)
+    job.wait()
 
 
 class LeashedTree:

@@ -47,9 +47,7 @@ class Hub:
         """The hub of `loop`, whose number of users is now one higher."""
         hub = _hubs.get(id(loop))
         if hub is None or hub._loop is not loop:
-            if not _hooked:
-                _hooked.append(True)
-                after_fork_in_child(_forget)
+            after_fork_in_child(_forget)
             _hubs[id(loop)] = hub = cls(loop)
         hub._users += 1
         return hub
@@ -88,7 +86,6 @@ class Hub:
 
 MOST_EVENTS = 64
 _hubs: dict[int, Hub] = {}
-_hooked: list[bool] = []
 
 
 def _forget() -> None:

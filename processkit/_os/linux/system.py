@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 _lock = _thread.RLock()
 _home: Home | None = None
 _guardian: Guardian | None = None
-_hooked = False
 #: The one mechanism to use, set by tests; the environment variable PROCESSKIT_MECHANISM does the same.
 forced_mechanism: str | None = None
 
@@ -58,14 +57,13 @@ def _base() -> str | None:
 
 def _hold() -> None:
     """Make, once, the home or the guardian that this process keeps for life."""
-    global _home, _guardian, _hooked
+    global _home, _guardian
     with _lock:
         if _home is not None or _guardian is not None:
             return
-        if not _hooked:
-            after_fork_in_child(_forget)
-            atexit.register(_release)
-            _hooked = True
+        after_fork_in_child(_forget)
+        atexit.unregister(_release)
+        atexit.register(_release)
         fill_standard()
         base = _base()
         if base is None:

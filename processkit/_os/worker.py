@@ -1,0 +1,52 @@
+"""A thread of ours that runs jobs in their order: for what the caller's thread may not do, or may not wait for."""
+
+from __future__ import annotations
+
+import _thread
+from collections import deque
+
+from .._core.unraisable import ignore
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable
+
+
+class Worker:
+    """The thread and its queue. It ends when it has had nothing to do for `patience` seconds; None: never. RuntimeError: no thread."""
+
+    __slots__ = ("_jobs", "_lock", "_over", "_patience", "_wake")
+
+    def __init__(self, patience: float | None) -> None:
+        self._patience = patience
+        self._jobs: deque[Callable[[], None]] = deque()
+        # Reentrant: a signal handler may add a job while its own thread adds one.
+        self._lock = _thread.RLock()
+        self._over = False
+        # Locked while there is nothing to do.
+        self._wake = _thread.allocate_lock()
+        self._wake.acquire()
+        _thread.start_new_thread(self._live, ())
+
+    def add(self, job: Callable[[], None]) -> bool:
+        """Have the thread run `job`; False: it has ended, and another one is needed."""
+        with self._lock:
+            if self._over:
+                return False
+            self._jobs.append(job)
+            if self._wake.locked():
+                self._wake.release()
+        return True
+
+    def _live(self) -> None:
+        while True:
+            if not self._wake.acquire(timeout=-1 if self._patience is None else self._patience):
+                with self._lock:
+                    if not self._jobs:
+                        self._over = True
+                        return
+            while self._jobs:
+                try:
+                    self._jobs.popleft()()
+                except BaseException as error:  # the jobs behind it are to be run
+                    ignore(error)
