@@ -84,7 +84,9 @@ def _claimed(items, directory):
 
 def _run_claimed(session, directory):
     """As pytest's own loop, with the tests that this shard gets."""
-    reporting = _Reporting(session.config, os.path.join(directory, f"reports-{os.getpid()}"))
+    # By place, for a name may hold an address, which is another one in every process.
+    places = {item.nodeid: place for place, item in enumerate(session.items)}
+    reporting = _Reporting(session.config, os.path.join(directory, f"reports-{os.getpid()}"), places)
     session.config.pluginmanager.register(reporting)
     claimed = _claimed(session.items, directory)
     item = next(claimed, None)
@@ -100,13 +102,14 @@ def _run_claimed(session, directory):
 class _Reporting:
     """Writes every report of a shard, a line each."""
 
-    def __init__(self, config, path):
+    def __init__(self, config, path, places):
         self._config = config
+        self._places = places
         self._file = open(path, "w", encoding="utf-8")  # for the life of the shard
 
     def pytest_runtest_logreport(self, report):
         data = self._config.hook.pytest_report_to_serializable(config=self._config, report=report)
-        self._file.write(json.dumps(data) + "\n")
+        self._file.write(json.dumps([self._places[report.nodeid], data]) + "\n")
         self._file.flush()
 
     def pytest_sessionfinish(self):
@@ -136,7 +139,7 @@ class _Shards:
                 process.wait()
                 log.close()
         self._show_new()
-        missing = [item for item in self._session.items if item.nodeid not in self._finished]
+        missing = [item for place, item in enumerate(self._session.items) if place not in self._finished]
         if missing and not (self._session.config.option.maxfail and self._session.testsfailed):
             said = self._logs()
             for item in missing:
@@ -165,12 +168,14 @@ class _Shards:
             whole = new[: new.rfind("\n") + 1]
             self._offsets[name] = self._offsets.get(name, 0) + len(whole.encode())
             for line in whole.splitlines():
-                report = hook.pytest_report_from_serializable(config=config, data=json.loads(line))
+                place, data = json.loads(line)
+                report = hook.pytest_report_from_serializable(config=config, data=data)
+                report.nodeid = self._session.items[place].nodeid
                 if report.when == "setup":
                     hook.pytest_runtest_logstart(nodeid=report.nodeid, location=report.location)
                 hook.pytest_runtest_logreport(report=report)
                 if report.when == "teardown":
-                    self._finished.add(report.nodeid)
+                    self._finished.add(place)
 
     def _logs(self):
         said = []

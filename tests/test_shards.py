@@ -69,6 +69,12 @@ def test_failures_errors_skips_and_parameters_are_told_as_they_are(suite):
     assert (status, "1 failed, 1 error" in said) == (1, True), said
 
 
+def test_a_name_that_is_another_one_in_every_process_is_no_other_test(suite):
+    tests = "class It:\n    pass\n@pytest.mark.parametrize('it', [repr(It()) for _ in range(8)])\ndef test_it(it):\n    pass\n"
+    status, said = suite(tests)
+    assert (status, "8 passed" in said) == (0, True), said
+
+
 def test_a_shard_that_dies_is_a_failure_that_names_what_was_not_run(suite):
     tests = "def test_dies():\n    os._exit(3)\n" + "".join(f"def test_{number}():\n    pass\n" for number in range(5))
     status, said = suite(tests)
