@@ -19,6 +19,8 @@ import pytest
 
 #: Where a shard finds the claims and writes its reports; in the environment of shards only.
 CLAIMS = "PROCESSKIT_SHARD"
+#: This process's; taken out, for what a test starts is no shard.
+_claims = os.environ.pop(CLAIMS, None)
 #: Fewer tests than this are not worth a second collection.
 WORTH = 150
 #: They take longest, so they come first: the end of the run is where one shard has nothing left to do.
@@ -44,8 +46,8 @@ def add_options(parser):
 
 def run_loop(session):
     """The loop of a shard, or of the process that starts shards; None: pytest's own."""
-    if CLAIMS in os.environ:
-        return _run_claimed(session, os.environ[CLAIMS])
+    if _claims is not None:
+        return _run_claimed(session, _claims)
     count = _how_many(session)
     if count < 2 or session.config.option.collectonly or session.testsfailed:
         return None

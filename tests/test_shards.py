@@ -21,9 +21,8 @@ def suite(tmp_path):
 
     def run(tests, *words):
         (tmp_path / "test_it.py").write_text(f"import os, pytest, time\nlog = {os.fspath(tmp_path / 'ran')!r}\n{tests}")
-        env = {name: value for name, value in os.environ.items() if name != "PROCESSKIT_SHARD"}
         command = [sys.executable, "-m", "pytest", "-q", "--shards", "2", *words]
-        ran = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120)
+        ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
         return ran.returncode, ran.stdout + ran.stderr
 
     run.ran = lambda: sorted((tmp_path / "ran").read_text().split()) if (tmp_path / "ran").exists() else []
@@ -94,9 +93,14 @@ def test_the_first_failure_may_end_it(suite):
 def test_a_few_tests_are_run_by_the_process_that_was_called(suite, tmp_path):
     (tmp_path / "pytest.ini").write_text("[pytest]\ncache_dir = cache\n")
     (tmp_path / "test_it.py").write_text("def test_it():\n    pass\n")
-    env = {name: value for name, value in os.environ.items() if name != "PROCESSKIT_SHARD"}
-    ran = subprocess.run([sys.executable, "-m", "pytest", "-q"], cwd=tmp_path, env=env, capture_output=True, text=True)
+    ran = subprocess.run([sys.executable, "-m", "pytest", "-q"], cwd=tmp_path, capture_output=True, text=True)
     assert (ran.returncode, "1 passed" in ran.stdout) == (0, True), ran.stdout
+
+
+def test_what_a_test_of_a_shard_starts_is_no_shard(suite):
+    tests = "def test_it():\n    assert 'PROCESSKIT_SHARD' not in os.environ\ndef test_other():\n    pass\n"
+    status, said = suite(tests)
+    assert (status, "2 passed" in said) == (0, True), said
 
 
 @needs_posix
