@@ -19,6 +19,10 @@ class Invalid(Exception):
     """An option's value is not valid."""
 
 
+def _flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
 class Option:
     """One option: its name, the function that reads its value (`read` None: a flag), and its help text."""
 
@@ -39,7 +43,7 @@ class Option:
     @property
     def flag(self) -> str:
         """The option as it is written: `--name`."""
-        return "--" + self.name.replace("_", "-")
+        return _flag(self.name)
 
 
 class Options:
@@ -273,7 +277,3 @@ def _check_run(options: Options) -> None:
     for one, other in _EXCLUSIVE:
         if getattr(options, one) and getattr(options, other):
             fail("run", f"{_flag(one)} cannot be combined with {_flag(other)}")
-
-
-def _flag(name: str) -> str:
-    return "--" + name.replace("_", "-")

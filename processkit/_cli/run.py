@@ -48,6 +48,27 @@ def _tell(number: int, _frame: FrameType | None) -> None:
     raise _Told(number)
 
 
+class _NotWritable(Exception):
+    """The figures of `--profile` cannot be written to their file."""
+
+
+class _NoContainment(Exception):
+    """No group can be made; the text says why."""
+
+
+#: What may keep a command from running to its end, the exit status for it, and the words before its text; the first that fits.
+_REFUSALS: tuple[tuple[type[Exception], int, str], ...] = (
+    (IdleTimeout, IDLE, ""),
+    (ProcessNotFound, NOT_FOUND, ""),
+    (PermissionDenied, NOT_EXECUTABLE, "permission denied: "),
+    (ProcessError, INTERNAL, ""),
+    (_NotWritable, INTERNAL, ""),
+    (_NoContainment, INTERNAL, ""),
+    (OverflowError, INTERNAL, ""),
+    (ValueError, INTERNAL, ""),
+)
+
+
 def run(options: Options) -> int:
     """Run the command of `options` and return the exit status of api.md §26.4."""
     try:
@@ -56,15 +77,21 @@ def run(options: Options) -> int:
             # A signal that was ignored when we were started stays ignored: nohup(1).
             if number is not None and signal.getsignal(number) is signal.SIG_DFL and not _was_ignored(number):
                 signal.signal(number, _tell)
-        return _run(options, _command(options))
+        command = _command(options)
+        with _group(options) as group:
+            outcome = _outcome(group, command, options)
+        return _status(outcome, options, command.program)
     except Undelivered as undelivered:
         return undelivered.status
-    except (OverflowError, ValueError) as error:
-        complain(f"{error}")
-        return INTERNAL
     except _Told as told:
         complain(f"interrupted by signal {told.number}")
         return SIGNALLED + told.number
+    except Exception as error:
+        for kind, status, words in _REFUSALS:
+            if isinstance(error, kind):
+                complain(f"{words}{error}")
+                return status
+        raise
 
 
 def _was_ignored(number: int) -> bool:
@@ -77,36 +104,6 @@ def _was_ignored(number: int) -> bool:
     except OSError:
         return False
     return any(mask >> number - 1 & 1 for mask in masks)
-
-
-def _run(options: Options, command: Command) -> int:
-    try:
-        group = _group(options)
-    except (ResourceLimit, Unsupported) as error:
-        complain(f"containment is unavailable: {error}")
-        return INTERNAL
-    except OSError as error:
-        complain(f"could not initialize containment in this environment: {error}")
-        return INTERNAL
-    try:
-        with group:
-            outcome = _outcome(group, command, options)
-    except IdleTimeout as error:
-        complain(f"{error}")
-        return IDLE
-    except _NotWritable as error:
-        complain(f"{error}")
-        return INTERNAL
-    except ProcessNotFound as error:
-        complain(f"{error}")
-        return NOT_FOUND
-    except PermissionDenied as error:
-        complain(f"permission denied: {error}")
-        return NOT_EXECUTABLE
-    except ProcessError as error:
-        complain(f"{error}")
-        return INTERNAL
-    return _status(outcome, options, command.program)
 
 
 def _outcome(group: ProcessGroup, command: Command, options: Options) -> Outcome:
@@ -125,10 +122,6 @@ def _outcome(group: ProcessGroup, command: Command, options: Options) -> Outcome
         return Outcome(None, None, True)
     except Signalled as error:
         return Outcome(None, error.signal, False)
-
-
-class _NotWritable(Exception):
-    """The figures of `--profile` cannot be written to their file."""
 
 
 def _profiled(process: RunningProcess, path: str) -> Outcome:
@@ -162,12 +155,17 @@ def _group(options: Options) -> ProcessGroup:
     """Return a group with the caps that were asked for or, with `--allow-uncapped`, without any if one cannot be enforced."""
     caps = {name: getattr(options, name) for name in ("max_memory", "max_processes", "cpu_quota")}
     try:
-        return ProcessGroup(**caps)
+        try:
+            return ProcessGroup(**caps)
+        except (ResourceLimit, Unsupported) as error:
+            if not options.allow_uncapped:
+                raise
+            complain(f"{error}; contained, but uncapped")
+            return ProcessGroup()
     except (ResourceLimit, Unsupported) as error:
-        if not options.allow_uncapped:
-            raise
-        complain(f"{error}; contained, but uncapped")
-        return ProcessGroup()
+        raise _NoContainment(f"containment is unavailable: {error}") from error
+    except OSError as error:
+        raise _NoContainment(f"could not initialize containment in this environment: {error}") from error
 
 
 def _status(outcome: Outcome, options: Options, program: str) -> int:
