@@ -7,8 +7,10 @@ from .ownloop import OwnLoop
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable
+    from asyncio import Future
+    from typing import Callable
 
+    from .ownloop import Loop, LoopTimer
     from .run import Run
 
 
@@ -17,11 +19,11 @@ class Driver:
 
     __slots__ = ("_loop", "_tell", "_timer", "_waiter", "error", "over", "run")
 
-    def __init__(self, loop: Any, run: Run, tell: Callable[[], None], lasting: bool = True) -> None:
+    def __init__(self, loop: Loop, run: Run, tell: Callable[[], None], lasting: bool = True) -> None:
         self._loop = loop
         self.run = run
         self._tell = tell
-        self._timer: Any = None
+        self._timer: LoopTimer | None = None
         #: The exception that a callback raised.
         self.error: BaseException | None = None
         self.over = False
@@ -97,7 +99,7 @@ class Driver:
         self.run.detach()
 
 
-def resolve(future: Any) -> None:
+def resolve(future: Future[None]) -> None:
     """Let the task that awaits `future` go on. Idempotent."""
     if not future.done():
         future.set_result(None)

@@ -9,7 +9,8 @@ from .._os import Sleeper
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable
+    from asyncio import AbstractEventLoop, TimerHandle
+    from typing import Any, Callable, Union
 
 
 class Timer:
@@ -87,3 +88,9 @@ class OwnLoop:
     def close(self) -> None:
         """Close the sleeper. Idempotent."""
         self._sleeper.close()
+
+
+if TYPE_CHECKING:
+    #: What a driver runs on: asyncio's loop, or ours.
+    Loop = Union[AbstractEventLoop, OwnLoop]
+    LoopTimer = Union[TimerHandle, Timer]

@@ -22,8 +22,11 @@ from .ownloop import OwnLoop
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import asyncio
-    from typing import Any, Callable
+    from _thread import LockType
+    from asyncio import AbstractEventLoop
+    from typing import Callable
 
+    from .ownloop import Loop
     from .run import Run
 
 #: Seconds that a thread waits at most, each time, for events that another thread brings.
@@ -32,14 +35,25 @@ SLICE = 0.5
 PATIENCE = 2.0
 
 
-def running_loop() -> Any:
+def running_loop() -> AbstractEventLoop | None:
     """The asyncio loop that runs on this thread, None without one."""
     asyncio = sys.modules.get("asyncio")
     return None if asyncio is None else asyncio._get_running_loop()
 
 
 class Session:
-    """Owns its runs' registrations with the loops until `close`."""
+    """Owns its runs' registrations with the loops until `close`.
+
+    Which thread may touch what:
+    - a run and its driver: only the one that leads. That is the thread that holds `_lead` and runs our own loop, or the thread of
+      the asyncio loop in `_loop`, in its callbacks. `do` is the way there for every other thread.
+    - `_loop` and `_drivers` change only under `_lead`. `_leader` is the thread in `run_once`, so that a callback that would wait for
+      its own run is refused. `_claims` counts event loops that are about to take over: no other thread begins to lead meanwhile.
+    - `_actions` and `_parked` are appended to by any thread; whoever stops leading empties the first and wakes the second.
+
+    Which lock is taken inside which: a channel's lock inside `_lead`, and none inside a channel's. A handle never calls into its
+    session while it holds its own lock (`_attend` only makes it there), so a callback that leads may take the handle's lock.
+    """
 
     __slots__ = (
         "__weakref__",
@@ -66,7 +80,7 @@ class Session:
         self._actions: deque[Callable[[], None]] = deque()
         self._drivers: list[Driver] = []
         # An asyncio loop, or one of ours.
-        self._loop: Any = None
+        self._loop: Loop | None = None
         # Held by the thread that runs a loop of ours.
         self._lead = _thread.RLock()
         self._leader = 0
@@ -145,8 +159,8 @@ class Session:
 
     def do(self, action: Callable[[], None]) -> None:
         """Have `action` run where the runs are moved on: at once if no thread is doing that. Called from any thread."""
-        loop = self._loop
-        if self._is_elsewhere(loop):
+        loop = self._other_loop()
+        if loop is not None:
             try:
                 loop.call_soon_threadsafe(self._act, action)
                 return
@@ -197,8 +211,8 @@ class Session:
         if self._closed or os.getpid() != self._owner:
             return
         self._closed = True
-        loop = self._loop
-        if self._is_elsewhere(loop):
+        loop = self._other_loop()
+        if loop is not None:
             gone = _thread.allocate_lock()
             gone.acquire()
             try:
@@ -217,11 +231,12 @@ class Session:
         if os.getpid() != self._owner:
             raise NotHere("this stream belongs to the process that this one was forked from")
 
-    def _is_elsewhere(self, loop: Any) -> bool:
-        """Whether `loop` is an asyncio loop that runs on another thread."""
+    def _other_loop(self) -> AbstractEventLoop | None:
+        """The asyncio loop that moves the runs on, if it runs on another thread; else None."""
+        loop = self._loop
         if loop is None or isinstance(loop, OwnLoop) or loop is running_loop():
-            return False
-        return not loop.is_closed() and loop.is_running()
+            return None
+        return loop if not loop.is_closed() and loop.is_running() else None
 
     def _is_left_behind(self) -> bool:
         """Whether the event loop that moved the runs on has been closed."""
@@ -237,7 +252,7 @@ class Session:
         # Before the attempt to lead: the thread that leads now wakes us when it stops.
         self._parked.append(entry)
         try:
-            if self._is_elsewhere(self._loop) or not self._led(left):
+            if self._other_loop() is not None or not self._led(left):
                 gate.acquire(timeout=SLICE if left is None else min(left, SLICE))
         finally:
             if entry in self._parked:
@@ -254,10 +269,11 @@ class Session:
             try:
                 if not isinstance(self._loop, OwnLoop):
                     self._attach_own()
-                if self._closed:
+                own = self._loop
+                if self._closed or not isinstance(own, OwnLoop):
                     return True
                 self._relieve()
-                self._loop.run_once(left)
+                own.run_once(left)
             finally:
                 self._leader = 0
         finally:
@@ -274,12 +290,12 @@ class Session:
             if self._loop is not own:
                 own.close()  # the session was closed meanwhile
 
-    def _attach(self, loop: Any) -> None:
+    def _attach(self, loop: Loop) -> None:
         """From now on `loop` moves the runs on."""
         if self._loop is loop or self._closed:
             return
         self._check_here()
-        if self._is_elsewhere(self._loop):
+        if self._other_loop() is not None:
             raise NotHere("an event loop on another thread is waiting for the same process")
         self._claims += 1
         try:
@@ -340,9 +356,8 @@ class Session:
     def _wake_all(self) -> None:
         """Wake every waiting caller, so that each checks its own condition."""
         loop = self._loop
-        here = loop is None or isinstance(loop, OwnLoop) or loop is running_loop()
         for _, wake in [*self._parked]:
-            if here:
+            if loop is None or isinstance(loop, OwnLoop) or loop is running_loop():
                 wake()
             else:
                 try:
@@ -351,7 +366,7 @@ class Session:
                     wake()  # the loop was closed, and with it the tasks that wait
 
 
-def _open(gate: Any) -> None:
+def _open(gate: LockType) -> None:
     try:
         gate.release()
     except RuntimeError:

@@ -39,6 +39,19 @@ class Identity(Protocol):
         """Its start time in the system's own unit, which distinguishes it from a later process with the same pid."""
 
 
+class EventLoop(Protocol):
+    """What is needed of an event loop, asyncio's or one of ours."""
+
+    def add_reader(self, descriptor: Any, callback: Callable[..., Any], /) -> object:
+        """Call `callback` whenever the descriptor is readable."""
+
+    def remove_reader(self, descriptor: Any, /) -> object:
+        """Stop watching the descriptor."""
+
+    def call_soon_threadsafe(self, callback: Callable[..., Any], /, *arguments: Any) -> object:
+        """Call `callback` soon, on the loop's thread."""
+
+
 class Environment(Protocol):
     """A child's whole environment; never changed."""
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop
     from typing import Callable, NoReturn
 
     from .feed import Feed
-    from .port import Child, Container, Environment, GroupContainer, Identity
+    from .port import Child, Container, Environment, EventLoop, GroupContainer, Identity
     from .terms import Plan
 
 
@@ -62,7 +61,7 @@ class LoopWaiter(Waiter):
 
     def __init__(
         self,
-        loop: AbstractEventLoop,
+        loop: EventLoop,
         child: Child,
         feed: Feed | None,
         report: Callable[[int, bytes], None],
@@ -104,7 +103,7 @@ class Sleeper:
 class LoopEnds:
     """Refuses."""
 
-    def __init__(self, loop: AbstractEventLoop, ended: list[int], tell: Callable[[], None]) -> None:
+    def __init__(self, loop: EventLoop, ended: list[int], tell: Callable[[], None]) -> None:
         _refuse()
 
     def close(self) -> None:

@@ -30,7 +30,7 @@ MOST_SHOWN = 200
 
 
 @contextmanager
-def reading(process: Any) -> Iterator[None]:
+def reading(process: Handle) -> Iterator[None]:
     """Read all output of the process, without bound, while the `with` block waits."""
     run = process._attend().runs[0]
     run.lifted += 1
@@ -40,17 +40,17 @@ def reading(process: Any) -> Iterator[None]:
         run.lifted -= 1
 
 
-def wait_for_end(process: Any, deadline: float) -> None:
+def wait_for_end(process: Handle, deadline: float) -> None:
     """Block until the process has ended, or until `deadline` (monotonic time); its output is read meanwhile."""
     until_ready(process, process._has_ended, deadline)
 
 
-async def await_end(process: Any) -> None:
+async def await_end(process: Handle) -> None:
     """Async twin of `wait_for_end`, without a deadline."""
     await auntil_ready(process, process._has_ended, None)
 
 
-def until_ready(process: Any, ready: Callable[[], bool], deadline: float | None) -> bool:
+def until_ready(process: Handle, ready: Callable[[], bool], deadline: float | None) -> bool:
     """Read on until `ready` is true, at most until `deadline`; whether it was. ProcessError where nothing can wait here."""
     try:
         return bool(process._attend().until(ready, deadline))
@@ -58,7 +58,7 @@ def until_ready(process: Any, ready: Callable[[], bool], deadline: float | None)
         raise failure(str(error), process._plan.program) from error
 
 
-async def auntil_ready(process: Any, ready: Callable[[], bool], deadline: float | None) -> bool:
+async def auntil_ready(process: Handle, ready: Callable[[], bool], deadline: float | None) -> bool:
     """Async twin of `until_ready`."""
     try:
         return bool(await process._attend().auntil(ready, deadline))
@@ -66,17 +66,17 @@ async def auntil_ready(process: Any, ready: Callable[[], bool], deadline: float 
         raise failure(str(error), process._plan.program) from error
 
 
-async def read_out(process: Any) -> None:
+async def read_out(process: Handle) -> None:
     """Read what a process that has ended left in its pipes; for a moment only, if another process still holds them."""
     await auntil_ready(process, _all_read(process), time.monotonic() + DRAIN)
 
 
-def _all_read(process: Any) -> Callable[[], bool]:
+def _all_read(process: Handle) -> Callable[[], bool]:
     runs = process._attend().runs
     return lambda: not any(run.open_streams for run in runs)
 
 
-def last_words(process: Any) -> str:
+def last_words(process: Handle) -> str:
     """Return the last lines of its output for an exception's text; what its pipes still hold is read first."""
     if running_loop() is None:  # in a loop `read_out` has done that
         with reading(process):

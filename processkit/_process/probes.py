@@ -21,12 +21,12 @@ from .streams import kept_channel, line_sink
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable
-    from typing import Any, Callable
+    from typing import Any, Callable, Union
 
     from .handle import Handle
     from .running import RunningProcess
 
-    Predicate = str | Callable[[str], object]
+    Predicate = Union[str, Callable[[str], object]]
 
 
 def _question(predicate: Predicate) -> Callable[[str], object]:
@@ -151,7 +151,7 @@ class _Listening:
 
     __slots__ = ("_answer", "_lines", "_process", "_run")
 
-    def __init__(self, process: Any, answer: _Answer) -> None:
+    def __init__(self, process: RunningProcess, answer: _Answer) -> None:
         self._process = process
         self._answer = answer
         self._run = process._attend().runs[0]
@@ -182,7 +182,9 @@ class _Listening:
                 return
 
     def __exit__(self, *_error: object) -> None:
-        self._process._session.do(self._end)
+        session = self._process._session
+        assert session is not None
+        session.do(self._end)
 
     def _end(self) -> None:
         if self._hear in self._run.listeners:
@@ -193,7 +195,7 @@ class _Listening:
         return self._answer.is_there or (self._run.has_ended and not self._run.open_streams)
 
 
-def wait_for_line(process: Any, predicate: Predicate, timeout: float) -> str:
+def wait_for_line(process: RunningProcess, predicate: Predicate, timeout: float) -> str:
     """See `RunningProcess.wait_for_line`."""
     answer, seconds = _Answer(_question(predicate)), non_negative(timeout, "timeout")
     listening = _Listening(process, answer)
@@ -202,7 +204,7 @@ def wait_for_line(process: Any, predicate: Predicate, timeout: float) -> str:
     return _line(process, answer, seconds)
 
 
-async def await_for_line(process: Any, predicate: Predicate, timeout: float) -> str:
+async def await_for_line(process: RunningProcess, predicate: Predicate, timeout: float) -> str:
     """See `RunningProcess.await_for_line`."""
     answer, seconds = _Answer(_question(predicate)), non_negative(timeout, "timeout")
     require_loop(process._plan.program)
@@ -212,7 +214,7 @@ async def await_for_line(process: Any, predicate: Predicate, timeout: float) -> 
     return _line(process, answer, seconds)
 
 
-def _line(process: Any, answer: _Answer, seconds: float) -> str:
+def _line(process: RunningProcess, answer: _Answer, seconds: float) -> str:
     found = answer.given()
     if found is not None:
         return found

@@ -16,11 +16,10 @@ if sys.platform != "linux":
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop
     from typing import Callable
 
     from ..feed import Feed
-    from ..port import Child
+    from ..port import Child, EventLoop
 
 
 class Hub:
@@ -31,7 +30,7 @@ class Hub:
 
     __slots__ = ("_epoll", "_loop", "_users", "_watched")
 
-    def __init__(self, loop: AbstractEventLoop) -> None:
+    def __init__(self, loop: EventLoop) -> None:
         self._loop = loop
         self._users = 0
         self._watched: dict[int, LoopWaiter] = {}
@@ -43,7 +42,7 @@ class Hub:
             raise
 
     @classmethod
-    def of(cls, loop: AbstractEventLoop) -> Hub:
+    def of(cls, loop: EventLoop) -> Hub:
         """The hub of `loop`, whose number of users is now one higher."""
         hub = _hubs.get(id(loop))
         if hub is None or hub._loop is not loop:
@@ -100,7 +99,7 @@ class LoopWaiter(Watch):
 
     def __init__(
         self,
-        loop: AbstractEventLoop,
+        loop: EventLoop,
         child: Child,
         feed: Feed | None,
         report: Callable[[int, bytes], None],
@@ -188,7 +187,7 @@ class LoopEnds:
 
     __slots__ = ("_copies", "_loop")
 
-    def __init__(self, loop: AbstractEventLoop, ended: list[int], tell: Callable[[], None]) -> None:
+    def __init__(self, loop: EventLoop, ended: list[int], tell: Callable[[], None]) -> None:
         self._loop = loop
         # A copy of each descriptor: the loop may have the original registered already, and one descriptor has only one reader.
         self._copies: list[int] = []

@@ -19,10 +19,9 @@ if sys.platform != "win32":
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from asyncio import AbstractEventLoop
     from typing import Any, Callable
 
-    from ..port import Child
+    from ..port import Child, EventLoop
     from .waiting import Report
 
 
@@ -31,7 +30,7 @@ class LoopWaiter:
 
     __slots__ = ("_how",)
 
-    def __init__(self, loop: AbstractEventLoop, child: Child, feed: Feed | None, report: Report, lasting: bool = False) -> None:
+    def __init__(self, loop: EventLoop, child: Child, feed: Feed | None, report: Report, lasting: bool = False) -> None:
         # A file has one port for its life. So a run that another loop, or none, may continue is waited for on its job's own port.
         ours: Any = child
         on_proactor = getattr(loop, "_proactor", None) is not None and not lasting and ours.port is not ours.tree.port
@@ -222,7 +221,7 @@ class _OnThread:
 
     __slots__ = ("_child", "_closed", "_ended", "_inbox", "_loop", "_report", "_tree", "_waiter")
 
-    def __init__(self, loop: AbstractEventLoop, child: Child, feed: Feed | None, report: Report) -> None:
+    def __init__(self, loop: EventLoop, child: Child, feed: Feed | None, report: Report) -> None:
         self._loop = loop
         self._child = child
         self._report = report
@@ -335,7 +334,7 @@ class LoopEnds:
 
     __slots__ = ("_futures", "_loop", "_over")
 
-    def __init__(self, loop: AbstractEventLoop, ended: list[int], tell: Callable[[], None]) -> None:
+    def __init__(self, loop: EventLoop, ended: list[int], tell: Callable[[], None]) -> None:
         self._loop = loop
         self._over = False
         self._futures: list[Any] = []
