@@ -17,11 +17,11 @@ import time
 import pytest
 
 from processkit._os.linux import child
-from processkit._os.linux.home import usable_base, why_unusable
+from processkit._os.linux.home import why_unusable
 from processkit._os.linux.procfs import pid_namespace, read_stat, start_time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-BASE = usable_base()
+BASE = why_unusable()[0]
 MECHANISMS = [
     pytest.param("cgroup_v2", marks=pytest.mark.skipif(BASE is None, reason=f"no cgroup_v2 here: {why_unusable()[1]}")),
     "process_group",

@@ -237,11 +237,11 @@ def test_doctor_leaves_no_directory():
     script = """
 import os, sys
 from processkit._cli import main
-from processkit._os.linux.home import usable_base
+from processkit._os.linux.home import why_unusable
 main(["doctor"])
 from processkit._os.linux import system as linux
 linux._release()
-base = usable_base()
+base = why_unusable()[0]
 mine = [] if base is None else [name for name in os.listdir(base) if f"-{os.getpid()}-" in name]
 sys.exit(f"left {mine}" if mine else 0)
 """

@@ -14,7 +14,7 @@ import time
 import pytest
 
 import processkit
-from processkit._os.linux.home import usable_base
+from processkit._os.linux.home import why_unusable
 from processkit._os.linux.procfs import pid_namespace
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -150,7 +150,7 @@ def test_a_terminal_that_is_closed_ends_tree_and_wrapper(mechanism):
 
 def homes_of(pid: int) -> list[str]:
     """Directories that owner `pid` has made beside its own cgroup."""
-    base = usable_base()
+    base = why_unusable()[0]
     return [] if base is None else [name for name in os.listdir(base) if name.startswith(f"processkit-{pid_namespace()}-{pid}-")]
 
 

@@ -228,7 +228,7 @@ def test_a_closed_container_takes_no_child(group):
 
 
 def left_directories():
-    base = home.usable_base()
+    base = home.why_unusable()[0]
     return set() if base is None else {name for name in os.listdir(base) if name.startswith(home.LEFT_PREFIX)}
 
 
@@ -285,7 +285,7 @@ def test_spawns_from_many_threads_all_land_in_the_group(group):
         child.reap()
 
 
-needs_cgroup = pytest.mark.skipif(home.usable_base() is None, reason=f"no cgroup_v2 here: {home.why_unusable()[1]}")
+needs_cgroup = pytest.mark.skipif(home.why_unusable()[0] is None, reason=f"no cgroup_v2 here: {home.why_unusable()[1]}")
 
 
 @needs_cgroup
@@ -337,7 +337,7 @@ def test_a_leaf_is_used_again_only_if_its_last_user_left_it_as_new():
 def _mount():
     """Where the hierarchy is mounted."""
     with open("/proc/self/cgroup") as file:
-        own, base = file.read().partition("0::")[2].strip(), home.usable_base()
+        own, base = file.read().partition("0::")[2].strip(), home.why_unusable()[0]
     return base[: len(base) - len(own)] if own != "/" else base
 
 

@@ -126,7 +126,7 @@ SPAWN_CALLS = [
 def test_a_failing_call_of_a_spawn_is_a_typed_error_and_leaves_nothing(call, errno, when, mechanism):
     from processkit._os.linux import home
 
-    if mechanism == "cgroup_v2" and home.usable_base() is None:
+    if mechanism == "cgroup_v2" and home.why_unusable()[0] is None:
         pytest.skip(f"no cgroup_v2 here: {home.why_unusable()[1]}")
     if call == "ioctl" and sys.implementation.name != "cpython":
         pytest.skip("os.set_blocking makes another call here (PyPy: fcntl)")
@@ -191,4 +191,4 @@ def first_run(injection):
 def _cgroups():
     from processkit._os.linux import home
 
-    return home.usable_base() is not None
+    return home.why_unusable()[0] is not None

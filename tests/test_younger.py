@@ -49,26 +49,27 @@ def test_a_run_that_leaves_nobody_needs_no_walk(walks):
         assert Command("/bin/true").output().code == 0
     with ProcessGroup() as group:
         walks.clear()
-        for _ in range(5):
+        for _ in range(20):
             assert group.output(Command("/bin/true")).code == 0
-        # Somebody else on the machine may give out more than 64 numbers meanwhile; that is seen at once and leads to a walk.
-        assert len(walks) <= 2
+        # Others on the machine may give out more than 64 numbers meanwhile; that is seen at once and leads to a walk.
+        assert len(walks) < 10
 
 
 def test_the_processes_born_after_one_are_found_and_no_others():
-    moment = time.monotonic()
-    first = subprocess.Popen(["/bin/sleep", "1000"])
-    others = [subprocess.Popen(["/bin/sleep", "1000"]) for _ in range(5)]
-    try:
-        found = younger.younger(first.pid, moment)
-        assert found is not None
-        assert {other.pid for other in others} <= found.keys()
-        assert first.pid not in found
-        assert all(pid > first.pid for pid in found)
-    finally:
-        for process in (first, *others):
-            process.kill()
-            process.wait()
+    for _ in range(50):  # others on the machine may give out more numbers meanwhile than are read one by one
+        moment = time.monotonic()
+        started = [subprocess.Popen(["/bin/sleep", "1000"]) for _ in range(6)]
+        first, *others = (process.pid for process in started)
+        try:
+            found = younger.younger(first, moment)
+        finally:
+            for process in started:
+                process.kill()
+                process.wait()
+        if found is not None:
+            break
+    assert set(others) <= found.keys()
+    assert all(pid > first for pid in found)
 
 
 def test_more_processes_than_can_be_read_one_by_one_are_not_read():
@@ -235,9 +236,9 @@ def test_a_leader_whose_group_lives_on_is_kept_and_reaped_once_that_has_ended(wa
         assert len(held) == 3
         # Those that are known to live keep nobody from being quick.
         walks.clear()
-        for _ in range(3):
+        for _ in range(20):
             assert group.output(Command("/bin/true")).code == 0
-        assert len(walks) <= 1
+        assert len(walks) < 10
         os.kill(left[0], signal.SIGKILL)
         wait_until(lambda: not alive(left[0]))
         assert group.output(Command("/bin/true")).code == 0

@@ -10,6 +10,7 @@ import asyncio
 import os
 import pathlib
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from processkit import Command, output_all  # noqa: E402
+from processkit import Command, ProcessGroup, output_all  # noqa: E402
 
 TRUE = "/bin/true"
 FLOOD = 128 << 20
@@ -74,6 +75,38 @@ def capture_large_parent() -> bool:
     return report("capture from a 1 GiB parent", *times, 0.95)
 
 
+def capture_in_group() -> bool:
+    """A capture of a member of a group."""
+    with ProcessGroup() as group:
+        times = medians(
+            300, lambda: group.output(Command(TRUE)), lambda: subprocess.run([TRUE], capture_output=True, check=False)
+        )
+    return report("capture in a group", *times, 0.97)
+
+
+_BESIDE = """
+import os, subprocess, sys
+sys.path.insert(0, os.path.join(sys.argv[1], "tools")); import bench
+from processkit import Command
+others = [subprocess.Popen(["sleep", "1000"]) for _ in range(int(sys.argv[2]))]
+try:
+    print(*bench.medians(100, lambda: Command(bench.TRUE).output(), lambda: subprocess.run([bench.TRUE], capture_output=True)))
+finally:
+    for other in others: other.kill(); other.wait()
+"""
+
+
+def capture_in_a_process_group() -> bool:
+    """A capture where there is no cgroup, beside few and beside many other processes."""
+    met = []
+    for others in (69, 370):
+        command = [sys.executable, "-c", _BESIDE, str(ROOT), str(others)]
+        env = {**os.environ, "PROCESSKIT_MECHANISM": "process_group"}
+        said = subprocess.run(command, capture_output=True, text=True, check=True, env=env).stdout.split()
+        met.append(report(f"process_group, beside {others}", *map(float, said), 1.2))
+    return all(met)
+
+
 async def _many(start: object) -> float:
     gate = asyncio.Semaphore(16)
 
@@ -107,6 +140,24 @@ def aio() -> bool:
     return report("16 at once under asyncio", *asyncio.run(compare()), 0.9)
 
 
+def aio_fresh_loop() -> bool:
+    """Sixteen at once, in a new event loop each time."""
+
+    async def gathered(start: object) -> None:
+        await asyncio.gather(*[start() for _ in range(16)])  # type: ignore[operator]
+
+    async def ours() -> None:
+        await Command(TRUE).aoutput()
+
+    async def theirs() -> None:
+        pipe = asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(TRUE, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe)
+        await process.communicate()
+
+    times = medians(40, lambda: asyncio.run(gathered(ours)), lambda: asyncio.run(gathered(theirs)))
+    return report("16 at once, a fresh loop", *times, 0.93)
+
+
 def batch() -> bool:
     """300 runs, 16 at a time, beside a pool of threads over subprocess.run."""
     commands = [Command(TRUE) for _ in range(300)]
@@ -124,7 +175,7 @@ def flood() -> bool:
     times = medians(
         7, lambda: Command(argv[0], argv[1:]).output_bytes(), lambda: subprocess.run(argv, capture_output=True, check=False)
     )
-    return report("128 MiB captured", *times, 1.0)
+    return report("128 MiB captured", *times, 0.7)
 
 
 def flood_text() -> bool:
@@ -133,7 +184,7 @@ def flood_text() -> bool:
     times = medians(
         5, lambda: Command(argv[0], argv[1:]).output(), lambda: subprocess.run(argv, capture_output=True, text=True, check=False)
     )
-    return report("128 MiB captured as text", *times, 1.0)
+    return report("128 MiB captured as text", *times, 0.55)
 
 
 def _peak(verb: str) -> int:
@@ -151,7 +202,7 @@ def _peak(verb: str) -> int:
 def memory() -> bool:
     """Peak memory of a capture beside what it captured."""
     met = [
-        report(f"peak memory, {verb}", _peak(verb), FLOOD + (8 << 20), 1.1, "MiB", 2**-20) for verb in ("output_bytes", "output")
+        report(f"peak memory, {verb}", _peak(verb), FLOOD + (8 << 20), 1.05, "MiB", 2**-20) for verb in ("output_bytes", "output")
     ]
     return all(met)
 
@@ -279,22 +330,87 @@ def imports() -> bool:
     return met
 
 
+def _fresh(root: object = ROOT, **more: str) -> dict[str, str]:
+    """The environment of an interpreter that imports the package from `root`."""
+    rest = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**rest, "PYTHONPATH": str(root), **more}
+
+
+def _interpreter(words: list[str], env: dict[str, str]) -> object:
+    return lambda: subprocess.run([sys.executable, *words], env=env, check=True, cwd="/")
+
+
+def import_command() -> bool:
+    """`from processkit import Command` beside `import subprocess`, whole processes."""
+    ours = _interpreter(["-c", "from processkit import Command"], _fresh())
+    return report("from processkit import Command", *medians(25, ours, _interpreter(["-c", "import subprocess"], _fresh())), 0.75)
+
+
+RUN = ["-m", "processkit", "run", "--", "true"]
+
+
 def command_line() -> bool:
     """`python -m processkit run -- true` beside `python -c pass`."""
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    times = medians(
-        25,
-        lambda: subprocess.run([sys.executable, "-m", "processkit", "run", "--", "true"], env=env, check=True),
-        lambda: subprocess.run([sys.executable, "-c", "pass"], env=env, check=True),
-    )
-    return report("python -m processkit run -- true", *times, 2.5)
+    times = medians(25, _interpreter(RUN, _fresh()), _interpreter(["-c", "pass"], _fresh()))
+    return report("python -m processkit run -- true", *times, 2.2)
+
+
+def command_line_without_caches() -> bool:
+    """The same where nothing of ours was compiled beforehand, and nothing may be written."""
+    with tempfile.TemporaryDirectory() as directory:
+        shutil.copytree(ROOT / "processkit", os.path.join(directory, "processkit"), ignore=shutil.ignore_patterns("__pycache__"))
+        env = _fresh(directory, PYTHONDONTWRITEBYTECODE="1")
+        times = medians(15, _interpreter(RUN, env), _interpreter(["-c", "pass"], env))
+    return report("the same without .pyc", *times, 5.0)
+
+
+# A process whose first thread has ended: cgroup.kill does not reach it.
+_UNDYING = "import ctypes, threading, time; threading.Thread(target=time.sleep, args=(1000,)).start(); print(flush=True); "
+_UNDYING += "ctypes.CDLL(None).pthread_exit(None)"
+
+
+def dead_homes() -> bool:
+    """A first start beside three homes of dead owners that cannot be emptied."""
+    from processkit._os.linux import home
+
+    base = home.why_unusable()[0]
+    if base is None:
+        print(f"{'first start beside dead homes':34} skipped: no cgroup_v2 here")
+        return True
+    first = _interpreter(["-c", "from processkit import Command; Command('/bin/true').output()"], _fresh())
+    alone = medians(15, first)[0]
+    dead = subprocess.Popen([TRUE])
+    start = home.start_time(dead.pid)
+    dead.wait()
+    holders = []
+    try:
+        for number in range(3):
+            path = os.path.join(base, f"{home.PREFIX}{home.pid_namespace()}-{dead.pid}-{start}-bench{number}")
+            os.mkdir(path)
+            process = subprocess.Popen([sys.executable, "-c", _UNDYING], stdout=subprocess.PIPE)
+            holders.append((process, path))
+            assert process.stdout is not None
+            process.stdout.readline()
+            pathlib.Path(path, "cgroup.procs").write_text(str(process.pid))
+        beside = medians(15, first)[0]
+    finally:
+        for process, path in holders:
+            process.kill()
+            process.wait()
+            while os.path.isdir(path):
+                try:
+                    os.rmdir(path)
+                except OSError:
+                    time.sleep(0.01)
+    return report("first start beside dead homes", beside, alone, 1.2)
 
 
 BENCHES = {
     bench.__name__: bench
     for bench in (
-        *(capture, capture_timeout, capture_large_parent, aio, batch, flood, flood_text, memory),
-        *(lines, lines_async, slow_consumer, pipeline, imports, command_line),
+        *(capture, capture_timeout, capture_large_parent, capture_in_group, capture_in_a_process_group),
+        *(aio, aio_fresh_loop, batch, flood, flood_text, memory, lines, lines_async, slow_consumer, pipeline),
+        *(imports, import_command, command_line, command_line_without_caches, dead_homes),
     )
 }
 

@@ -21,13 +21,8 @@ PREFIX = "processkit-"
 LEFT_PREFIX = "processkit-left-"
 
 
-def usable_base() -> str | None:
-    """The directory of our own cgroup if we may make containers in it, else None. Changes nothing."""
-    return why_unusable()[0]
-
-
 def why_unusable() -> tuple[str | None, str]:
-    """(directory, "") or (None, the reason in words)."""
+    """(the directory of our own cgroup if we may make containers in it, "") or (None, the reason in words). Changes nothing."""
     base = cgroupfs.own_cgroup()
     if base is None:
         return None, "no cgroup2 mount shows this process's cgroup"
