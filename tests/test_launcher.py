@@ -335,7 +335,7 @@ def test_the_self_test_takes_the_next_launcher_when_one_does_not_deliver(monkeyp
 def test_where_the_first_launch_does_not_prove_the_launcher_the_guardian_is_started_by_one_that_does(monkeypatch, why):
     if launching.launcher().name != "clone3":
         pytest.skip("clone3 is not in use here")
-    from processkit._os.linux.guardian import Guardian
+    from processkit._os.linux.guardian import new_guardian
     from processkit._os.linux.native import NativeLauncher
 
     whole = NativeLauncher.launch
@@ -357,7 +357,7 @@ def test_where_the_first_launch_does_not_prove_the_launcher_the_guardian_is_star
     elif why == "pages":
         monkeypatch.setattr("processkit._os.linux.native._code_page", [])
         monkeypatch.setattr(linux, "mprotect", lambda *_: (_ for _ in ()).throw(PermissionError(13, "mprotect")))
-    guardian = Guardian("")
+    guardian = new_guardian("")
     guardian.ensure()
     try:
         assert launching.launcher().name == {"clone3": "clone"}.get(why, "fork")

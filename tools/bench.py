@@ -107,6 +107,16 @@ def capture_in_a_process_group() -> bool:
     return all(met)
 
 
+async def _ours() -> None:
+    await Command(TRUE).aoutput()
+
+
+async def _theirs() -> None:
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(TRUE, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe)
+    await process.communicate()
+
+
 async def _many(start: object) -> float:
     gate = asyncio.Semaphore(16)
 
@@ -122,18 +132,10 @@ async def _many(start: object) -> float:
 def aio() -> bool:
     """Sixteen at once on one event loop, a run."""
 
-    async def ours() -> None:
-        await Command(TRUE).aoutput()
-
-    async def theirs() -> None:
-        pipe = asyncio.subprocess.PIPE
-        process = await asyncio.create_subprocess_exec(TRUE, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe)
-        await process.communicate()
-
     async def compare() -> list[float]:
         spent: list[list[float]] = [[], []]
         for _ in range(9):
-            for times, start in zip(spent, (ours, theirs)):
+            for times, start in zip(spent, (_ours, _theirs)):
                 times.append(await _many(start))
         return [statistics.median(times[1:]) for times in spent]
 
@@ -146,15 +148,7 @@ def aio_fresh_loop() -> bool:
     async def gathered(start: object) -> None:
         await asyncio.gather(*[start() for _ in range(16)])  # type: ignore[operator]
 
-    async def ours() -> None:
-        await Command(TRUE).aoutput()
-
-    async def theirs() -> None:
-        pipe = asyncio.subprocess.PIPE
-        process = await asyncio.create_subprocess_exec(TRUE, stdin=asyncio.subprocess.DEVNULL, stdout=pipe, stderr=pipe)
-        await process.communicate()
-
-    times = medians(40, lambda: asyncio.run(gathered(ours)), lambda: asyncio.run(gathered(theirs)))
+    times = medians(40, lambda: asyncio.run(gathered(_ours)), lambda: asyncio.run(gathered(_theirs)))
     return report("16 at once, a fresh loop", *times, 0.93)
 
 

@@ -23,7 +23,7 @@ from . import cgroupfs
 from .birth import Placement
 from .calls import architecture, open_pidfd, raw_syscall
 from .child import spawn_child
-from .guardian import Guardian
+from .guardian import new_guardian
 from .home import home_name, make_home, make_left
 from .launch import launcher
 
@@ -235,7 +235,7 @@ class Home:
         self._number = 0
         self._pool = Pool(MOST_SPARE_LEAVES)
         self.path = f"{base}/{home_name()}"
-        self._guardian = Guardian(self.path)
+        self._guardian = new_guardian(self.path)
         self._made = False
         # Directories of processes that were let go alive, and of dead owners; each is removed once it is empty.
         self._left: list[str] = []

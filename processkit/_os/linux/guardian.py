@@ -1,4 +1,4 @@
-"""The owner's side of the guardian: start it, register with it what dies with us, end it when nothing is left to guard.
+"""How the guardian of this process is started; what it is told is in posix/guardian.py.
 
 There is one guardian per process, started with the first container. It is no child of this process, so no `os.wait()` of the
 program ever returns it, and every child is registered with it before that child can run.
@@ -6,18 +6,17 @@ program ever returns it, and every child is registered with it before that child
 
 from __future__ import annotations
 
-import _thread
 import os
-import select
 import sys
 
 from ..._abi import linux
 from ..._abi.foreign import Cells
 from ..._abi.linux_signals import SIGTSTP, SIGUSR1, SIGUSR2
-from ..._abi.signals import SIGHUP, SIGINT, SIGKILL, SIGPIPE, SIGQUIT, SIGTERM
+from ..._abi.signals import SIGHUP, SIGINT, SIGPIPE, SIGQUIT, SIGTERM
 from ..errors import LaunchError
 from ..posix.descriptors import Descriptors, open_above, pipe_above
 from ..posix.environ import Strings
+from ..posix.guardian import Guardian
 from .birth import become_ordinary, run_on
 from .calls import architecture, open_pidfd, raw_syscall
 from .launch import launch_first_orphan, launcher
@@ -129,197 +128,69 @@ class _Apart:
                 raise LaunchError.of("sched_setaffinity", error.errno or 0) from error
 
 
-class Guardian:
-    """The guardian of this process: started by the first `ensure`. Owns the pipe's write end until `end`."""
+def new_guardian(home: str) -> Guardian:
+    """The guardian of this process, not started yet; `home` is the directory of its cgroups, or empty."""
 
-    __slots__ = ("_births", "_deaf", "_groups", "_home", "_lock", "_pid", "_pidfd", "_pipe", "_processes", "kind")
-
-    def __init__(self, home: str) -> None:
-        self._home = home
-        self._groups: dict[int, int | None] = {}
-        self._processes: dict[int, int] = {}
-        # Number of children that may have registered themselves while their owner's thread does not know of them yet.
-        self._births = 0
-        self.kind = kind()
-        self._pipe = self._pid = self._pidfd = -1
-        self._deaf = select.poll()
-        # Reentrant: a garbage collection inside one of these methods may run a finalizer that drops a group.
-        self._lock = _thread.RLock()
-
-    def ensure(self) -> None:
-        """Start the guardian, or a new one if it was killed, and register everything that still lives with it."""
-        with self._lock:
-            # POLLERR: the pipe has no reader any more.
-            if self._pipe >= 0 and not self._deaf.poll(0):
-                return
-            self.forget()
-            self._start()
-            if not self._groups and not self._processes:
-                return
-            from ..._core.guardian import group_message, process_message
-
-            for pgid, start in self._groups.items():
-                self._say(group_message(pgid, start))
-            for pid, begun in self._processes.items():
-                self._say(process_message(pid, begun))
-
-    def expect(self) -> int:
-        """Note that a child will register itself, until `settled`; returns the pipe that it writes to, -1 if it cannot."""
-        self.ensure()
-        with self._lock:
-            self._births += 1
-            # sh cannot read the binary pid that the kernel writes.
-            return self._pipe if self.kind == "python" else -1
-
-    def settled(self) -> None:
-        """The child of one `expect` has been announced, or there is none."""
-        with self._lock:
-            self._births -= 1
-
-    def announce(self, pgid: int, start: int | None) -> None:
-        """Register a process group that dies with us."""
-        from ..._core.guardian import group_message
-
-        with self._lock:
-            self._groups[pgid] = start
-            self._say(group_message(pgid, start))
-
-    def registered(self, pgid: int) -> None:
-        """Note a process group that has registered itself and whose leader has ended: it needs no start time to be told apart."""
-        with self._lock:
-            self._groups[pgid] = None
-
-    def drop(self, pgid: int) -> None:
-        """Unregister a process group that has ended, or that lives on without us."""
-        with self._lock:
-            if self._groups.pop(pgid, self) is self or self._pipe < 0:
-                return
-            from ..._core.guardian import drop_message
-
-            try:
-                self._say(drop_message(pgid))
-            except BrokenPipeError:
-                pass  # the guardian was killed, and the next one is told only of groups that still live
-
-    def announce_process(self, pid: int, start: int) -> None:
-        """Register a process that is in none of our groups and dies with us."""
-        from ..._core.guardian import process_message
-
-        with self._lock:
-            if self._processes.get(pid) != start:
-                self._processes[pid] = start
-                self.ensure()
-                self._say(process_message(pid, start))
-
-    def leave_process(self, pid: int) -> None:
-        """Unregister a process that has ended, or that lives on without us."""
-        with self._lock:
-            if self._processes.pop(pid, None) is None or self._pipe < 0:
-                return
-            from ..._core.guardian import leave_message
-
-            try:
-                self._say(leave_message(pid))
-            except BrokenPipeError:
-                pass  # as in `drop`
-
-    def end_when_nothing_left(self) -> None:
-        """At exit: end the guardian, unless a registered process still lives; the guardian then kills it."""
-        if self._births:
-            # 1. A thread starts a child, which runs. 2. The main thread returns. 3. The other thread never learns what it
-            # started. So the pipe stays open, and ends with us.
-            return
-        if self._groups or self._processes:
-            self.forget()
-        else:
-            self.end()
-
-    def end(self) -> None:
-        """Kill the guardian now; called only when nothing is left to guard."""
-        pidfd = self._pidfd
-        if pidfd >= 0:
-            try:
-                os.kill(self._pid, SIGKILL)  # its pid is its own: the pidfd was opened right after its birth
-            except (ProcessLookupError, PermissionError):
-                pass  # it is gone, or we gave up the right to kill it: end-of-file ends it as well
-        self.forget()
-
-    def forget(self) -> None:
-        """Close our descriptors; the guardian reads end-of-file and does its work. Idempotent."""
-        with self._lock:
-            descriptors = (self._pipe, self._pidfd)
-            self._pipe = self._pidfd = -1
-            for descriptor in descriptors:
-                if descriptor >= 0:
-                    os.close(descriptor)
-
-    def after_fork(self) -> None:
-        """In a forked child: the guardian is the parent's, and so is the thread that may have held the lock."""
-        self._lock = _thread.RLock()
-        self._births = 0
-        self.forget()
-
-    def _say(self, message: bytes) -> None:
-        if os.write(self._pipe, message) != len(message):
-            raise OSError("write: the guardian's pipe took half a message")
-
-    def _start(self) -> None:
-        if not self._start_once():
+    def start(guardian: Guardian) -> None:
+        if not _start(guardian, home):
             launcher()  # tests all launchers; the next attempt uses the one it chooses
-            self._start_once()
+            _start(guardian, home)
 
-    def _start_once(self) -> bool:
-        with Descriptors() as owned:
-            read, write = pipe_above()
-            owned.own(read)
-            owned.own(write)
-            script = Script(architecture().numbers)
-            script.orphan = True
-            born = registration()
-            script.registration = born
-            apart = _Apart(script)
-            self._compile(script, read, owned.own(open_above(os.devnull, os.O_RDWR)))
-            launched = Launched()
+    return Guardian(kind(), start)
+
+
+def _start(guardian: Guardian, home: str) -> bool:
+    """Start it; False: the launcher did not prove to work."""
+    with Descriptors() as owned:
+        read, write = pipe_above()
+        owned.own(read)
+        owned.own(write)
+        script = Script(architecture().numbers)
+        script.orphan = True
+        born = registration()
+        script.registration = born
+        apart = _Apart(script)
+        _compile(home, script, read, owned.own(open_above(os.devnull, os.O_RDWR)))
+        launched = Launched()
+        try:
+            apart.begin()
+            if not launch_first_orphan(script, launched):
+                return False  # a guardian that started all the same reads end-of-file and has nothing to end
+        finally:
             try:
-                apart.begin()
-                if not launch_first_orphan(script, launched):
-                    return False  # a guardian that started all the same reads end-of-file and has nothing to end
+                apart.end()
             finally:
-                try:
-                    apart.end()
-                finally:
-                    launched.discard()  # the process between us and the orphan
-            self._pid = born[1]
-            self._pidfd = open_pidfd(architecture(), self._pid) if self._pid > 0 else -1
-            os.set_blocking(write, False)
-            self._pipe = owned.release(write)
-            self._deaf = select.poll()
-            self._deaf.register(write, 0)
-            return True
+                launched.discard()  # the process between us and the orphan
+        pidfd = open_pidfd(architecture(), born[1]) if born[1] > 0 else -1
+        os.set_blocking(write, False)
+        guardian.started(born[1], pidfd, owned.release(write))
+        return True
 
-    def _compile(self, script: Script, pipe: int, null: int) -> None:
-        words = self._command()
-        script.call("setsid")
-        for source, target in ((pipe, 0), (null, 1), (null, 2)):
-            script.call("dup3", source, target, 0)
-        script.call("chdir", script.text(b"/"))
-        become_ordinary(script)
-        # Ctrl+C, a hang-up or a shutdown is meant for the owner; an ignored signal stays ignored across execve(2).
-        ignore = script.keep(Cells(linux.SIG_IGN.to_bytes(8, sys.byteorder) + bytes(linux.KERNEL_SIGACTION_BYTES - 8)))
-        for signal in (SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGTSTP, SIGPIPE):
-            script.call("rt_sigaction", signal, ignore, 0, linux.KERNEL_SIGSET_BYTES)
-        # PyPy installs its handler for Ctrl+C although that was ignored, and the signal would come before anything of ours runs.
-        blocked = script.keep(Cells((1 << SIGINT - 1).to_bytes(8, sys.byteorder)))
-        script.call("rt_sigprocmask", linux.SIG_SETMASK, blocked, 0, linux.KERNEL_SIGSET_BYTES)
-        # None of the owner's environment, which may hold secrets, and the guardian outlives it; except the dynamic linker's path.
-        environment = [os.fsencode(f"{name}={os.environ[name]}") for name in ("LD_LIBRARY_PATH",) if name in os.environ]
-        arguments = script.strings(Strings([os.fsencode(word) for word in words]))
-        script.call("execve", script.text(os.fsencode(words[0])), arguments, script.strings(Strings(environment)))
 
-    def _command(self) -> list[str]:
-        python = _python_command()
-        if python is not None:
-            return [*python, str(os.getpid()), str(start_time(os.getpid()) or 0), self._home]
-        from .shguardian import squeezed
+def _compile(home: str, script: Script, pipe: int, null: int) -> None:
+    words = _command(home)
+    script.call("setsid")
+    for source, target in ((pipe, 0), (null, 1), (null, 2)):
+        script.call("dup3", source, target, 0)
+    script.call("chdir", script.text(b"/"))
+    become_ordinary(script)
+    # Ctrl+C, a hang-up or a shutdown is meant for the owner; an ignored signal stays ignored across execve(2).
+    ignore = script.keep(Cells(linux.SIG_IGN.to_bytes(8, sys.byteorder) + bytes(linux.KERNEL_SIGACTION_BYTES - 8)))
+    for signal in (SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGTSTP, SIGPIPE):
+        script.call("rt_sigaction", signal, ignore, 0, linux.KERNEL_SIGSET_BYTES)
+    # PyPy installs its handler for Ctrl+C although that was ignored, and the signal would come before anything of ours runs.
+    blocked = script.keep(Cells((1 << SIGINT - 1).to_bytes(8, sys.byteorder)))
+    script.call("rt_sigprocmask", linux.SIG_SETMASK, blocked, 0, linux.KERNEL_SIGSET_BYTES)
+    # None of the owner's environment, which may hold secrets, and the guardian outlives it; except the dynamic linker's path.
+    environment = [os.fsencode(f"{name}={os.environ[name]}") for name in ("LD_LIBRARY_PATH",) if name in os.environ]
+    arguments = script.strings(Strings([os.fsencode(word) for word in words]))
+    script.call("execve", script.text(os.fsencode(words[0])), arguments, script.strings(Strings(environment)))
 
-        return ["/bin/sh", "-c", squeezed(), "processkit-guardian", self._home]
+
+def _command(home: str) -> list[str]:
+    python = _python_command()
+    if python is not None:
+        return [*python, str(os.getpid()), str(start_time(os.getpid()) or 0), home]
+    from .shguardian import squeezed
+
+    return ["/bin/sh", "-c", squeezed(), "processkit-guardian", home]

@@ -15,6 +15,7 @@ from errno import ESRCH
 
 from ..._abi.linux_signals import SIGCONT, SIGSTOP
 from ..members import Members
+from ..posix.guardian import Guardian
 from ..posix.reaping import STATUS_UNKNOWN, peek, reap
 from ..posix.reserve import NONE_LEFT
 from ..posix.terminal import take_terminal_back
@@ -23,7 +24,6 @@ from ..unreaped import reap_ended
 from . import proctree
 from .birth import Placement
 from .child import spawn_child
-from .guardian import Guardian
 from .identity import peak_memory
 from .procfs import is_same, read_stat, start_time
 from .script import registration

@@ -9,9 +9,10 @@ import sys
 
 from ..forking import after_fork_in_child
 from ..posix.descriptors import fill_standard, forget_null
+from ..posix.guardian import Guardian
 from ..posix.reserve import forget_reserve, keep_reserve
 from ..unreaped import reap_ended
-from .guardian import Guardian, kind
+from .guardian import kind, new_guardian
 from .home import why_unusable
 from .launch import after_fork as launching_after_fork
 from .launch import predicted_name
@@ -67,7 +68,7 @@ def _hold() -> None:
         fill_standard()
         base = _base()
         if base is None:
-            _guardian = Guardian("")
+            _guardian = new_guardian("")
         else:
             from .cgroup import Home
 
