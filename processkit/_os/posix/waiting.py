@@ -142,7 +142,8 @@ class Watch:
 
     def pour_into(self, direct: Callable[[int], Fillable | None]) -> None:
         """Let the output of fast writers go right into what `direct` returns for its stream, without a report; None: report it."""
-        self._direct = direct
+        if hasattr(os, "readv"):  # PyPy has none
+            self._direct = direct
 
     def _register(self, descriptor: int, mask: int) -> None:
         raise NotImplementedError
