@@ -56,6 +56,19 @@ def test_each_snippet_runs_as_it_stands(number):
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
 
 
+def test_bytecode_that_is_compiled_beside_a_copy_is_used(tmp_path):
+    compiling = "python -m compileall -q processkit"
+    assert f"`{compiling}`" in TEXT
+    shutil.copytree(ROOT / "processkit", tmp_path / "processkit", ignore=shutil.ignore_patterns("__pycache__"))
+    env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    env.pop("PYTHONPYCACHEPREFIX", None)
+    subprocess.run([sys.executable, *compiling.split()[1:]], cwd=tmp_path, env=env, check=True)
+    told = [sys.executable, "-c", "import processkit; print(processkit.__cached__)"]
+    assert pathlib.Path(
+        subprocess.run(told, cwd=tmp_path, env=env, capture_output=True, text=True, check=True).stdout.strip()
+    ).exists()
+
+
 @pytest.mark.parametrize("command", ["doctor", "doctor --json", "run --help"])
 def test_the_commands_of_the_tables_exist(command):
     done = subprocess.run(
