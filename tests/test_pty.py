@@ -92,9 +92,11 @@ def test_closing_ends_the_input_also_in_the_middle_of_a_line():
 def test_a_terminal_is_resized_while_it_is_used():
     script = (
         "import os, signal, sys\n"
-        # Not print(): the signal may come while it is still at it.
-        "signal.signal(signal.SIGWINCH, lambda *_: os.write(1, f'{tuple(os.get_terminal_size())}\\n'.encode()))\n"
-        "print('ready', flush=True)\nsys.stdin.readline()"
+        # Blocked, and with a handler, so that it is kept until it is waited for.
+        "signal.signal(signal.SIGWINCH, lambda *_: None)\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGWINCH])\n"
+        "print('ready', flush=True)\nsignal.sigwait([signal.SIGWINCH])\n"
+        "print(tuple(os.get_terminal_size()), flush=True)\nsys.stdin.readline()"
     )
     with py(script).pty().keep_stdin_open().start() as process:
         lines = process.stdout_lines()
