@@ -12,7 +12,7 @@ import pytest
 from programs import alive, py, sh, wait_until
 
 from processkit import Command, ProcessGroup
-from processkit._os.linux import proctree, younger
+from processkit._os.linux import procgroup, proctree, younger
 
 
 @pytest.fixture(autouse=True)
@@ -251,3 +251,25 @@ def test_a_leader_whose_group_lives_on_is_kept_and_reaped_once_that_has_ended(wa
         assert len(set(tree._waiting) & held) == 2
     for pid in left[1:]:
         wait_until(lambda pid=pid: not alive(pid))
+
+
+def test_a_handler_may_end_a_tree_while_another_look_at_its_leaders_is_under_way(monkeypatch):
+    with ProcessGroup() as group:
+        left = [int(group.output(sh(LEAVES)).stdout) for _ in range(2)]
+        tree = group._container.tree
+        assert len(tree._waiting) == 2
+        is_in = procgroup._is_in
+
+        def interrupted(leader, witness):
+            """As if a signal handler ran between two leaders."""
+            monkeypatch.setattr(procgroup, "_is_in", is_in)
+            group.kill_all()
+            wait_until(lambda: not any(alive(pid) for pid in left))
+            tree.prune()
+            assert not tree._waiting
+            return is_in(leader, witness)
+
+        monkeypatch.setattr(procgroup, "_is_in", interrupted)
+        tree.prune()
+        assert not tree._waiting, "a number that is not ours any more is no leader of ours"
+        assert not tree.pgids

@@ -65,7 +65,7 @@ def review() -> None:
             for key, (_, reference) in list(_tended.items()):
                 process = reference()
                 if process is None or process._is_over():
-                    del _tended[key]
+                    _tended.pop(key, None)
             wake.notify()
 
 
@@ -74,7 +74,7 @@ def _work(wake: threading.Condition) -> None:
         with wake:
             due = _due(time.monotonic())
             if not due and _tended:
-                left = min(when for when, _ in _tended.values()) - time.monotonic()
+                left = min((when for when, _ in [*_tended.values()]), default=0.0) - time.monotonic()
                 wake.wait(min(max(0.0, left), LONGEST_WAIT))
         for key, reference in due:
             process = reference()
@@ -103,9 +103,9 @@ def _nothing_left(wake: threading.Condition) -> bool:
 
 def _due(now: float) -> list[tuple[int, Callable[[], Tended | None]]]:
     """Remove and return the entries that are due or whose process is gone."""
-    due = [(key, reference) for key, (when, reference) in _tended.items() if when <= now or reference() is None]
+    due = [(key, reference) for key, (when, reference) in [*_tended.items()] if when <= now or reference() is None]
     for key, _ in due:
-        del _tended[key]
+        _tended.pop(key, None)
     return due
 
 

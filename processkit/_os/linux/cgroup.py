@@ -199,9 +199,9 @@ class Pool:
     def take(self) -> Cgroup | None:
         """A leaf that is new, as far as its user can tell; None: there is none."""
         with self._lock:
-            for index, leaf in enumerate(self._spare):
-                if leaf.settled or leaf.empty():
-                    del self._spare[index]
+            for leaf in [*self._spare]:
+                if (leaf.settled or leaf.empty()) and leaf in self._spare:  # a signal handler may have taken it meanwhile
+                    self._spare.remove(leaf)
                     return leaf
         return None
 
@@ -297,7 +297,9 @@ class Home:
 
     def sweep_left(self) -> None:
         """Remove the directories of `_left` that have become empty."""
-        self._left = [path for path in self._left if cgroupfs.populated(path) or not cgroupfs.remove(path)]
+        for path in [*self._left]:
+            if not cgroupfs.populated(path) and cgroupfs.remove(path) and path in self._left:
+                self._left.remove(path)
 
     def let_go(self, path: str) -> None:
         """Move all processes in `path` out of the home, so that they outlive it; pass after pass until none is left."""

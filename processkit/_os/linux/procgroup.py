@@ -58,7 +58,8 @@ class Groups:
         self._guardian = guardian
         # Whether processes that are found outside the groups are registered with the guardian.
         self._guarded = guarded
-        # Reentrant: a signal handler may end the tree while its own thread holds it.
+        # Reentrant: a signal handler may end the tree while its own thread holds it. So nothing below is iterated over but copies,
+        # and what was found in one of them may be gone from the next line on.
         self._lock = _thread.RLock()
         self.pgids: set[int] = set()
         #: Whether a child has our terminal, which we take back at the child's release.
@@ -77,7 +78,7 @@ class Groups:
     def _scope(self) -> tuple[set[int], set[int]]:
         """Our groups, and the live processes outside them that were adopted or found."""
         with self._lock:
-            self._dismiss([pid for pid, start in self.adopted.items() if not is_same(pid, start)])
+            self._dismiss([pid for pid, start in [*self.adopted.items()] if not is_same(pid, start)])
             return set(self.pgids), set(self.adopted)
 
     def adopt(self, joined: dict[int, int]) -> None:
@@ -92,8 +93,7 @@ class Groups:
 
     def _dismiss(self, pids: list[int]) -> None:
         for pid in pids:
-            del self.adopted[pid]
-            if self._guarded:
+            if self.adopted.pop(pid, None) is not None and self._guarded:
                 self._guardian.leave_process(pid)
 
     def _reach(self) -> dict[int, Stat]:
@@ -134,7 +134,8 @@ class Groups:
 
     def _left_by(self, leader: int) -> list[Stat] | None:
         """The live processes in the group of an ended leader, and all that descend from one there; None: that takes a walk."""
-        table = younger(leader, self._since[leader]) if leader in self._since else None
+        moment = self._since.get(leader)
+        table = None if moment is None else younger(leader, moment)
         return None if table is None else [*proctree.reachable({leader}, set(), table).values()]
 
     def send(self, number: int) -> int:
@@ -156,11 +157,11 @@ class Groups:
         except OSError as error:
             if error.errno not in NONE_LEFT:
                 raise
-            proctree.kill_groups(self.pgids)  # no member can be found without a descriptor, but this needs none
+            proctree.kill_groups({*self.pgids})  # no member can be found without a descriptor, but this needs none
 
     def kill_held(self) -> None:
         """Kill the groups whose number is certainly ours: the leader is a child of ours that is not reaped."""
-        proctree.kill_groups({pid for pid in self.pgids if peek(pid) != STATUS_UNKNOWN})
+        proctree.kill_groups({pid for pid in [*self.pgids] if peek(pid) != STATUS_UNKNOWN})
 
     def changed(self) -> int:
         """-1: the kernel does not tell when a process group becomes empty."""
@@ -205,7 +206,7 @@ class Groups:
     def prune(self) -> None:
         """Reap the leaders whose group has ended, after unregistering each group from the guardian."""
         with self._lock:
-            waiting = {pid for pid, witness in self._waiting.items() if witness is None or not _is_in(pid, witness)}
+            waiting = {pid for pid, witness in [*self._waiting.items()] if witness is None or not _is_in(pid, witness)}
         if not waiting:
             return
         held: dict[int, tuple[int, int]] = {}
@@ -220,7 +221,9 @@ class Groups:
             held.update((stat.pgrp, (stat.pid, stat.start)) for stat in proctree.reachable(unknown, set()).values())
         for pid in waiting:
             if pid in held:
-                self._waiting[pid] = held[pid]
+                with self._lock:
+                    if pid in self._waiting:
+                        self._waiting[pid] = held[pid]
             else:
                 self._free(pid)
 
@@ -236,13 +239,13 @@ class Groups:
             self._guardian.drop(pid)
         finally:
             reap(pid)
-        # A number stays taken as long as a group has it, with or without its leader (free_pid in kernel/pid.c). So this tells: a
-        # process was hidden from the reading of /proc, by a number of its own choice.
+        # A number stays taken as long as a group has it, with or without its leader (free_pid in kernel/pid.c). So this tells: the
+        # group has a zombie that its parent has not reaped yet, or a process was hidden from the reading of /proc, by a number of its
+        # own choice. That one is held by its start time: from now on nothing of ours keeps the number of the group.
         if not self._let_go and _has_members(pid):
-            with self._lock:
-                self._settled = False
-                self.pgids.add(pid)
-            self._guardian.announce(pid, None)
+            hidden = {stat.pid: stat.start for stat in proctree.reachable({pid}, set()).values()}
+            if hidden:
+                self.adopt(hidden)
 
     def dismiss_dead(self) -> None:
         """Forget the adopted processes that have ended."""

@@ -48,12 +48,20 @@ class Guardian:
             self._start(self)
             if not self._groups and not self._processes:
                 return
-            from ..._core.guardian import group_message, process_message
+            from ..._core.guardian import drop_message, group_message, leave_message, process_message
 
-            for pgid, start in self._groups.items():
+            # Copies, and what is gone afterwards is taken back: a signal handler on this thread may drop one in the midst of it.
+            groups, processes = [*self._groups.items()], [*self._processes.items()]
+            for pgid, start in groups:
                 self._say(group_message(pgid, start))
-            for pid, begun in self._processes.items():
+            for pid, begun in processes:
                 self._say(process_message(pid, begun))
+            for pgid, _ in groups:
+                if pgid not in self._groups:
+                    self._say(drop_message(pgid))
+            for pid, _ in processes:
+                if pid not in self._processes:
+                    self._say(leave_message(pid))
 
     def started(self, pid: int, pidfd: int, pipe: int) -> None:
         """The guardian runs: take over its pidfd and the write end of its pipe. Called by `start`."""

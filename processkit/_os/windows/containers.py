@@ -187,11 +187,13 @@ class GroupJob(Job):
 
     def forget_closed(self) -> None:
         """Forget the jobs that are closed: their child and its whole tree have ended."""
-        self.parts = [part for part in self.parts if part.handle]
+        for part in [*self.parts]:
+            if not part.handle and part in self.parts:
+                self.parts.remove(part)
 
     def kill(self) -> None:
         """Terminate every member, and note in each child's job that we killed it."""
-        for part in self.parts:
+        for part in [*self.parts]:
             part.killed = True
         super().kill()
 
