@@ -6,12 +6,12 @@ import os
 import threading
 
 import pytest
-from programs import POSIX, census, is_wines, open_handles, sh, sleep, true
+from programs import POSIX, census, is_wines, open_handles, sh, sleep, true, wait_until
 
 from processkit import Command, ProcessError, ProcessGroup
 
 # Windows takes its time to make a process.
-RUNS, WARM_UP = (10_000, 500) if POSIX else (1_000, 50)
+RUNS, WARM_UP = (10_000, 500) if POSIX else (400, 50)
 AT_ONCE = 200 if POSIX else 50
 # Spare leaves of the pool hold two descriptors each, and there are at most sixteen.
 SPARE = 32 if POSIX else 0
@@ -120,4 +120,7 @@ def test_groups_leave_nothing(mechanism):
         with ProcessGroup() as group:
             group.start(sleep(60))
             group.kill_all()
-    assert facts() == before
+    if POSIX:
+        assert facts() == before
+    else:  # those of others are counted there as well, and they may just be ending
+        wait_until(lambda: all(count <= before[name] for name, count in facts().items()))

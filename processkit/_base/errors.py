@@ -24,6 +24,7 @@ from . import PUBLIC
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from .outcome import Outcome
@@ -327,3 +328,14 @@ def require_loop(program: str) -> None:
 
     if asyncio._get_running_loop() is None:
         raise failure(f"{program}: no running asyncio event loop", program)
+
+
+def first_error(*steps: Callable[[], object]) -> BaseException | None:
+    """Take every step, whatever became of the one before it; return the first exception."""
+    first: BaseException | None = None
+    for step in steps:
+        try:
+            step()
+        except BaseException as error:
+            first = first or error
+    return first

@@ -208,7 +208,7 @@ class Session:
 
     def close(self) -> None:
         """Unregister everything and wake every waiting caller; the trees have been killed. Idempotent."""
-        if self._closed or os.getpid() != self._owner:
+        if os.getpid() != self._owner or (self._closed and self._loop is None and not self._drivers):
             return
         self._closed = True
         loop = self._other_loop()
@@ -318,9 +318,11 @@ class Session:
             self._perform()  # actions that another thread has queued meanwhile
 
     def _detach(self) -> None:
-        drivers, self._drivers = self._drivers, []
-        for driver in drivers:
+        while self._drivers:  # an interrupted one is taken up again: a driver goes once it is closed
+            driver = self._drivers[-1]
             driver.close()
+            if driver in self._drivers:
+                self._drivers.remove(driver)
         loop, self._loop = self._loop, None
         if isinstance(loop, OwnLoop):
             loop.close()

@@ -6,7 +6,7 @@ import _thread
 import os
 import time
 
-from .._base.errors import cancelled, failure, require_loop
+from .._base.errors import cancelled, failure, first_error, require_loop
 from .._base.log import DEBUG, listener, log, warn_left_open
 from .._base.outcome import Outcome, outcome_of
 from .._base.result import BytesResult, ProcessResult
@@ -45,7 +45,7 @@ class Handle:
     """
 
     __slots__ = (
-        "__weakref__", "_bound", "_cancelled_when", "_child", "_container", "_exact", "_feed", "_given", "_lock", "_outcome", "_owner", "_owns",
+        "__weakref__", "_bound", "_cancelled_when", "_child", "_closing", "_container", "_exact", "_feed", "_given", "_lock", "_outcome", "_owner", "_owns",
         "_plan", "_pouring", "_run", "_session", "_settings", "_started", "_state", "_stdin_taken", "_stopping", "_subscription", "_tended",
     )  # fmt: skip
 
@@ -58,6 +58,8 @@ class Handle:
         self._owns = owns
         self._started = started
         self._lock = _thread.RLock()
+        # Held by the thread that closes it; nothing waits for it but another close.
+        self._closing = _thread.RLock()
         #: Where it is in its life: see `_core.handling`.
         self._state = OPEN
         # A caller has it, and may keep it or drop it.
@@ -507,29 +509,26 @@ class Handle:
         """Kill what is left of an owned tree, or of a shared child, and give everything back. Idempotent.
 
         Each step is taken whatever became of the one before it, and the first error is raised at the end. A close that was
-        interrupted is taken up again by the next one, for every step may be taken twice.
+        interrupted is taken up again by the next one, for every step may be taken twice. One thread at a time takes them; another
+        that closes meanwhile waits until they are done.
         """
-        with self._lock:
-            if self._state in (TOLD, CLOSED) or os.getpid() != self._owner:
+        if os.getpid() != self._owner:
+            return
+        with self._closing:
+            if self._state in (TOLD, CLOSED):
                 return
-            self._go(CLOSE)
-        raised: BaseException | None = None
-        for step in (
-            self._forget_token,
-            self._end_process,
-            self._stop_pouring,
-            self._end_reading,
+            with self._lock:
+                self._go(CLOSE)
+            early = first_error(self._forget_token, self._stop_pouring)
+            needed = first_error(self._end_process, self._end_reading)
             # Before the reap: a process group needs its leader's number until all of it is dead.
-            self._close_container,
-            self._child.reap,
-        ):
-            try:
-                step()
-            except BaseException as error:
-                raised = raised or error
-        if raised is not None:
-            raise raised
-        self._go(GIVEN_BACK)
+            late = first_error(self._close_container)
+            if needed is None:  # else the reap would close what those two need to be taken up again
+                late = first_error(self._child.reap) or late
+            raised = early or needed or late
+            if raised is not None:
+                raise raised
+            self._go(GIVEN_BACK)
 
     def _forget_token(self) -> None:
         if self._settings.token is not None:

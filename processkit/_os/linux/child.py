@@ -169,11 +169,11 @@ class LinuxChild:
             return True
 
     def reap(self) -> None:
-        """Reap the process and close the descriptors that are still open. Idempotent."""
+        """Reap the process, unless it lives (it hangs in the kernel), and close the descriptors that are still open. Idempotent."""
         with self._lock:
             # If a signal handler raises in here, the next call does the rest.
             try:
-                if not self._reaped:
+                if not self._reaped and self.status() is not None:
                     self._reaped = True
                     status = self.tree.release(self.pid)
                     if self._status is None:
@@ -188,7 +188,8 @@ class LinuxChild:
                 self._close_all()
 
     def _close_all(self) -> None:
-        kept = self._kept = [*self._kept, *self._streams, self.ended]
+        # A set: 1. A signal handler raises before the next line. 2. The next call finds the same descriptors in both places.
+        kept = self._kept = [*{*self._kept, *self._streams, self.ended}]
         self._streams, self.ended = [-1, -1, -1], -1
         while kept:
             descriptor = kept.pop()
