@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -130,6 +131,7 @@ class _Shards:
 
     def run(self):
         """Return when every test has been reported; one that was not is a failure."""
+        before = signal.signal(signal.SIGTERM, lambda *_: pytest.exit("terminated", 128 + signal.SIGTERM))
         shards = [self._start(number) for number in range(self._count)]
         try:
             while any(process.poll() is None for process, _ in shards):
@@ -140,6 +142,7 @@ class _Shards:
                 process.kill()
                 process.wait()
                 log.close()
+            signal.signal(signal.SIGTERM, before)
         self._show_new()
         missing = [item for place, item in enumerate(self._session.items) if place not in self._finished]
         if missing and not (self._session.config.option.maxfail and self._session.testsfailed):

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from programs import needs_posix
+from programs import alive, needs_posix
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -81,6 +81,18 @@ def test_a_shard_that_dies_is_a_failure_that_names_what_was_not_run(suite):
     assert "no shard has run it to its end" in said
     assert "FAILED test_it.py::test_dies" in said
     assert "failed" in said.splitlines()[-1]
+
+
+@needs_posix
+def test_no_shard_outlives_a_run_that_is_terminated(suite):
+    tests = NOTE + (
+        "import signal\n@pytest.mark.parametrize('n', range(2))\ndef test_long(n):\n"
+        "    note(str(os.getpid())); os.kill(os.getppid(), signal.SIGTERM); time.sleep(1000)\n"
+    )
+    status, said = suite(tests)
+    assert status == 128 + 15, said
+    assert suite.ran()
+    assert not any(alive(int(pid)) for pid in suite.ran())
 
 
 def test_the_first_failure_may_end_it(suite):

@@ -38,6 +38,8 @@ BUFFER, BLOCK = 1024, "block"
 JOIN_SIZE = 1 << 20
 #: Most bytes that a capture takes at once from a fast writer.
 POUR_SIZE = 1 << 20
+#: Most bytes of memory that a capture of bytes takes in advance.
+MOST_ROOM = 4 << 20
 # Most bytes kept of a stream before the caller chooses how to consume it.
 MOST_HELD = 1 << 20
 
@@ -93,7 +95,7 @@ class BytesCapture:
     def fill(self, read: Callable[[memoryview], int]) -> int:
         """Have `read` put the next bytes right where they stay; returns how many it put, 0 at the end."""
         if self._room - self.bytes_seen < POUR_SIZE:
-            self._room = self.bytes_seen + max(self.bytes_seen >> 3, POUR_SIZE)
+            self._room = self.bytes_seen + min(max(self.bytes_seen >> 3, POUR_SIZE), MOST_ROOM)
             self._kept.seek(self._room - 1)
             self._kept.write(b"\0")
         with self._kept.getbuffer() as whole, whole[self.bytes_seen : self.bytes_seen + POUR_SIZE] as room:
