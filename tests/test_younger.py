@@ -141,7 +141,7 @@ def test_a_file_that_is_mounted_over_the_kernels_own_is_not_believed(tmp_path, i
 
 
 def test_a_process_of_many_threads_that_is_left_is_found():
-    left = "import threading, time; [threading.Thread(target=time.sleep, args=(1000,)).start() for _ in range(10)]; print('up')"
+    left = "import threading, time; [threading.Thread(target=time.sleep, args=(1000,)).start() for _ in range(10)]; print('up', flush=True)"
     script = (
         "import subprocess, sys\n"
         f"left = subprocess.Popen([sys.executable, '-c', {left!r}], stdout=subprocess.PIPE)\n"
