@@ -137,8 +137,9 @@ class Run:
             self._watcher.feed(self.feed)
 
     def change_sinks(self, sinks: dict[int, Capture]) -> None:
-        """From now on the streams go to `sinks`."""
-        self.sinks = sinks
+        """From now on the streams go to `sinks`, and so does what was held of them so far."""
+        held: Any = self.sinks
+        self.sinks = {stream: held[stream].hand_over(sink) for stream, sink in sinks.items()}
         self.relieve()
 
     def listen(self, seconds: float | None, streams: tuple[int, ...] = (STDOUT, STDERR)) -> None:

@@ -99,6 +99,11 @@ class Session:
         """Whether the calling thread is moving the runs on, so that the call comes from one of their callbacks."""
         return self._leader == _thread.get_ident()
 
+    @property
+    def may_wait_for_us(self) -> bool:
+        """Whether another thread that closes this session may be waiting for the calling one."""
+        return self.is_led_here or running_loop() is not None
+
     def until(self, ready: Callable[[], bool], deadline: float | None = None) -> bool:
         """Move the runs on until `ready()`; False at the deadline (monotonic time), or if all runs end before that."""
         while not ready():

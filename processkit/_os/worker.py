@@ -34,8 +34,10 @@ class Worker:
             if self._over:
                 return False
             self._jobs.append(job)
-            if self._wake.locked():
+            try:
                 self._wake.release()
+            except RuntimeError:
+                pass  # it is awake already
         return True
 
     def _live(self) -> None:

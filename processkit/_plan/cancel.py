@@ -24,7 +24,7 @@ class CancellationToken:
     def __init__(self) -> None:
         self._lock = _thread.RLock()
         self._cancelled = False
-        self._callbacks: dict[int, Callable[[], None]] = {}
+        self._callbacks: dict[int, Callable[[], object]] = {}
         self._number = 0
         # A child keeps its parent alive, not the other way round.
         self._parent: CancellationToken | None = None
@@ -70,7 +70,7 @@ class CancellationToken:
         weakref.finalize(child, self._unsubscribe, number).atexit = False
         return child
 
-    def _subscribe(self, callback: Callable[[], None]) -> int:
+    def _subscribe(self, callback: Callable[[], object]) -> int:
         """Have `callback` called once when it is cancelled, now if it is; return the number for `_unsubscribe`."""
         with self._lock:
             self._number += 1

@@ -45,7 +45,7 @@ class Handle:
     """
 
     __slots__ = (
-        "__weakref__", "_bound", "_cancelled_when", "_child", "_closing", "_container", "_exact", "_feed", "_given", "_lock", "_outcome", "_owner", "_owns",
+        "__weakref__", "_bound", "_cancelled_when", "_child", "_closing", "_container", "_exact", "_feed", "_given", "_giving_back", "_lock", "_outcome", "_owner", "_owns",
         "_plan", "_pouring", "_run", "_session", "_settings", "_started", "_state", "_stdin_taken", "_stopping", "_subscription", "_tended",
     )  # fmt: skip
 
@@ -58,8 +58,9 @@ class Handle:
         self._owns = owns
         self._started = started
         self._lock = _thread.RLock()
-        # Held by the thread that closes it; nothing waits for it but another close.
+        # Held by the thread that closes it, and whether that is in the midst of it.
         self._closing = _thread.RLock()
+        self._giving_back = False
         #: Where it is in its life: see `_core.handling`.
         self._state = OPEN
         # A caller has it, and may keep it or drop it.
@@ -94,8 +95,6 @@ class Handle:
     def _names(self) -> str:
         """Its name in messages."""
         return self._settings.program
-
-    # Its state.
 
     def _go(self, event: str) -> None:
         self._state = after(self._state, event)
@@ -200,7 +199,7 @@ class Handle:
         def change() -> None:
             self._bound = how
             run.listen(self._settings.idle_timeout, listens)
-            run.change_sinks(_replaced(run, sinks))
+            run.change_sinks(sinks)
             run.stopping.drain_for(drain, time.monotonic())
 
         session.do(change)
@@ -254,7 +253,7 @@ class Handle:
         if self._exact and run.taps is not None:
             run.taps.leave(STDOUT)
         if self._bound == UNBOUND:
-            run.change_sinks(_replaced(run, sinks))
+            run.change_sinks(sinks)
         else:
             for sink in run.sinks.values():
                 channel = getattr(sink, "channel", None)
@@ -509,14 +508,26 @@ class Handle:
         """Kill what is left of an owned tree, or of a shared child, and give everything back. Idempotent.
 
         Each step is taken whatever became of the one before it, and the first error is raised at the end. A close that was
-        interrupted is taken up again by the next one, for every step may be taken twice. One thread at a time takes them; another
-        that closes meanwhile waits until they are done.
+        interrupted is taken up again by the next one. One thread at a time takes the steps; another one waits until they are
+        done, unless the first may be waiting for it.
         """
+        session = self._session
         if os.getpid() != self._owner:
-            return
-        with self._closing:
-            if self._state in (TOLD, CLOSED):
-                return
+            return  # nor is the lock to be trusted there
+        if session is None or not session.may_wait_for_us:
+            with self._closing:
+                self._give_back()
+        elif self._closing.acquire(blocking=False):
+            try:
+                self._give_back()
+            finally:
+                self._closing.release()
+
+    def _give_back(self) -> None:
+        if self._giving_back or self._state in (TOLD, CLOSED):
+            return  # in the first case a signal handler closes what its thread is closing: that goes on afterwards
+        self._giving_back = True
+        try:
             with self._lock:
                 self._go(CLOSE)
             early = first_error(self._forget_token, self._stop_pouring)
@@ -529,6 +540,8 @@ class Handle:
             if raised is not None:
                 raise raised
             self._go(GIVEN_BACK)
+        finally:
+            self._giving_back = False
 
     def _forget_token(self) -> None:
         if self._settings.token is not None:
@@ -579,21 +592,9 @@ class Handle:
             warn_left_open(said, self)
 
 
-def _replaced(run: Run, sinks: dict[int, Capture]) -> dict[int, Capture]:
-    """Return `sinks`, after giving them what the run held so far."""
-    held: Any = run.sinks
-    return {stream: held[stream].hand_over(sink) for stream, sink in sinks.items()}
-
-
-def _canceller(process: Handle) -> Callable[[], None]:
+def _canceller(process: Handle) -> Callable[[], object]:
     """Return the function that a token calls; it does not keep the handle alive."""
-    import weakref
+    from weakref import WeakMethod
 
-    reference = weakref.ref(process)
-
-    def cancel() -> None:
-        found = reference()
-        if found is not None:
-            found._cancel()
-
-    return cancel
+    cancel = WeakMethod(process._cancel)
+    return lambda: (found := cancel()) and found()

@@ -212,7 +212,20 @@ class Pool:
                 return False
             leaf.forget_news()
             self._spare.append(leaf)
+            if not self._most:  # a signal handler closed the pool meanwhile
+                self._spare.remove(leaf)
+                return False
         return True
+
+    def discard(self, leaf: Cgroup) -> None:
+        """Give a leaf back to the caller, if it is here."""
+        if leaf in self._spare:
+            self._spare.remove(leaf)
+
+    def after_fork(self) -> None:
+        """In a forked child: close the descriptors of all leaves. The lock may be held by a thread that does not exist here."""
+        self._lock = _thread.RLock()
+        self.close_descriptors()
 
     def close_descriptors(self) -> None:
         """Forget all leaves; their directories stay. Keeps none from now on. Idempotent."""
@@ -226,7 +239,7 @@ class Pool:
 class Home:
     """This process's directory of containers, its guardian, and the leaves that are kept for their next user."""
 
-    __slots__ = ("_base", "_guardian", "_left", "_lock", "_made", "_number", "_pool", "path")
+    __slots__ = ("_base", "_dead", "_guardian", "_left", "_lock", "_made", "_number", "_pool", "path")
 
     def __init__(self, base: str) -> None:
         self._base = base
@@ -237,8 +250,10 @@ class Home:
         self.path = f"{base}/{home_name()}"
         self._guardian = new_guardian(self.path)
         self._made = False
-        # Directories of processes that were let go alive, and of dead owners; each is removed once it is empty.
+        # Directories of processes that were let go alive; each is removed once it is empty.
         self._left: list[str] = []
+        # Homes of dead owners in which something was still dying; each is killed again until it is empty.
+        self._dead: list[str] = []
 
     @property
     def guardian_kind(self) -> str:
@@ -257,7 +272,7 @@ class Home:
         """Create the directory, under the lock. The guardian is started first, so that it can remove the directory if we die."""
         if not self._made:
             self._guardian.ensure()
-            self._left += make_home(self._base, self.path)
+            self._dead += make_home(self._base, self.path)
             self._made = True
 
     def guarded(self) -> None:
@@ -276,7 +291,7 @@ class Home:
     def new(self, prefix: str) -> Cgroup:
         """A fresh cgroup in the home, which is created again if it was removed from outside."""
         with self._lock:
-            if self._left:
+            if self._left or self._dead:
                 self.sweep_left()
             self._make()
             self._number += 1
@@ -296,7 +311,11 @@ class Home:
         self._left.append(path)
 
     def sweep_left(self) -> None:
-        """Remove the directories of `_left` that have become empty."""
+        """Remove the directories that have become empty."""
+        for path in [*self._dead]:
+            cgroupfs.kill(path, 0.0)
+            if cgroupfs.remove(path) and path in self._dead:
+                self._dead.remove(path)
         for path in [*self._left]:
             if not cgroupfs.populated(path) and cgroupfs.remove(path) and path in self._left:
                 self._left.remove(path)
@@ -318,7 +337,7 @@ class Home:
     def forget(self) -> None:
         """In a forked child: close the descriptors; the directories and the guardian are the parent's."""
         self._guardian.after_fork()
-        self._pool.close_descriptors()
+        self._pool.after_fork()
 
     def close(self) -> None:
         """At exit: kill and remove everything, then end the guardian; if a process hangs, the guardian goes on with that."""
@@ -420,6 +439,7 @@ class GroupContainer(Members):
         try:
             return _spawn_in(leaf, plan)
         except BaseException:
+            self._pool.discard(leaf)  # its child was reaped
             leaf.destroy()
             raise
 

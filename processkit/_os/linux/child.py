@@ -11,6 +11,7 @@ from ..._abi.signals import SIGKILL
 from ..posix.descriptors import pipe_above, read_all
 from ..posix.reaping import STATUS_UNKNOWN, look, peek
 from ..posix.stdio import Streams
+from ..unreaped import leave_behind
 from .birth import Placement, compile_script, script_for
 from .launch import launcher
 from .procfs import start_time
@@ -169,11 +170,13 @@ class LinuxChild:
             return True
 
     def reap(self) -> None:
-        """Reap the process, unless it lives (it hangs in the kernel), and close the descriptors that are still open. Idempotent."""
+        """Reap the process, later if it hangs in the kernel, and close the descriptors that are still open. Idempotent."""
         with self._lock:
             # If a signal handler raises in here, the next call does the rest.
             try:
-                if not self._reaped and self.status() is not None:
+                if not self._reaped and self.status() is None:
+                    leave_behind(self)
+                elif not self._reaped:
                     self._reaped = True
                     status = self.tree.release(self.pid)
                     if self._status is None:
