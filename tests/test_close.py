@@ -3,7 +3,7 @@
 import threading
 
 import pytest
-from programs import alive, sh, sleep
+from programs import alive, sh, sleep, wait_until
 
 from processkit import ProcessGroup
 
@@ -48,3 +48,42 @@ def test_a_close_that_was_interrupted_before_the_kill_is_taken_up_again(mechanis
         process.__exit__(None, None, None)
         assert not alive(pid)
         assert group.members() == []
+
+
+def test_a_callback_may_close_what_another_thread_is_closing():
+    called, done = threading.Event(), []
+
+    def close(line):
+        called.set()
+        wait_until(lambda: process._giving_back)
+        process.__exit__(None, None, None)
+        done.append(line)
+
+    process = sh("echo hi; exec sleep 1000").on_stdout_line(close).start()
+    pid = process.pid
+    leader = threading.Thread(target=lambda: list(process.stdout_lines()))
+    leader.start()
+    closer = threading.Thread(target=lambda: (called.wait(60), process.__exit__(None, None, None)))
+    closer.start()
+    closer.join(60)
+    leader.join(60)
+    assert not closer.is_alive()
+    assert not leader.is_alive()
+    assert done == ["hi"]
+    assert not alive(pid)
+
+
+def test_a_signal_handler_may_close_what_its_thread_is_closing(mechanism, monkeypatch):
+    process = sleep(1000).start()
+    pid, kind, reaps = process.pid, type(process._child), []
+    reap = kind.reap
+
+    def interrupted(child):
+        reaps.append(child)
+        process.__exit__(None, None, None)  # as a handler would
+        reap(child)
+
+    monkeypatch.setattr(kind, "reap", interrupted)
+    process.__exit__(None, None, None)
+    assert len(reaps) == 1
+    assert not alive(pid)

@@ -14,6 +14,7 @@ import warnings
 import pytest
 
 from processkit import Command, Outcome, ProcessError, ProcessGroup, ProcessResult, process_is_alive, wait_any
+from processkit._os.linux import system
 
 SLEEP = Command("/bin/sleep", ["1000"])
 pytestmark = [pytest.mark.usefixtures("mechanism"), pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")]
@@ -228,6 +229,27 @@ def test_a_fork_while_other_threads_start_processes_can_start_its_own():
         stop.set()
         for thread in threads:
             thread.join()
+
+
+def test_a_fork_while_another_thread_uses_the_pool_of_leaves_can_start_its_own(mechanism):
+    if mechanism != "cgroup_v2":
+        pytest.skip("process groups have no leaves")
+    Command("/bin/true").run()
+    held, free = threading.Event(), threading.Event()
+
+    def hold():
+        with system._home._pool._lock:
+            held.set()
+            free.wait(60)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait(60)
+    try:
+        forked(lambda: Command("/bin/true").run())
+    finally:
+        free.set()
+        thread.join()
 
 
 def test_values_are_pickled_across_a_fork():

@@ -7,6 +7,7 @@ import pytest
 from programs import true
 
 from processkit._drive import spawner
+from processkit._os.worker import Worker
 
 
 @pytest.fixture(autouse=True)
@@ -68,3 +69,20 @@ def test_real_starts_are_noted():
     for _ in range(3):
         assert asyncio.run(run()).code == 0
     assert spawner._known[true().program] > 0
+
+
+def test_a_worker_that_a_signal_handler_has_woken_already_takes_the_job():
+    """1. A job is queued. 2. A handler on the same thread queues another and wakes the worker. 3. The first waker finds it awake."""
+    worker, done = Worker(0.05), threading.Event()
+    wake = worker._wake
+
+    class Awake:
+        acquire, locked = wake.acquire, wake.locked
+
+        def release(self):
+            wake.release()
+            raise RuntimeError("release unlocked lock")
+
+    worker._wake = Awake()
+    assert worker.add(done.set)
+    assert done.wait(60)
