@@ -174,7 +174,8 @@ class LinuxChild:
         with self._lock:
             # If a signal handler raises in here, the next call does the rest.
             try:
-                if not self._reaped and self.status() is None:
+                # A spawn that lingered has seen the end already.
+                if not self._reaped and self.events_at_end is None and self.status() is None:
                     leave_behind(self)
                 elif not self._reaped:
                     self._reaped = True
