@@ -6,6 +6,7 @@ import pytest
 from programs import alive, sh, sleep, wait_until
 
 from processkit import ProcessGroup
+from processkit._base.errors import first_error
 
 
 def test_two_threads_may_close_one_handle(mechanism):
@@ -87,3 +88,21 @@ def test_a_signal_handler_may_close_what_its_thread_is_closing(mechanism, monkey
     process.__exit__(None, None, None)
     assert len(reaps) == 1
     assert not alive(pid)
+
+
+def test_every_step_is_taken_and_an_interrupt_is_told_before_any_other_error():
+    taken = []
+
+    def step(error):
+        def take():
+            taken.append(error)
+            if error is not None:
+                raise error
+
+        return take
+
+    first, second, interrupt = OSError(1), OSError(2), KeyboardInterrupt()
+    assert first_error(step(None), step(first), step(second)) is first
+    assert first_error(step(first), step(interrupt), step(second)) is interrupt
+    assert first_error(step(None)) is None
+    assert len(taken) == 7

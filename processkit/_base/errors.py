@@ -331,11 +331,12 @@ def require_loop(program: str) -> None:
 
 
 def first_error(*steps: Callable[[], object]) -> BaseException | None:
-    """Take every step, whatever became of the one before it; return the first exception."""
+    """Take every step, whatever became of the one before it; return the first exception, or the first that is no Exception."""
     first: BaseException | None = None
     for step in steps:
         try:
             step()
         except BaseException as error:
-            first = first or error
+            if first is None or (isinstance(first, Exception) and not isinstance(error, Exception)):
+                first = error
     return first

@@ -7,7 +7,7 @@ import weakref
 from functools import partial
 
 from .._base import PUBLIC
-from .._base.errors import cancelled
+from .._base.errors import cancelled, first_error
 from .._base.log import DEBUG, listens
 from .._base.outcome import Outcome, outcome_of
 from .._base.result import BytesResult, Finished, ProcessResult
@@ -291,9 +291,9 @@ class RunningPipeline(RunningProcess):
         for stage in before:
             if not stage._is_gone and stage._child.status() is None:
                 stage._child.tree.kill()
-        super()._close()
-        for stage in before:
-            stage._leave()
+        raised = first_error(super()._close, *(stage._leave for stage in before))
+        if raised is not None:
+            raise raised
 
 
 def _judge_of(process: RunningPipeline) -> Callable[[], list[tuple[Run, Callable[[], None]]]]:
