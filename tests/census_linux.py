@@ -7,7 +7,7 @@ import sys
 import time
 
 import processkit
-from processkit._os.linux import system
+from processkit._os.linux import cgroupfs, home, system
 from processkit._os.linux.home import why_unusable
 
 MECHANISMS = ("cgroup_v2", "process_group")
@@ -103,6 +103,37 @@ def _guardian_pipe():
     return os.readlink(f"/proc/self/fd/{guardian._pipe}")
 
 
+BASE = why_unusable()[0]
+
+
+def left_directories(mine):
+    """Directories of processes that were let go, by this process or, if not `mine`, by owners that have ended as well."""
+    if BASE is None:
+        return []
+    home.sweep_left()
+    if not mine:
+        home.sweep_dead(BASE)
+    ours, namespace = f"{home.LEFT_PREFIX}{home._owner()}-", str(home.pid_namespace())
+    return [
+        f"{BASE}/{name}"
+        for name in os.listdir(BASE)
+        if name.startswith(ours)
+        or (
+            not mine
+            and name.startswith(home.LEFT_PREFIX)
+            and home._is_dead(name[len(home.LEFT_PREFIX) :].split("-")[:3], namespace)
+        )
+    ]
+
+
+def nothing_is_left():
+    """After all tests; only what a test of another process still uses may be there."""
+    deadline = time.monotonic() + 5
+    while left_directories(mine=False) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert [path for path in left_directories(mine=False) if not cgroupfs.populated(path)] == []
+
+
 class Before:
     """What was there before a test, and that nothing more is there after it."""
 
@@ -119,6 +150,9 @@ class Before:
         deadline = time.monotonic() + 10
         while processes(os.environ["PROCESSKIT_TEST_TOKEN"]):
             assert time.monotonic() < deadline, processes(os.environ["PROCESSKIT_TEST_TOKEN"])
+            time.sleep(0.005)
+        while left_directories(mine=True):
+            assert time.monotonic() < deadline, left_directories(mine=True)
             time.sleep(0.005)
         assert set(own_children()) <= self.children, "a child was not reaped"
         assert home_entries() == [], "a container was not given back"

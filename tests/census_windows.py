@@ -64,6 +64,10 @@ class Before:
             time.sleep(0.01)
 
 
+def nothing_is_left():
+    """After all tests: a job has no directory, and processes are looked at after each test."""
+
+
 # The interpreter, and the loader, keep some of what they open: only a leak grows without end, which test_leaks.py looks at.
 SLACK = 24
 

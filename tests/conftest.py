@@ -68,6 +68,7 @@ def warm():
     true().output()
     sh("exit 0").output()
     yield
+    census.nothing_is_left()
 
 
 @pytest.fixture

@@ -245,8 +245,7 @@ def test_closing_kills_what_is_left_and_leaving_lets_it_live(mechanism):
             child.wait_killed()
         eventually(lambda: child.status() is not None)  # noqa: B023
         child.reap()
-    if system._home is not None:
-        system._home.sweep_left()
+    home.sweep_left()
     assert left_directories() <= before
 
 

@@ -24,7 +24,7 @@ from .birth import Placement
 from .calls import architecture, open_pidfd, raw_syscall
 from .child import spawn_child
 from .guardian import new_guardian
-from .home import home_name, make_home, make_left
+from .home import home_name, make_home, make_left, note_left, sweep_left
 from .launch import launcher
 
 if sys.platform != "linux":
@@ -239,7 +239,7 @@ class Pool:
 class Home:
     """This process's directory of containers, its guardian, and the leaves that are kept for their next user."""
 
-    __slots__ = ("_base", "_dead", "_guardian", "_left", "_lock", "_made", "_number", "_pool", "path")
+    __slots__ = ("_base", "_dead", "_guardian", "_lock", "_made", "_number", "_pool", "path")
 
     def __init__(self, base: str) -> None:
         self._base = base
@@ -250,8 +250,6 @@ class Home:
         self.path = f"{base}/{home_name()}"
         self._guardian = new_guardian(self.path)
         self._made = False
-        # Directories of processes that were let go alive; each is removed once it is empty.
-        self._left: list[str] = []
         # Homes of dead owners in which something was still dying; each is killed again until it is empty.
         self._dead: list[str] = []
 
@@ -291,8 +289,8 @@ class Home:
     def new(self, prefix: str) -> Cgroup:
         """A fresh cgroup in the home, which is created again if it was removed from outside."""
         with self._lock:
-            if self._left or self._dead:
-                self.sweep_left()
+            sweep_left()
+            self._sweep_dead()
             self._make()
             self._number += 1
             name = f"{self.path}/{prefix}{self._number}"
@@ -306,33 +304,27 @@ class Home:
         """A cgroup outside the home, for processes that outlive this one on purpose."""
         return Cgroup(f"{make_left(self._base)}/g")
 
-    def leave(self, path: str) -> None:
-        """Let go of the processes in `path`, which lies outside the home."""
-        self._left.append(path)
-
-    def sweep_left(self) -> None:
-        """Remove the directories that have become empty."""
+    def _sweep_dead(self) -> None:
         for path in [*self._dead]:
             cgroupfs.kill(path, 0.0)
             if cgroupfs.remove(path) and path in self._dead:
                 self._dead.remove(path)
-        for path in [*self._left]:
-            if not cgroupfs.populated(path) and cgroupfs.remove(path) and path in self._left:
-                self._left.remove(path)
 
     def let_go(self, path: str) -> None:
         """Move all processes in `path` out of the home, so that they outlive it; pass after pass until none is left."""
         left = make_left(self._base)
-        self._left.append(left)
-        for _ in range(MOST_SIGNAL_PASSES):
-            pids = cgroupfs.processes(path)
-            if not pids:
-                break
-            for pid in pids:
-                try:
-                    cgroupfs.write_file(left, "cgroup.procs", b"%d" % pid)
-                except ProcessLookupError:
-                    pass
+        try:
+            for _ in range(MOST_SIGNAL_PASSES):
+                pids = cgroupfs.processes(path)
+                if not pids:
+                    break
+                for pid in pids:
+                    try:
+                        cgroupfs.write_file(left, "cgroup.procs", b"%d" % pid)
+                    except ProcessLookupError:
+                        pass
+        finally:
+            note_left(left)  # not before: another thread's sweep would find it empty
 
     def forget(self) -> None:
         """In a forked child: close the descriptors; the directories and the guardian are the parent's."""
@@ -341,7 +333,7 @@ class Home:
 
     def close(self) -> None:
         """At exit: kill and remove everything, then end the guardian; if a process hangs, the guardian goes on with that."""
-        self.sweep_left()
+        self._sweep_dead()
         self._pool.close_descriptors()
         if cgroupfs.destroy(self.path, 2.0):
             self._guardian.end()
@@ -513,7 +505,7 @@ class GroupContainer(Members):
         if leave and not self.tree.empty():
             if self.outlives:
                 self.tree.close_descriptors()
-                self._home.leave(os.path.dirname(self.tree.path))
+                note_left(os.path.dirname(self.tree.path))
                 return
             self._home.let_go(self.tree.path)
         self.tree.destroy()

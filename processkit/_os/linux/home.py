@@ -19,6 +19,8 @@ if sys.platform != "linux":
 PREFIX = "processkit-"
 #: For processes that were let go alive, on request. These are never killed; the directory is removed once it is empty.
 LEFT_PREFIX = "processkit-left-"
+# Those of this process, whichever home it had when it let go; each is removed once it is empty.
+_left: list[str] = []
 
 
 def why_unusable() -> tuple[str | None, str]:
@@ -71,6 +73,18 @@ def make_left(base: str) -> str:
             return path
 
 
+def note_left(path: str) -> None:
+    """The processes in a directory that `make_left` made live on: it is removed once it is empty."""
+    _left.append(path)
+
+
+def sweep_left() -> None:
+    """Remove those directories of `note_left` in which no process lives any more."""
+    for path in [*_left]:
+        if not cgroupfs.populated(path) and cgroupfs.remove(path) and path in _left:
+            _left.remove(path)
+
+
 def sweep_dead(base: str) -> list[str]:
     """Kill what is in homes whose owner is dead, and remove those that are empty; returns the others. Waits for nobody.
 
@@ -95,6 +109,11 @@ def sweep_dead(base: str) -> list[str]:
         elif not cgroupfs.populated(path):
             cgroupfs.remove(path)
     return dead
+
+
+def forget_left() -> None:
+    """In a forked child: these directories are the parent's."""
+    _left.clear()
 
 
 def _is_dead(owner: list[str], namespace: str) -> bool:

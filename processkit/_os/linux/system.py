@@ -13,7 +13,7 @@ from ..posix.guardian import Guardian
 from ..posix.reserve import forget_reserve, keep_reserve
 from ..unreaped import reap_ended
 from .guardian import kind, new_guardian
-from .home import why_unusable
+from .home import forget_left, sweep_left, why_unusable
 from .launch import after_fork as launching_after_fork
 from .launch import predicted_name
 
@@ -187,6 +187,7 @@ def _forget() -> None:
     forget_reserve()
     forget_null()
     launching_after_fork()
+    forget_left()
     home, _home = _home, None
     guardian, _guardian = _guardian, None
     if home is not None:
@@ -203,5 +204,6 @@ def _release() -> None:
         guardian, _guardian = _guardian, None
     if home is not None:
         home.close()
+    sweep_left()
     if guardian is not None:
         guardian.end_when_nothing_left()
