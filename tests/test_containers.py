@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from processkit import Command, ProcessGroup
 from processkit._os.errors import LaunchError, Refused
 from processkit._os.linux import cgroup, cgroupfs, home, proctree, system
 from processkit._os.posix.environ import environment
@@ -419,3 +420,56 @@ def test_the_leaf_of_a_groups_child_serves_the_next_one_only_as_new():
     finally:
         box.close()
     assert not os.path.isdir(box.tree.path)
+
+
+@pytest.fixture
+def interrupt(mechanism, monkeypatch):
+    """`interrupt()`: the next kill of a tree is interrupted before it has killed anything."""
+    place, name = {"cgroup_v2": (cgroupfs, "kill"), "process_group": (proctree, "kill_all")}[mechanism]
+    kill = getattr(place, name)
+
+    def interrupted(*words):
+        monkeypatch.setattr(place, name, kill)
+        raise KeyboardInterrupt
+
+    return lambda: monkeypatch.setattr(place, name, interrupted)
+
+
+def test_an_interrupted_close_of_a_run_whose_child_has_ended_is_taken_up_again(interrupt):
+    process = Command("/bin/sh", ["-c", "sleep 1000 >/dev/null 2>&1 & echo $!"]).start()
+    left = int(next(process.stdout_lines()))
+    eventually(lambda: process._child.status() is not None)
+    interrupt()
+    with pytest.raises(KeyboardInterrupt):
+        process.__exit__(None, None, None)
+    assert alive(left)
+    process.__exit__(None, None, None)
+    eventually(lambda: not alive(left))
+
+
+def test_an_interrupted_close_of_a_group_is_taken_up_again(interrupt):
+    group = ProcessGroup(shutdown_grace=0)
+    pid = group.start(Command("/bin/sleep", ["1000"])).pid
+    interrupt()
+    with pytest.raises(KeyboardInterrupt):
+        group._close()
+    assert alive(pid)
+    assert repr(group) == "ProcessGroup(open)"
+    group.shutdown()
+    assert not alive(pid)
+    assert repr(group) == "ProcessGroup(closed)"
+
+
+def test_a_leaf_that_is_another_runs_is_not_touched_by_a_second_close(mechanism):
+    first = system.private_container()
+    child = first.spawn(plan_for("exit 0"))
+    eventually(lambda: child.status() is not None)
+    child.reap()
+    first.close()
+    second = system.private_container()
+    sleeper = second.spawn(plan_for("echo ready; exec sleep 60"))
+    ready(sleeper)
+    first.close()
+    assert sleeper.status() is None
+    end(sleeper)
+    second.close()

@@ -49,7 +49,18 @@ class ProcessGroup(RunnerVerbs):
     """
 
     __module__ = PUBLIC
-    __slots__ = ("__weakref__", "_closed", "_container", "_escalate", "_grace", "_lock", "_logger", "_owner", "_survive_owner")
+    __slots__ = (
+        "__weakref__",
+        "_closed",
+        "_closing",
+        "_container",
+        "_escalate",
+        "_grace",
+        "_lock",
+        "_logger",
+        "_owner",
+        "_survive_owner",
+    )
 
     def __init__(
         self,
@@ -74,7 +85,7 @@ class ProcessGroup(RunnerVerbs):
             self._container: GroupContainer = group_container(self._survive_owner)
         except NotImplementedError as error:
             raise unsupported("ProcessGroup", str(error)) from error
-        self._closed = False
+        self._closed = self._closing = False
 
     # State.
 
@@ -97,7 +108,7 @@ class ProcessGroup(RunnerVerbs):
     def _open(self) -> GroupContainer:
         if os.getpid() != self._owner:
             raise ProcessError("this group belongs to the process that this one was forked from")
-        if self._closed:
+        if self._closed or self._closing:
             raise ProcessError("the group is already closed")
         return self._container
 
@@ -322,13 +333,19 @@ class ProcessGroup(RunnerVerbs):
         return listens(self._logger, DEBUG) or not self._container.tree.empty()
 
     def _close(self) -> None:
-        with self._lock:
-            if self._closed or os.getpid() != self._owner:
-                return
+        ours = False
+        try:
+            with self._lock:
+                if self._closed or self._closing or os.getpid() != self._owner:
+                    return
+                self._closing = ours = True
+            self._container.close(leave=self._survive_owner or not self._escalate)
+            for tell in self._container.when_closed:
+                tell()
             self._closed = True
-        self._container.close(leave=self._survive_owner or not self._escalate)
-        for tell in self._container.when_closed:
-            tell()
+        finally:
+            if ours:  # one that was interrupted is taken up again by the next
+                self._closing = False
 
     def __enter__(self) -> ProcessGroup:
         return self

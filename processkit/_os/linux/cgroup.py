@@ -154,7 +154,8 @@ class Cgroup:
         return self.settled or self.empty() or not self.members()
 
     def destroy(self) -> bool:
-        """Kill the remaining processes and remove the directory; False when one of them hangs in the kernel."""
+        """Kill the remaining processes and remove the directory; False when one of them hangs in the kernel. Idempotent."""
+        self.touched = True
         self.close_descriptors()
         return cgroupfs.destroy(self.path)
 
@@ -205,10 +206,14 @@ class Pool:
                     return leaf
         return None
 
+    def wants(self, leaf: Cgroup) -> bool:
+        """Whether the leaf is as new, and there is room for it."""
+        return len(self._spare) < self._most and leaf.is_as_new()
+
     def keep(self, leaf: Cgroup) -> bool:
-        """Keep a leaf if it is as new; False: it is still the caller's."""
+        """Keep a leaf that it `wants`; False: there is no room any more, and it is still the caller's."""
         with self._lock:
-            if len(self._spare) >= self._most or not leaf.is_as_new():
+            if len(self._spare) >= self._most:
                 return False
             leaf.forget_news()
             self._spare.append(leaf)
@@ -281,8 +286,12 @@ class Home:
         """A cgroup that is new, as far as its user can tell."""
         return self._pool.take() or self.new("r")
 
+    def wants(self, leaf: Cgroup) -> bool:
+        """Whether a private tree's leaf is as new, and kept if it is given back."""
+        return self._pool.wants(leaf)
+
     def give_back(self, leaf: Cgroup) -> None:
-        """Take a private tree's leaf back: keep it for the next tree if it is as new, else destroy it."""
+        """Take back a leaf that it `wants`, for the next private tree."""
         if not self._pool.keep(leaf):
             leaf.destroy()
 
@@ -393,13 +402,20 @@ class PrivateContainer:
         leave_behind(child)
 
     def close(self, *, leave: bool = False) -> None:
-        """Give the leaf back; remaining processes are killed first or, with `leave`, moved out alive."""
+        """Give the leaf back; remaining processes are killed first or, with `leave`, moved out alive. Idempotent.
+
+        One that was interrupted is taken up again by the next.
+        """
         if self._closed:
             return
-        self._closed = True
         if leave and not self.tree.empty():
             self._home.let_go(self.tree.path)
-        self._home.give_back(self.tree)
+        if self._home.wants(self.tree):
+            self._closed = True  # from here on it may be another tree's
+            self._home.give_back(self.tree)
+        else:
+            self.tree.destroy()
+            self._closed = True
 
 
 class GroupContainer(Members):
@@ -438,7 +454,7 @@ class GroupContainer(Members):
     def keeps(self, leaf: Cgroup) -> bool:
         """Keep the leaf of a child that has been reaped for the next one; False where nothing may be left of it."""
         # A group that was signalled or frozen may have left that on any leaf.
-        return not self.tree.touched and not self._frozen and self._pool.keep(leaf)
+        return not self.tree.touched and not self._frozen and self._pool.wants(leaf) and self._pool.keep(leaf)
 
     def slay(self) -> None:
         """Kill every member, also a frozen one, and wait for a limited time until they are gone."""
@@ -496,15 +512,18 @@ class GroupContainer(Members):
         return usage
 
     def close(self, *, leave: bool = False) -> None:
-        """Kill the remaining members and remove the directory; with `leave`, move them out of the home alive instead."""
-        with self._spawning:
-            if self._closed:
-                return
-            self._closed = self._sealed = True
+        """Kill the remaining members and remove the directory; with `leave`, move them out of the home alive instead. Idempotent.
+
+        One that was interrupted is taken up again by the next.
+        """
+        self.seal()
+        if self._closed:
+            return
         self._pool.close_descriptors()
         if leave and not self.tree.empty():
             if self.outlives:
                 self.tree.close_descriptors()
+                self._closed = True
                 note_left(os.path.dirname(self.tree.path))
                 return
             self._home.let_go(self.tree.path)
@@ -512,6 +531,7 @@ class GroupContainer(Members):
         if self.outlives:
             cgroupfs.remove(os.path.dirname(self.tree.path))
         reap_ended()
+        self._closed = True
 
 
 class MemberLeaf(Cgroup):

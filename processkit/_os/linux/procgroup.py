@@ -255,14 +255,13 @@ class Groups:
     def let_go(self) -> None:
         """Let all members live on: neither we nor the guardian touch them again."""
         self._let_go = True
-        with self._lock:
-            pgids, self.pgids = self.pgids, set()
-            waiting, self._waiting = self._waiting, {}
-            self._dismiss([*self.adopted])
-        for pgid in pgids:
+        self._dismiss([*self.adopted])
+        for pgid in [*self.pgids]:
             self._guardian.drop(pgid)
-        for pid in waiting:
-            reap(pid)
+            self.pgids.discard(pgid)
+        for pid in [*self._waiting]:
+            if self._waiting.pop(pid, self) is not self:
+                reap(pid)
 
 
 class OneGroup(Groups):
@@ -410,11 +409,13 @@ class GroupsContainer(Members):
             return False  # no descriptor is left to look with
 
     def close(self, *, leave: bool = False) -> None:
-        """Kill the remaining members and wait until they are gone; with `leave`, let them live. Idempotent."""
-        with self._spawning:
-            if self._closed:
-                return
-            self._closed = self._sealed = True
+        """Kill the remaining members and wait until they are gone; with `leave`, let them live. Idempotent.
+
+        One that was interrupted is taken up again by the next.
+        """
+        self.seal()
+        if self._closed:
+            return
         if leave:
             self.tree.let_go()
         elif self._seems_empty():
@@ -425,3 +426,4 @@ class GroupsContainer(Members):
         reap_ended()
         self.tree.prune()
         self.tree.dismiss_dead()
+        self._closed = True
