@@ -16,8 +16,10 @@ if HERE not in sys.path:
 
 from owners import BASE, Told, alive, carriers, each_mechanism, homes_of, kill, on_cgroups, wait_until  # noqa: E402
 
+from processkit._core.guardian import group_message  # noqa: E402
 from processkit._os.linux.home import home_name  # noqa: E402
 from processkit._os.linux.procfs import pid_namespace  # noqa: E402
+from processkit._os.posix.guardian import Guardian  # noqa: E402
 
 
 @pytest.fixture
@@ -318,3 +320,23 @@ def test_a_child_that_its_owner_has_not_heard_of_yet_dies_with_it_too(token):
         wait_until(lambda: carriers(token) == {}, what="the child's end and the guardian's")
     finally:
         kill(int(ran.stdout))
+
+
+def test_a_group_that_has_told_a_guardian_that_is_gone_is_told_to_the_next():
+    readers = []
+
+    def start(guardian):
+        read, write = os.pipe()
+        readers.append(read)
+        guardian.started(-1, -1, write)
+
+    guardian = Guardian("python", start)
+    guardian.ensure()
+    at_birth = guardian.generation
+    os.close(readers.pop())  # it was killed
+    guardian.ensure()
+    guardian.registered(4242, at_birth)
+    guardian.registered(4243, guardian.generation)  # which has told this one itself
+    guardian.forget()
+    with open(readers.pop(), "rb") as told:
+        assert told.read() == group_message(4242, None)

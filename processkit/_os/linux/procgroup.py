@@ -316,6 +316,7 @@ def _spawn_in(guardian: Guardian, tree: Groups, plan: Plan, guarded: bool) -> Li
     placement = Placement()
     if guarded:
         placement.register_fd = guardian.expect()
+    generation = guardian.generation
     placement.registration = registration(b"new ")
     placement.take_terminal = tree.lent_terminal = plan.terminal
     placement.linger = plan.linger and placement.register_fd >= 0
@@ -325,7 +326,7 @@ def _spawn_in(guardian: Guardian, tree: Groups, plan: Plan, guarded: bool) -> Li
         child = spawn_child(plan, placement, tree)
         tree.born_after(child.pid, moment)
         if guarded and child.events_at_end is not None:
-            guardian.registered(child.pid)
+            guardian.registered(child.pid, generation)
         elif guarded:
             guardian.announce(child.pid, child.start())
         return child

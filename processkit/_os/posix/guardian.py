@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class Guardian:
     """The guardian of this process: started by the first `ensure`. Owns the pipe's write end until `end`."""
 
-    __slots__ = ("_births", "_deaf", "_groups", "_lock", "_pid", "_pidfd", "_pipe", "_processes", "_start", "kind")
+    __slots__ = ("_births", "_deaf", "_groups", "_lock", "_pid", "_pidfd", "_pipe", "_processes", "_start", "generation", "kind")
 
     def __init__(self, kind: str, start: Callable[[Guardian], None]) -> None:
         self._start = start
@@ -31,6 +31,8 @@ class Guardian:
         self._processes: dict[int, int] = {}
         # Number of children that may have registered themselves while their owner's thread does not know of them yet.
         self._births = 0
+        #: How often a guardian has been started: a child has told the one that lived at its birth.
+        self.generation = 0
         #: The language it is written in: `python`, `sh` or `none`.
         self.kind = kind
         self._pipe = self._pid = self._pidfd = -1
@@ -68,6 +70,7 @@ class Guardian:
         self._pid = pid
         self._pidfd = pidfd
         self._pipe = pipe
+        self.generation += 1
         self._deaf = select.poll()
         self._deaf.register(pipe, 0)
 
@@ -92,10 +95,12 @@ class Guardian:
             self._groups[pgid] = start
             self._say(group_message(pgid, start))
 
-    def registered(self, pgid: int) -> None:
-        """Note a process group that has registered itself and whose leader has ended: it needs no start time to be told apart."""
+    def registered(self, pgid: int, generation: int) -> None:
+        """Note a process group that has registered itself with the guardian of `generation`, and whose leader has ended."""
+        if generation != self.generation:
+            return self.announce(pgid, None)
         with self._lock:
-            self._groups[pgid] = None
+            self._groups[pgid] = None  # it needs no start time to be told apart
 
     def drop(self, pgid: int) -> None:
         """Unregister a process group that has ended, or that lives on without us."""
