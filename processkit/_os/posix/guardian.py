@@ -97,10 +97,11 @@ class Guardian:
 
     def registered(self, pgid: int, generation: int) -> None:
         """Note a process group that has registered itself with the guardian of `generation`, and whose leader has ended."""
-        if generation != self.generation:
-            return self.announce(pgid, None)
         with self._lock:
-            self._groups[pgid] = None  # it needs no start time to be told apart
+            if generation == self.generation:
+                self._groups[pgid] = None  # it needs no start time to be told apart
+            else:
+                self.announce(pgid, None)
 
     def drop(self, pgid: int) -> None:
         """Unregister a process group that has ended, or that lives on without us."""
