@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+import threading
 
 import pytest
 from programs import POSIX, cat, py, sh, sleep, wait_until
@@ -237,3 +238,17 @@ def test_a_source_that_is_cancelled_by_itself_ends_the_run():
             await cat().stdin_reader(source()).arun()
 
     asyncio.run(main())
+
+
+def test_a_thread_that_could_not_be_started_is_started_for_the_next_process(monkeypatch):
+    def fails(thread):
+        raise RuntimeError("can't start new thread")
+
+    wait_until(lambda: not any(thread.name == "processkit-tender" for thread in threading.enumerate()))
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fails)
+        with pytest.raises(RuntimeError, match="new thread"):
+            sleep(1000).timeout(0.1).start()
+    with sleep(1000).timeout(0.1).start() as process:
+        wait_until(lambda: process.poll() is not None)  # nobody waits for it: the tender has kept its deadline
+        assert process.outcome().timed_out

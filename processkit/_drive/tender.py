@@ -40,9 +40,10 @@ def tend(process: Tended, when: float, keep: bool) -> None:
     global _wake
     with _lock:
         if _wake is None:
-            _wake = threading.Condition()
+            wake = threading.Condition()
             after_fork_in_child(_forget)
-            threading.Thread(target=_work, args=(_wake,), name="processkit-tender", daemon=True).start()
+            threading.Thread(target=_work, args=(wake,), name="processkit-tender", daemon=True).start()
+            _wake = wake  # only now: a thread that cannot be started is tried again by the next call
         with _wake:
             _tended[id(process)] = (when, (lambda: process) if keep else weakref.ref(process))
             _wake.notify()

@@ -425,7 +425,6 @@ class Handle:
 
     def _leave_unattended(self) -> None:
         """Feed it and have its deadline kept although no verb waits yet; the last step of a `start`."""
-        self._given = True
         self._pour()
         settings = self._settings
         # A terminal without a source is told at once that nothing comes; a source is written by another thread.
@@ -445,6 +444,7 @@ class Handle:
                 group: Any = self._container
                 if review not in group.when_closed:
                     group.when_closed.append(review)
+        self._given = True
 
     def _is_over(self) -> bool:
         """Whether it has ended, or the handle is closed. Called by the tender."""
