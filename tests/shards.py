@@ -108,7 +108,7 @@ class _Reporting:
     def __init__(self, config, path, places):
         self._config = config
         self._places = places
-        self._file = open(path, "w", encoding="utf-8")  # for the life of the shard
+        self._file = open(path, "w", encoding="ascii", newline="\n")  # for the life of the shard
 
     def pytest_runtest_logreport(self, report):
         data = self._config.hook.pytest_report_to_serializable(config=self._config, report=report)
@@ -167,11 +167,11 @@ class _Shards:
         for name in sorted(os.listdir(self._directory)):
             if not name.startswith("reports-"):
                 continue
-            with open(os.path.join(self._directory, name), encoding="utf-8") as file:
+            with open(os.path.join(self._directory, name), "rb") as file:
                 file.seek(self._offsets.get(name, 0))
                 new = file.read()
-            whole = new[: new.rfind("\n") + 1]
-            self._offsets[name] = self._offsets.get(name, 0) + len(whole.encode())
+            whole = new[: new.rfind(b"\n") + 1]
+            self._offsets[name] = self._offsets.get(name, 0) + len(whole)
             for line in whole.splitlines():
                 place, data = json.loads(line)
                 report = hook.pytest_report_from_serializable(config=config, data=data)

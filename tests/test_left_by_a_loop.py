@@ -252,3 +252,24 @@ def test_a_thread_that_could_not_be_started_is_started_for_the_next_process(monk
     with sleep(1000).timeout(0.1).start() as process:
         wait_until(lambda: process.poll() is not None)  # nobody waits for it: the tender has kept its deadline
         assert process.outcome().timed_out
+
+
+def test_a_verb_in_a_second_loop_is_refused_in_words_while_the_first_one_waits():
+    process = sh("echo hi; exec sleep 1000").start()
+    raised = []
+
+    def second():
+        try:
+            asyncio.run(process.aoutcome())
+        except BaseException as error:
+            raised.append(error)
+
+    async def first():
+        async for _ in process.stdout_lines():
+            await asyncio.to_thread(second)  # meanwhile this loop runs, so it is the one that moves the run on
+            break
+
+    asyncio.run(first())
+    assert [type(error) for error in raised] == [ProcessError]
+    assert "event loop on another thread" in str(raised[0])
+    process.__exit__(None, None, None)

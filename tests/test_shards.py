@@ -104,7 +104,7 @@ def test_the_first_failure_may_end_it(suite):
 
 def test_a_few_tests_are_run_by_the_process_that_was_called(suite, tmp_path):
     (tmp_path / "pytest.ini").write_text("[pytest]\ncache_dir = cache\n")
-    (tmp_path / "test_it.py").write_text("def test_it():\n    pass\n")
+    (tmp_path / "test_it.py").write_text("import shards\ndef test_it():\n    assert shards._claims is None\n")
     ran = subprocess.run([sys.executable, "-m", "pytest", "-q"], cwd=tmp_path, capture_output=True, text=True)
     assert (ran.returncode, "1 passed" in ran.stdout) == (0, True), ran.stdout
 

@@ -101,7 +101,6 @@ class _Result(Ended):
     """The mechanism that contained it: `cgroup_v2`, `process_group`, `job_object` or `leash`."""
     leaked: int
     """Descendants that were still alive after the process had exited, and were killed; 0 for a member of a ProcessGroup."""
-    #: Seconds without a line after which it was ended; None: it was not.
     idle_seconds: float | None
     """The `idle_timeout` in seconds that ended it; None: it did not."""
 

@@ -21,8 +21,8 @@ async def drive(run: Run) -> None:
     waiting: asyncio.Future[None] | None = None
 
     def tell() -> None:
-        if waiting is not None and driver.over and not waiting.done():
-            waiting.set_result(None)
+        if waiting is not None and driver.over:
+            resolve(waiting)
 
     driver = Driver(loop, run, tell, lasting=False)
     cancelled: asyncio.CancelledError | None = None
@@ -72,11 +72,7 @@ async def wait_ended(ended: list[int], seconds: float | None) -> None:
     """Return when one of the processes has ended, each given by its `ended` descriptor, or after `seconds`."""
     loop = asyncio.get_running_loop()
     ready: asyncio.Future[None] = loop.create_future()
-
-    def tell() -> None:
-        if not ready.done():
-            ready.set_result(None)
-
+    tell = partial(resolve, ready)
     timer = None if seconds is None else loop.call_later(seconds, tell)
     ends = LoopEnds(loop, ended, tell)
     try:

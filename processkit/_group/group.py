@@ -6,12 +6,12 @@ import _thread
 import os
 
 from .._base import PUBLIC, validate
-from .._base.errors import ProcessError, failure, require_loop, unsupported
+from .._base.errors import ProcessError, require_loop, unsupported
 from .._base.log import DEBUG, listener, listens, log, warn_left_open
 from .._os import SIGKILL, group_container, identify
 from .._os.errors import Refused
 from .._plan.plan import make_plan
-from .._process.launch import capture_in, may_linger, plan_unattended, start_in, taken
+from .._process.launch import capture_in, may_linger, plan_unattended, require_piped, start_in, taken
 from .._process.verbs import RunnerVerbs
 from .stop import LAST_LOOK, ShutdownReport, Stop  # not later: it must be there when no descriptor is left to import it
 
@@ -158,7 +158,7 @@ class ProcessGroup(RunnerVerbs):
 
         Processes that it leaves behind stay in the group.
         """
-        self._require_piped(command)
+        require_piped(command._settings)
         return self._captured(command)
 
     def _captured(self, command: Command) -> ProcessResult:
@@ -169,26 +169,21 @@ class ProcessGroup(RunnerVerbs):
 
     async def aoutput(self, command: Command, /) -> ProcessResult:
         """Async twin of `output`."""
-        self._require_piped(command)
+        require_piped(command._settings)
         return await self._acaptured(command)
 
     def output_bytes(self, command: Command, /) -> BytesResult:
         """As `output`, with the exact bytes of stdout; stderr is text."""
-        self._require_piped(command)
+        require_piped(command._settings)
         return taken(lambda: self._start(command), lambda process: process.output_bytes())
 
     async def aoutput_bytes(self, command: Command, /) -> BytesResult:
         """Async twin of `output_bytes`."""
-        self._require_piped(command)
+        require_piped(command._settings)
         return await (await self._astart(command)).aoutput_bytes()
 
     async def _acaptured(self, command: Command) -> ProcessResult:
         return await (await self._astart(command))._acapture()
-
-    @staticmethod
-    def _require_piped(command: Command) -> None:
-        if command._settings.stdout != "pipe":
-            raise failure(f"{command.program}: stdout is not piped, so it cannot be captured", command.program)
 
     # The whole tree.
 
@@ -198,10 +193,9 @@ class ProcessGroup(RunnerVerbs):
 
     def members_info(self) -> list[MemberInfo]:
         """Return a MemberInfo for each live member; those that end meanwhile are left out."""
-        from .._host.host import MemberInfo
+        from .._host.host import process_info
 
-        found = [identify(pid) for pid in self.members()]
-        return [MemberInfo(one.pid, one.ppid, one.name, one.start) for one in found if one is not None]
+        return [info for info in map(process_info, self.members()) if info is not None]
 
     def adopt_external(self, pid: int) -> None:
         """Take in a process that was started elsewhere; it is listed, signalled and ended with the group, but never reaped.

@@ -67,6 +67,11 @@ class Members:
         if self._births:
             raise Refused("the group cannot be suspended from within a start of its own")
 
+    @property
+    def _patience(self) -> float:
+        """Seconds that a kill is waited for: a group that takes new members meanwhile may never become empty."""
+        return 10.0 if self._sealed else 1.0
+
     def abandon(self, child: Child) -> None:
         """Reap the child at the next occasion after its end."""
         leave_behind(child)

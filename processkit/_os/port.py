@@ -3,8 +3,8 @@
 The main rule: **`spawn(plan)` either returns a child that has been inside the container since before its first instruction,
 or raises and nothing of it is alive.** Only `adopt` puts a process into a container that it was not born in.
 
-Mechanisms: `cgroup_v2` (cgroup.py), `process_group` (procgroup.py), `job_object` (job.py). Room is left for `subreaper` (a
-keeper process per group).
+Mechanisms: `cgroup_v2` (linux/cgroup.py), `process_group` (linux/procgroup.py), `job_object` (windows/containers.py), and for one
+child `leash` (linux/leash.py, windows/containers.py). Room is left for `subreaper` (a keeper process per group).
 
 For readers and type checkers: nothing imports it at run time. The values that cross the contract are in terms.py.
 """
@@ -139,7 +139,7 @@ class Child(Protocol):
 
     @property
     def events_at_end(self) -> object | None:
-        """Not None if a spawn that lingered saw the child's end."""
+        """Not None once the child's end was seen together with the state of its pipes, by a spawn that lingered or by `is_over`."""
 
     def linger(self, seconds: float) -> None:
         """Wait at most `seconds` for the child's end, on systems where `is_over` may be true afterwards."""
@@ -180,9 +180,6 @@ class Container(Protocol):
     def spawn(self, plan: Plan) -> Child:
         """Start a child in the container; on an exception nothing of it is alive."""
 
-    def abandon(self, child: Child) -> None:
-        """The child's handle is gone: reap the child at the next occasion after its end."""
-
     def close(self, *, leave: bool = False) -> None:
         """Kill the remaining processes, wait for them and give the container back; `leave`: let them live. Idempotent."""
 
@@ -192,6 +189,9 @@ class GroupContainer(Container, Protocol):
 
     #: Called by the group that owns the container, once it has been closed.
     when_closed: list[Callable[[], None]]
+
+    def abandon(self, child: Child) -> None:
+        """The child's handle is gone: reap the child at the next occasion after its end."""
 
     @property
     def soft_stop_scope(self) -> str:

@@ -8,11 +8,7 @@ from .forking import after_fork_in_child
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import TypeVar
-
     from .port import Child
-
-    C = TypeVar("C", bound=Child)
 
 # Reentrant, like every lock that a finalizer or a signal handler may want while its own thread holds it.
 _lock = _thread.RLock()

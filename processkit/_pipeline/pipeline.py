@@ -202,7 +202,7 @@ class Pipeline(Verbs):
                         streams["stderr"] = Handed(ends[-1])
                 staged = plan.with_streams(**streams)
                 container = own_container(settings, staged)
-                spawned.append((container, spawn_in(container, staged, True), settings, staged))
+                spawned.append((container, spawn_in(container, staged), settings, staged))
                 if index:
                     close_end(ends.pop(0))
                 if index < len(plans) - 1:

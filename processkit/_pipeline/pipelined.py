@@ -72,7 +72,7 @@ class RunningPipeline(RunningProcess):
         return self._taken_at_once() or super()._capture()
 
     def _taken_at_once(self) -> ProcessResult | None:
-        """Return the result of a chain that is over and that no session has begun to read, else None: see `_launch`."""
+        """Return the result of a chain that is over and that no session has begun to read, else None: see `launch`."""
         stages = self._stages
         quiet = all(stage._settings.keeps_all and not listens(stage._settings.logger, DEBUG) for stage in stages)
         if not quiet or self._run is not None or not all(stage._child.is_over() for stage in stages):

@@ -49,7 +49,7 @@ def _plain_plan(settings: Settings, linger: bool) -> Plan:
     known = _known.get(key)
     if known is not None and known.env is env:
         return known
-    plan = _new_plan(settings, True)
+    plan = _new_plan(settings, True, env, path)
     plan.linger = linger
     if len(_known) >= MOST_KNOWN:
         _known.clear()
@@ -62,12 +62,12 @@ _known: dict[tuple[str, tuple[str, ...], str, bool], Plan] = {}
 MOST_KNOWN = 8
 
 
-def _new_plan(settings: Settings, plain: bool) -> Plan:
+def _new_plan(settings: Settings, plain: bool, env: Environment | None = None, path: str | None = None) -> Plan:
     program = settings.program
     stdin = NULL if plain else _stdin_kind(settings)
     attributes = PLAIN if plain else _attributes(settings)
     try:
-        env = _environment(settings)
+        env = env or _environment(settings)
         argv = [program if settings.arg0 is None else settings.arg0, *settings.args]
         cwd = settings.cwd
         words = "".join(argv) if cwd is None else "".join((*argv, cwd))
@@ -79,7 +79,7 @@ def _new_plan(settings: Settings, plain: bool) -> Plan:
         raise _nul(program, "program" if "\0" in program else "cwd" if cwd is not None and "\0" in cwd else "args")
     if not plain:
         _check_paths(settings)
-    path = resolve(program, settings.prefer_local, env.path, to_launch=True)
+    path = path or resolve(program, settings.prefer_local, env.path, to_launch=True)
     return Plan(
         program=program,
         path=path,

@@ -22,10 +22,7 @@ if TYPE_CHECKING:
 
     from .handle import Handle
 
-
 WORDS_SIZE, MOST_WORDS = 4096, 5
-
-
 MOST_SHOWN = 200
 
 

@@ -16,6 +16,7 @@ from .._core.stopping import DRAIN, RUNNING, Stopping
 from .._drive.blocking import drive
 from .._drive.run import Run, act_on_tree
 from .._os import SIGTERM, STDERR, STDIN, STDOUT, write_ready
+from .._os.errors import NotHere
 from .._os.terms import PIPE, PIPE_HOLDS
 from .._plan.settings import Settings
 from .telling import log_end, refuse_too_large, value_of
@@ -45,7 +46,7 @@ class Handle:
     """
 
     __slots__ = (
-        "__weakref__", "_bound", "_cancelled_when", "_child", "_closing", "_container", "_exact", "_feed", "_given", "_giving_back", "_lock", "_outcome", "_owner", "_owns",
+        "__weakref__", "_bound", "_cancelled_when", "_child", "_closing", "_container", "_exact", "_feed", "_given", "_giving_back", "_lock", "_owner", "_owns",
         "_plan", "_pouring", "_run", "_session", "_settings", "_started", "_state", "_stdin_taken", "_stopping", "_subscription", "_tended",
     )  # fmt: skip
 
@@ -80,8 +81,6 @@ class Handle:
         self._bound = UNBOUND
         # The verb that spends it captures stdout as bytes: tees and callbacks of stdout get nothing.
         self._exact = False
-        # The outcome that a stream saw which followed it to its end.
-        self._outcome: Outcome | None = None
         # When its token was cancelled without a run that noticed: WHILE_RUNNING or AFTERWARDS.
         self._cancelled_when = ""
         self._subscription = 0
@@ -236,10 +235,7 @@ class Handle:
             except BaseException as error:
                 self._abort(error)
                 raise
-        if self._tended:
-            from .._drive.tender import untend
-
-            untend(self)
+        self._untend()
         self._spend_rest()
         return run
 
@@ -366,7 +362,6 @@ class Handle:
             if self._is_spent:
                 return
             self._go(SEE)
-        self._outcome = self._outcome_so_far()
         self._leave()
         self._go(SEE)
 
@@ -487,8 +482,9 @@ class Handle:
         if not self._is_gone:
             self._child.tree.kill()
         self._close()
-        if isinstance(error, OSError):
-            raise failure(f"{self._plan.program}: waiting for it failed: {error}", self._plan.program) from error
+        if isinstance(error, (NotHere, OSError)):
+            text = str(error) if isinstance(error, NotHere) else f"{self._plan.program}: waiting for it failed: {error}"
+            raise failure(text, self._plan.program) from error
 
     def _cancel(self) -> None:
         """End the tree because the token was cancelled, or let the driver that waits for it do that. From any thread."""
@@ -570,11 +566,14 @@ class Handle:
             except RuntimeError:
                 pass  # the loop was closed, and has cancelled it
 
-    def _leave(self) -> None:
+    def _untend(self) -> None:
         if self._tended:
             from .._drive.tender import untend
 
             untend(self)
+
+    def _leave(self) -> None:
+        self._untend()
         self._close()
 
     def __del__(self) -> None:
@@ -584,7 +583,8 @@ class Handle:
         if self._given and not self._owns and state != CLOSING:
             if self._session is not None:
                 self._session.close()
-            self._container.abandon(self._child)
+            group: Any = self._container
+            group.abandon(self._child)
             return
         said = f"{self!r} was dropped while it was open; its tree is killed"
         self._close()

@@ -47,7 +47,8 @@ def may_linger(settings: Settings) -> bool:
     return (timeout is None or timeout >= SHORT_TIMEOUT) and (idle is None or idle >= SHORT_TIMEOUT)
 
 
-def _require_piped(settings: Settings) -> None:
+def require_piped(settings: Settings) -> None:
+    """Raises ProcessError for a command whose stdout was sent elsewhere."""
     if settings.stdout != PIPE:
         raise failure(f"{settings.program}: stdout is not piped, so it cannot be captured", settings.program)
 
@@ -61,16 +62,12 @@ def plan_unattended(settings: Settings) -> Plan:
     return plan
 
 
-def spawn_in(container: Container, plan: Plan, owns: bool) -> Child:
-    """Spawn `plan` inside; if that fails, a container that the handle would have owned is closed."""
+def spawn_in(container: Container, plan: Plan) -> Child:
+    """Spawn `plan` inside; if that fails, the caller closes a container that the handle would have owned."""
     try:
         return container.spawn(plan)
-    except BaseException as error:
-        if owns:
-            container.close()
-        if isinstance(error, Exception):
-            raise translated(error, plan) from error
-        raise
+    except Exception as error:
+        raise translated(error, plan) from error
 
 
 def start_in(container: Container, settings: Settings, plan: Plan, owns: bool) -> RunningProcess:
@@ -78,7 +75,7 @@ def start_in(container: Container, settings: Settings, plan: Plan, owns: bool) -
     started = time.monotonic()
     child: Child | None = None
     try:
-        child = spawn_in(container, plan, owns)
+        child = spawn_in(container, plan)
         return _handle_of(child, container, settings, plan, owns, started)
     except BaseException:
         give_up(container, child, owns)
@@ -122,7 +119,7 @@ def capture_in(container: Container, settings: Settings, plan: Plan, owns: bool)
     started = time.monotonic()
     child: Child | None = None
     try:
-        child = spawn_in(container, plan, owns)
+        child = spawn_in(container, plan)
         if child.events_at_end is not None and settings.keeps_all and not listens(settings.logger, DEBUG):
             result = _taken_at_once(container, child, settings, plan, owns, started)
             if result is not None:
@@ -190,14 +187,14 @@ def start(settings: Settings) -> RunningProcess:
 def one_shot(settings: Settings, need_stdout: bool) -> ProcessResult:
     """Start, wait, capture text."""
     if need_stdout:
-        _require_piped(settings)
+        require_piped(settings)
     plan = make_plan(settings, may_linger(settings))
     return capture_in(own_container(settings, plan), settings, plan, owns=True)
 
 
 def one_shot_bytes(settings: Settings) -> BytesResult:
     """Start, wait, capture bytes."""
-    _require_piped(settings)
+    require_piped(settings)
     plan = make_plan(settings, may_linger(settings))
     return taken(
         lambda: start_in(own_container(settings, plan), settings, plan, owns=True), lambda process: process.output_bytes()
@@ -227,11 +224,11 @@ async def astart(settings: Settings) -> RunningProcess:
 async def aone_shot(settings: Settings, need_stdout: bool) -> ProcessResult:
     """`one_shot` beside a running loop."""
     if need_stdout:
-        _require_piped(settings)
+        require_piped(settings)
     return await (await astart_private(settings))._acapture()
 
 
 async def aone_shot_bytes(settings: Settings) -> BytesResult:
     """`one_shot_bytes` beside a running loop."""
-    _require_piped(settings)
+    require_piped(settings)
     return await (await astart_private(settings)).aoutput_bytes()

@@ -1,4 +1,4 @@
-"""Readiness of a started process: as `_readiness`, but NotReady at once if the process ends first. It is never touched."""
+"""Readiness of a started process: as in `_host.readiness`, but NotReady at once if the process ends first. It is never touched."""
 
 from __future__ import annotations
 

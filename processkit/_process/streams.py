@@ -138,7 +138,7 @@ class _Stream:
     """
 
     __slots__ = ("_channel", "_handle", "_items", "_program", "_run", "_session", "_told")
-    #: The use that it makes of the output: see `_handle`.
+    #: The use that it makes of the output: see `handle`.
     _how = LINES
     _listens: tuple[int, ...] = (STDOUT, STDERR)
 

@@ -18,7 +18,7 @@ from ..errors import LaunchError
 from ..members import Members
 from ..posix.reaping import reap
 from ..terms import Usage
-from ..unreaped import leave_behind, reap_ended
+from ..unreaped import reap_ended
 from . import cgroupfs
 from .birth import Placement
 from .calls import architecture, open_pidfd, raw_syscall
@@ -34,14 +34,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from ..port import Child
     from ..terms import Plan
     from .child import LinuxChild
 
 #: Leaves that a home, and a group, keep for their next child: two descriptors each.
 MOST_SPARE_LEAVES, MOST_SPARE_IN_GROUP = 16, 4
 MOST_SIGNAL_PASSES = 50
-OPEN_PATIENCE = 1.0
 
 # CLONE_INTO_CGROUP came with Linux 5.7; before that, the child's first step is to write itself into cgroup.procs.
 _clone_into = True
@@ -397,10 +395,6 @@ class PrivateContainer:
         self._home.guarded()
         return _spawn_in(self.tree, plan)
 
-    def abandon(self, child: Child) -> None:
-        """Reap the child at the next occasion after its end."""
-        leave_behind(child)
-
     def close(self, *, leave: bool = False) -> None:
         """Give the leaf back; remaining processes are killed first or, with `leave`, moved out alive. Idempotent.
 
@@ -462,8 +456,7 @@ class GroupContainer(Members):
             self.tree.kill()
             if self._frozen:
                 self._set_frozen(False)
-        # A group that takes new members meanwhile may never become empty.
-        cgroupfs.wait_empty(self.tree.path, cgroupfs.KILL_PATIENCE if self._sealed else OPEN_PATIENCE)
+        cgroupfs.wait_empty(self.tree.path, self._patience)
         reap_ended()
 
     def freeze(self) -> None:

@@ -143,9 +143,7 @@ def kill(directory: str, patience: float = FREEZE_PATIENCE) -> None:
         if os.path.isdir(directory):
             _freeze_and_sweep(directory, patience)
     except OSError:
-        _freeze_and_sweep(
-            directory, patience
-        )  # before 5.14 there is no cgroup.kill; some kernels answer EACCES instead of ENOENT
+        _freeze_and_sweep(directory, patience)  # before 5.14 there is no cgroup.kill; some kernels answer EACCES, not ENOENT
 
 
 def _freeze_and_sweep(directory: str, patience: float) -> None:

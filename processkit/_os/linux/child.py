@@ -58,7 +58,7 @@ class LinuxChild:
         # Pid of the process whose child it is; 0 before it has been born.
         self._owner = 0
         self.pid = -1
-        #: The poll(2) events of stdout and stderr after the child's end, if a spawn that lingered saw it.
+        #: The poll(2) events of stdout and stderr after the child's end, once a spawn that lingered or `is_over` saw it.
         self.events_at_end: tuple[int, int] | None = None
         self._streams = [-1, -1, -1]
         # Our side of a terminal whose streams have been closed by the caller.
@@ -76,9 +76,11 @@ class LinuxChild:
         self.events_at_end = launched.events
         self._end_of_input = streams.end_of_input
         self.ended = launched.pidfd if launched.pidfd >= 0 else _watch(launched.pid)
-        # 1. From here on this object must end the process. 2. Then it takes over the pipe ends and the pidfd.
+        # 1. From here on this object must end the process. 2. Then it takes over the pipe ends and the pidfd. If a signal
+        # handler raises in between, both owners hold one list, and who closes an end takes it out of that list.
         self._owner = owner
-        self._streams, streams.ours = streams.ours, []
+        self._streams = streams.ours
+        streams.ours = []
         launched.pid = launched.pidfd = -1
 
     @property
@@ -127,7 +129,7 @@ class LinuxChild:
     def is_over(self) -> bool:
         """Whether the child has ended, no process holds its pipes and none is left in its tree."""
         if self.events_at_end is None and self.status() is not None:
-            poller, found = select.poll(), {}
+            poller = select.poll()
             for descriptor in self._streams[1:]:
                 if descriptor >= 0:
                     poller.register(descriptor, POLLIN)
@@ -152,11 +154,9 @@ class LinuxChild:
         out, err = self._streams[1], self._streams[2]
         return [read_all(out) if events[0] & POLLIN else b"", read_all(err) if events[1] & POLLIN else b""]
 
-    def wait_killed(self, patience: float = 10.0) -> None:
+    def wait_killed(self) -> None:
         """Wait until the process that was just killed has ended; give up on one that hangs in the kernel."""
-        from ..posix.waiting import any_ended
-
-        any_ended([self.ended], patience)
+        self.linger(10.0)
 
     def send(self, number: int) -> bool:
         """Signal this one process; False when it has been reaped. The lock keeps it from being reaped meanwhile."""
@@ -174,7 +174,7 @@ class LinuxChild:
         with self._lock:
             # If a signal handler raises in here, the next call does the rest.
             try:
-                # A spawn that lingered has seen the end already.
+                # Its end may have been seen already.
                 if not self._reaped and self.events_at_end is None and self.status() is None:
                     leave_behind(self)
                 elif not self._reaped:
@@ -194,7 +194,8 @@ class LinuxChild:
     def _close_all(self) -> None:
         # A set: 1. A signal handler raises before the next line. 2. The next call finds the same descriptors in both places.
         kept = self._kept = [*{*self._kept, *self._streams, self.ended}]
-        self._streams, self.ended = [-1, -1, -1], -1
+        self._streams[:] = [-1, -1, -1]
+        self.ended = -1
         while kept:
             descriptor = kept.pop()
             if descriptor >= 0:

@@ -6,7 +6,6 @@ through a close-on-exec pipe. `launcher` in `host_containment()` says "fork" whe
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import struct
@@ -18,6 +17,7 @@ from ..._abi.foreign import Cells
 from ..._abi.machine_code import HIGHEST, LOWEST, WORDS
 from ..errors import LaunchError
 from ..forking import forking_ourselves
+from ..posix.descriptors import pipe_above, read_all
 from .calls import Architecture, open_pidfd, raw_syscall
 from .script import CHILD_FAILED, Launched, Script, resettable_signals
 
@@ -44,7 +44,7 @@ class ForkLauncher:
         """Store the child's pid and pidfd in `launched`; on LaunchError nothing of it is alive and both are -1."""
         if launched.streams is not None:
             script = script.with_streams(launched.streams)
-        report, reports = _report_pipe()
+        report, reports = pipe_above()
         try:
             calls = self._handler_resets() + _calls(script, reports)
             before = signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
@@ -70,7 +70,7 @@ class ForkLauncher:
             if reports >= 0:
                 os.close(reports)
                 reports = -1
-            told = _read_all(report)
+            told = read_all(report)
         finally:
             os.close(report)
             if reports >= 0:
@@ -116,27 +116,6 @@ class ForkLauncher:
                     break
         finally:
             os._exit(CHILD_FAILED if code else 0)
-
-
-def _read_all(descriptor: int) -> bytes:
-    """All bytes until the last holder of the other end has closed it, as execve does for the child."""
-    told = b""
-    while True:
-        part = os.read(descriptor, 64)
-        if not part:
-            return told
-        told += part
-
-
-def _report_pipe() -> tuple[int, int]:
-    """A pipe whose ends lie above the standard three, so that no step of the script hits them."""
-    ends = os.pipe()
-    try:
-        moved = [fcntl.fcntl(end, linux.F_DUPFD_CLOEXEC, 3) for end in ends]
-    finally:
-        for end in ends:
-            os.close(end)
-    return moved[0], moved[1]
 
 
 class _Call:

@@ -25,7 +25,6 @@ if sys.platform != "linux":
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..port import Child
     from ..terms import Plan
 
 _lock = _thread.RLock()
@@ -150,9 +149,6 @@ class LeashContainer:
         child = spawn_child(plan, placement, self.tree, _launch)
         self.tree.hold(child)
         return child
-
-    def abandon(self, child: Child) -> None:
-        """Never called: a leashed child's handle owns the child."""
 
     def close(self, *, leave: bool = False) -> None:
         """Kill the child if it still lives, unless `leave`; its handle reaps it."""

@@ -194,9 +194,9 @@ class Groups:
         self.prune()
         return STATUS_UNKNOWN if status is None else status
 
-    def wait_stopped(self, patience: float = 2.0) -> None:
-        """Wait until every member has stopped, at most `patience` seconds: one may hang in the kernel."""
-        deadline = time.monotonic() + patience
+    def wait_stopped(self) -> None:
+        """Wait until every member has stopped, at most two seconds: one may hang in the kernel."""
+        deadline = time.monotonic() + 2.0
         groups, roots = self._scope()
         while any(stat.state not in "Tt" for stat in proctree.reachable(groups, roots).values()):
             if time.monotonic() > deadline:
@@ -363,8 +363,7 @@ class GroupsContainer(Members):
         with self._spawning:
             self.tree.kill()
             self._frozen = False
-        # A group that takes new members meanwhile may never become empty.
-        proctree.wait_gone(self.tree, 10.0 if self._sealed else 1.0)
+        proctree.wait_gone(self.tree, self._patience)
         reap_ended()
 
     def freeze(self) -> None:

@@ -12,12 +12,6 @@ from ..errors import LaunchError
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import TypeVar
-
-    T = TypeVar("T")
-
 
 def never_waits(descriptor: int) -> int:
     """Set O_NONBLOCK on `descriptor`, by FIONBIO as Python does it, ioctl(2); returns the descriptor."""
@@ -162,6 +156,3 @@ def read_all(descriptor: int) -> bytes:
         if not part:
             return b"".join(parts)
         parts.append(part)
-
-
-# Descriptors in reserve, so that a tree can be found and killed even when all others are in use.

@@ -81,10 +81,12 @@ class Streams:
         """Close both sides, ours unless the child object owns them now. Idempotent."""
         if self.theirs:
             self.close_theirs()
-        ours, self.ours = self.ours, []
-        for descriptor in ours:
+        ours = self.ours
+        for number, descriptor in enumerate(ours):
             if descriptor >= 0:
+                ours[number] = -1
                 os.close(descriptor)
+        self.ours = []
 
 
 def pipe_between() -> tuple[int, int]:

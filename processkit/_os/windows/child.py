@@ -92,9 +92,9 @@ class WindowsChild:
         """Always None: on Windows no spawn lingers."""
         return None
 
-    def wait_killed(self, patience: float = 10.0) -> None:
+    def wait_killed(self) -> None:
         """Wait until the process that was just killed has ended."""
-        wait_for([self.ended], patience)
+        wait_for([self.ended], 10.0)
 
     def reap(self) -> None:
         """Close all handles that are still open. Idempotent."""

@@ -12,7 +12,7 @@ import sys
 from ..._abi import windows
 from ..members import Members
 from ..terms import Usage
-from ..unreaped import leave_behind, reap_ended
+from ..unreaped import reap_ended
 from .child import WindowsChild
 from .handles import Handles, close
 from .job import Job
@@ -24,10 +24,7 @@ if sys.platform != "win32":
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from ..port import Child
     from ..terms import Plan
-
-OPEN_PATIENCE = 1.0
 
 
 def spawn_in(plan: Plan, tree: Job, outer: list[int]) -> WindowsChild:
@@ -63,10 +60,6 @@ class PrivateContainer:
     def spawn(self, plan: Plan) -> WindowsChild:
         """Start a child inside; on an exception nothing of it is alive."""
         return spawn_in(plan, self.tree, self._outer)
-
-    def abandon(self, child: Child) -> None:
-        """The child's handle is gone: close the system handles at the next occasion after the child's end."""
-        leave_behind(child)
 
     def close(self, *, leave: bool = False) -> None:
         """Kill the remaining processes and wait until they are gone; with `leave`, let them live. Idempotent."""
@@ -117,7 +110,7 @@ class GroupContainer(Members):
         with self._spawning:
             self.tree.kill()
             self._frozen = False
-        self.tree.wait_empty(10.0 if self._sealed else OPEN_PATIENCE)
+        self.tree.wait_empty(self._patience)
         reap_ended()
 
     def freeze(self) -> None:

@@ -50,7 +50,7 @@ def milliseconds(seconds: float) -> int:
 
 
 class Handles:
-    """Handles that are closed together, by `close` or at the end of the `with` block; `release` takes one out."""
+    """Handles that are closed together, by `close` or at the end of the `with` block."""
 
     __slots__ = ("_open",)
 
@@ -60,11 +60,6 @@ class Handles:
     def own(self, handle: int) -> int:
         """Take `handle` over; returns it."""
         self._open.append(handle)
-        return handle
-
-    def release(self, handle: int) -> int:
-        """Stop owning `handle`; returns it."""
-        self._open.remove(handle)
         return handle
 
     def close(self) -> None:
