@@ -338,6 +338,21 @@ def test_functions_registered_for_the_exit_still_run():
     assert (result.returncode, result.stdout) == (0, "at exit\n")
 
 
+@pytest.mark.parametrize("around", ["cProfile -m", "trace --listfuncs --module"])
+def test_a_profiler_or_tracer_around_the_command_line_has_the_last_word(around):
+    words = [sys.executable, "-m", *around.split(), "processkit", "run", "--", true().program, *true().arguments]
+    result = subprocess.run(words, capture_output=True, text=True, env=environment(), timeout=60, check=False)
+    assert "main_and_exit" in result.stdout, result.stderr
+
+
+def test_a_thread_that_is_not_a_daemon_is_waited_for():
+    thread = "import threading; main = threading.main_thread(); work = lambda: (main.join(), print('thread', flush=True))"
+    script = f"{thread}; threading.Thread(target=work).start(); from processkit._cli import main_and_exit; main_and_exit()"
+    words = [sys.executable, "-c", script, "doctor", "--json"]
+    result = subprocess.run(words, capture_output=True, text=True, env=environment(), timeout=60, check=False)
+    assert result.stdout.endswith("thread\n"), result.stderr
+
+
 @pytest.mark.skipif(not POSIX, reason="there is one mechanism")
 def test_a_mechanism_that_there_is_not_is_told_without_a_traceback():
     for words, status in ((["doctor"], 4), (["doctor", "--json"], 4), (["run", "--", "true"], 125)):
