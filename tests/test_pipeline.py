@@ -43,9 +43,14 @@ def test_the_first_stage_has_its_own_source_and_the_others_none(call):
     assert call(cat().stdin_reader([b"a", b"b"]) | cat(), "run") == "ab"
 
 
+def fails_when_read(said, code):
+    """Writes 40 000 lines `a`, more than a pipe holds, and fails: the next stage runs by then, on the slowest machine."""
+    return py(f"import sys; sys.stdout.write('a\\n' * 40000); sys.stdout.flush(); sys.stderr.write('{said}'); sys.exit({code})")
+
+
 def test_the_first_checked_stage_that_fails_speaks_for_the_chain(call):
-    result = call(sh("echo out; echo first >&2; exit 3") | sh("cat; echo last >&2"), "output")
-    assert (result.code, result.stderr, result.stdout, result.is_success) == (3, "first", "out", False)
+    result = call(fails_when_read("first", 3) | sh("cat; echo last >&2"), "output")
+    assert (result.code, result.stderr, result.stdout.count("a"), result.is_success) == (3, "first", 40000, False)
     result = call(sh("echo out") | sh("cat; echo last >&2; exit 4"), "output")
     assert (result.code, result.stderr, result.stdout) == (4, "last", "out")
     with pytest.raises(NonZeroExit) as caught:
@@ -211,7 +216,7 @@ def test_a_started_chain_is_streamed_by_a_loop_as_well():
 
 @pytest.mark.parametrize("opener", ["output_events", "lifecycle_events"])
 def test_a_chain_that_was_followed_to_its_end_says_how_it_was(opener):
-    with (sh("echo a; exit 3") | sh("cat; echo e >&2")).start() as chain:
+    with (fails_when_read("", 3) | sh("cat; echo e >&2")).start() as chain:
         events = [*getattr(chain, opener)()]
         assert {"a", "e"} <= {event.text for event in events}
         assert chain.outcome().code == 3
@@ -219,7 +224,7 @@ def test_a_chain_that_was_followed_to_its_end_says_how_it_was(opener):
 
 @pytest.mark.parametrize("verb", ["outcome", "finish", "output", "output_bytes"])
 def test_a_started_chain_has_the_finishers_of_a_process(call, verb):
-    ended = call((sh("echo a; echo e >&2; exit 3") | cat()).start(), verb)
+    ended = call((fails_when_read("e", 3) | cat()).start(), verb)
     assert ended.code == 3
     if verb != "outcome":
         assert ended.stderr == "e"
