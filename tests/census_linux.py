@@ -92,7 +92,7 @@ def home_entries():
 
 def for_life(target):
     """Whether a descriptor is one that processkit keeps for the life of the process, by its own word."""
-    return "/processkit-" in target or target in ("/dev/null", "anon_inode:[pidfd]") or target == _guardian_pipe()
+    return "/processkit-" in target or target in ("/dev/null", "anon_inode:[pidfd]", BASE, _guardian_pipe())
 
 
 def _guardian_pipe():
@@ -112,7 +112,7 @@ def left_directories(mine):
         return []
     home.sweep_left()
     if not mine:
-        home.sweep_dead(BASE)
+        home.sweep_dead(cgroupfs.Directory(BASE))
     ours, namespace = f"{home.LEFT_PREFIX}{home._owner()}-", str(home.pid_namespace())
     return [
         f"{BASE}/{name}"
@@ -131,7 +131,7 @@ def nothing_is_left():
     deadline = time.monotonic() + 5
     while left_directories(mine=False) and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert [path for path in left_directories(mine=False) if not cgroupfs.populated(path)] == []
+    assert [path for path in left_directories(mine=False) if not cgroupfs.populated(cgroupfs.Directory(path).at())] == []
 
 
 class Before:

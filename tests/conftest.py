@@ -33,6 +33,7 @@ TOKEN_NAME = "PROCESSKIT_TEST_TOKEN"
 ONLY_LINUX = {
     f"test_{name}.py"
     for name in (
+        "attacks",
         "launcher",
         "containers",
         "faults",

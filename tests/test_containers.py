@@ -363,7 +363,7 @@ def test_a_home_that_somebody_removed_is_made_again():
     for leaf in held._pool._spare:
         leaf.destroy()
     held._pool._spare.clear()
-    assert cgroupfs.remove(held.path)
+    assert held._directory.remove()
     box = system.private_container()
     child = box.spawn(plan_for("exit 4"))
     eventually(lambda: child.status() is not None)

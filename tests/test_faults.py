@@ -25,14 +25,14 @@ def facts():
     home = system._home
     spare = {leaf.path for leaf in home._pool._spare} if home else set()
     boxes = [e.path for e in os.scandir(home.path) if e.is_dir() and e.path not in spare] if home else []
-    held = {d for leaf in (home._pool._spare if home else []) for d in (leaf._events, leaf._directory)}
+    held = {d for leaf in (home._pool._spare if home else []) for d in (leaf._events, leaf.directory._held) if d}
     fds = []
     for name in os.listdir("/proc/self/fd"):
         try:
             what = os.readlink("/proc/self/fd/" + name)
         except OSError:
             continue
-        if int(name) not in held:
+        if int(name) not in {each.number for each in held}:
             fds.append(what.partition(":")[0])
     with open("/proc/self/task/%d/children" % os.getpid()) as file:
         children = file.read().split()

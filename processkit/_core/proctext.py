@@ -9,7 +9,7 @@ GONE_STATES = ("Z", "X", "x")
 class Stat:
     """The fields of one /proc/PID/stat that this package uses. `cpu_ticks` is user plus system time, `start` is field 22."""
 
-    __slots__ = ("cpu_ticks", "name", "pgrp", "pid", "ppid", "session", "start", "state")
+    __slots__ = ("cpu_ticks", "name", "pgrp", "pid", "ppid", "session", "start", "state", "threads")
 
     def __init__(self, pid: int, name: bytes, fields: list[bytes]) -> None:
         self.pid = pid
@@ -19,12 +19,16 @@ class Stat:
         self.pgrp = int(fields[2])
         self.session = int(fields[3])
         self.cpu_ticks = int(fields[11]) + int(fields[12])
+        self.threads = int(fields[17])
         self.start = int(fields[19])
 
     @property
     def gone(self) -> bool:
-        """Whether the process runs no more instructions: it is a zombie, or dead."""
-        return self.state in GONE_STATES
+        """Whether the process runs no more instructions: it is a zombie, or dead.
+
+        The state is that of the first thread, which may end before the others: it is counted among the threads until they have.
+        """
+        return self.state in GONE_STATES and self.threads <= 1
 
 
 def parse_stat(text: bytes) -> Stat:

@@ -11,20 +11,21 @@ import _thread
 import os
 import select
 import sys
-from errno import E2BIG, EINVAL, ESRCH
+from errno import E2BIG, EINVAL
 
 from ..._core.proctext import flat_keyed
 from ..errors import LaunchError
 from ..members import Members
+from ..posix.descriptors import Held
 from ..posix.reaping import reap
 from ..terms import Usage
 from ..unreaped import reap_ended
 from . import cgroupfs
 from .birth import Placement
-from .calls import architecture, open_pidfd, raw_syscall
+from .cgroupfs import Directory
 from .child import spawn_child
 from .guardian import new_guardian
-from .home import home_name, make_home, make_left, note_left, sweep_left
+from .home import home_name, make_left, note_left, sweep, sweep_dead, sweep_left
 from .launch import launcher
 
 if sys.platform != "linux":
@@ -48,28 +49,32 @@ _clone_into = True
 class Cgroup:
     """A cgroup's directory and the tree of processes in it. It owns its descriptors and the directory until `destroy`."""
 
-    __slots__ = ("_directory", "_events", "_notice", "path", "settled", "touched")
+    __slots__ = ("_events", "_notice", "directory", "settled", "touched")
 
-    def __init__(self, path: str) -> None:
-        self.path = path
+    def __init__(self, path: str, above: Directory) -> None:
+        #: The directory; its descriptor serves CLONE_INTO_CGROUP too.
+        self.directory = Directory(path, above)
         #: The cgroup was killed, signalled or frozen, so it is not as new any more.
         self.touched = False
         #: The cgroup was seen empty, and no child has been born in it since.
         self.settled = False
         self._notice: Any = None
-        self._directory = self._events = -1
-        os.mkdir(path, 0o755)
+        self._events: Held | None = None
+        self.directory.make()
         try:
-            self._events = os.open(f"{path}/cgroup.events", os.O_RDONLY | os.O_CLOEXEC)
+            self._open_events()
         except BaseException:
-            cgroupfs.remove(path)
+            self.directory.remove()
             raise
 
-    def directory(self) -> int:
-        """A descriptor of the directory, for CLONE_INTO_CGROUP."""
-        if self._directory < 0:
-            self._directory = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        return self._directory
+    @property
+    def path(self) -> str:
+        """Where its directory was made; for people."""
+        return self.directory.path
+
+    def _open_events(self) -> Held:
+        self._events = events = Held(cgroupfs.open_file(self.directory.at(), "cgroup.events", os.O_RDONLY))
+        return events
 
     def born(self, pid: int) -> None:  # noqa: ARG002
         """The child was cloned into the cgroup."""
@@ -77,17 +82,33 @@ class Cgroup:
 
     def empty(self) -> bool:
         """Whether no process is in it. Since Linux 6.19 this may come a moment after the last death is seen."""
-        if self._events < 0:
-            return not cgroupfs.populated(self.path)
         try:
-            self.settled = b"populated 0" in os.pread(self._events, 256, 0)
-        except OSError:
-            self.settled = True  # ENODEV: the directory was removed, as only an empty one can be
+            self.settled = b"populated 0" in self._news()
+        except OSError as error:
+            if error.errno not in cgroupfs.REMOVED:
+                raise
+            self.settled = True  # the directory was removed, as only an empty one can be
         return self.settled
+
+    def _news(self) -> bytes:
+        """The content of cgroup.events."""
+        events = self._events
+        if events is not None:
+            try:
+                said = os.pread(events.number, 256, 0)
+                if b"populated " in said:
+                    return said
+            except OSError:
+                if events.is_ours():
+                    raise
+        return os.pread(self._open_events().number, 256, 0)
 
     def members(self) -> list[int]:
         """Pids of the live processes in this cgroup and in those that its members made below it."""
-        return cgroupfs.live_processes(self.path)
+        try:
+            return cgroupfs.live_processes(self.directory.at())
+        except FileNotFoundError:
+            return []
 
     def send(self, signal: int) -> int:
         """Signal every member, pass after pass until one finds no new member."""
@@ -97,23 +118,9 @@ class Cgroup:
             fresh = set(self.members()) - reached
             if not fresh:
                 break
-            for pid in fresh:
-                reached.add(pid)
-                self._signal(pid, signal)
+            reached |= fresh
+            cgroupfs.signal(self.directory.at(), [*fresh], signal)
         return len(reached)
-
-    def _signal(self, pid: int, signal: int) -> None:
-        """Signal a process through its pidfd after a check that it is still a member, so that no recycled pid is ever hit."""
-        try:
-            pidfd = open_pidfd(architecture(), pid)
-        except OSError:
-            pidfd = -1
-        try:
-            if pid in cgroupfs.processes(self.path):
-                _send(pid, pidfd, signal)
-        finally:
-            if pidfd >= 0:
-                os.close(pidfd)
 
     def ask(self, signal: int) -> int:
         """Send `signal` to every member."""
@@ -122,7 +129,10 @@ class Cgroup:
     def kill(self) -> None:
         """Kill every member, including those that are being forked."""
         self.touched = True
-        cgroupfs.kill(self.path)
+        try:
+            cgroupfs.kill(self.directory.at())
+        except FileNotFoundError:
+            pass  # only an empty one can be removed
 
     def changed(self) -> int:
         """An epoll descriptor that is readable when cgroup.events has changed.
@@ -130,10 +140,19 @@ class Cgroup:
         The file itself always polls as readable; a change is POLLPRI (cgroup-v2.rst), which event loops do not ask for.
         """
         if self._notice is None:
+            self.empty()  # opens the file again, if the program has closed it
             notice = select.epoll()
-            notice.register(self._events, select.EPOLLPRI)
+            if self._events is not None:
+                notice.register(self._events.number, select.EPOLLPRI)
             self._notice = notice
         return int(self._notice.fileno())
+
+    def wait_killed(self, patience: float) -> None:
+        """Wait until nobody is left after a kill, at most `patience` seconds."""
+        try:
+            cgroupfs.wait_killed(self.directory.at(), patience)
+        except FileNotFoundError:
+            pass
 
     def wait_change(self, seconds: float, pause: float) -> None:  # noqa: ARG002
         """Block until cgroup.events has changed, at most `seconds`."""
@@ -147,15 +166,17 @@ class Cgroup:
 
     def is_as_new(self) -> bool:
         """Whether the cgroup is like a fresh one: no process in it, no cgroup made below it, never acted upon."""
-        if self.touched or os.fstat(self.directory()).st_nlink > 2:
+        if self.touched or os.fstat(self.directory.at()).st_nlink > 2:
             return False
         return self.settled or self.empty() or not self.members()
 
     def destroy(self) -> bool:
         """Kill the remaining processes and remove the directory; False when one of them hangs in the kernel. Idempotent."""
         self.touched = True
-        self.close_descriptors()
-        return cgroupfs.destroy(self.path)
+        try:
+            return self.directory.destroy()
+        finally:
+            self.close_descriptors()
 
     def forget_news(self) -> None:
         """Close the descriptor that `changed` opened. Idempotent."""
@@ -166,22 +187,10 @@ class Cgroup:
     def close_descriptors(self) -> None:
         """Close all descriptors; the directory stays. Idempotent."""
         self.forget_news()
-        descriptors = (self._events, self._directory)
-        self._events = self._directory = -1
-        for descriptor in descriptors:
-            if descriptor >= 0:
-                os.close(descriptor)
-
-
-def _send(pid: int, pidfd: int, signal: int) -> None:
-    try:
-        if pidfd >= 0:
-            raw_syscall(architecture(), "pidfd_send_signal", pidfd, signal, 0, 0)
-        else:
-            os.kill(pid, signal)
-    except OSError as error:
-        if error.errno != ESRCH:
-            raise
+        events, self._events = self._events, None
+        if events is not None:
+            events.close()
+        self.directory.close()
 
 
 class Pool:
@@ -242,19 +251,24 @@ class Pool:
 class Home:
     """This process's directory of containers, its guardian, and the leaves that are kept for their next user."""
 
-    __slots__ = ("_base", "_dead", "_guardian", "_lock", "_made", "_number", "_pool", "path")
+    __slots__ = ("_base", "_dead", "_directory", "_guardian", "_lock", "_made", "_number", "_pool")
 
     def __init__(self, base: str) -> None:
-        self._base = base
+        self._base = Directory(base)
+        self._directory = Directory(f"{base}/{home_name()}", self._base)
         # Reentrant: a garbage collection while it is held may find a handle that gives a leaf back.
         self._lock = _thread.RLock()
         self._number = 0
         self._pool = Pool(MOST_SPARE_LEAVES)
-        self.path = f"{base}/{home_name()}"
         self._guardian = new_guardian(self.path)
         self._made = False
         # Homes of dead owners in which something was still dying; each is killed again until it is empty.
-        self._dead: list[str] = []
+        self._dead: list[Directory] = []
+
+    @property
+    def path(self) -> str:
+        """Where its directory is made; for people."""
+        return self._directory.path
 
     @property
     def guardian_kind(self) -> str:
@@ -273,7 +287,8 @@ class Home:
         """Create the directory, under the lock. The guardian is started first, so that it can remove the directory if we die."""
         if not self._made:
             self._guardian.ensure()
-            self._dead += make_home(self._base, self.path)
+            self._dead += sweep_dead(self._base)
+            self._directory.make()
             self._made = True
 
     def guarded(self) -> None:
@@ -302,32 +317,32 @@ class Home:
             self._number += 1
             name = f"{self.path}/{prefix}{self._number}"
             try:
-                return Cgroup(name)
+                return Cgroup(name, self._directory)
             except FileNotFoundError:
-                os.mkdir(self.path, 0o755)
-                return Cgroup(name)
+                self._directory.make()
+                return Cgroup(name, self._directory)
 
     def new_left(self) -> Cgroup:
         """A cgroup outside the home, for processes that outlive this one on purpose."""
-        return Cgroup(f"{make_left(self._base)}/g")
+        left = make_left(self._base)
+        return Cgroup(f"{left.path}/g", left)
 
     def _sweep_dead(self) -> None:
-        for path in [*self._dead]:
-            cgroupfs.kill(path, 0.0)
-            if cgroupfs.remove(path) and path in self._dead:
-                self._dead.remove(path)
+        for directory in [*self._dead]:
+            if sweep(directory) and directory in self._dead:
+                self._dead.remove(directory)
 
-    def let_go(self, path: str) -> None:
-        """Move all processes in `path` out of the home, so that they outlive it; pass after pass until none is left."""
+    def let_go(self, directory: Directory) -> None:
+        """Move all processes in `directory` out of the home, so that they outlive it; pass after pass until none is left."""
         left = make_left(self._base)
         try:
             for _ in range(MOST_SIGNAL_PASSES):
-                pids = cgroupfs.processes(path)
+                pids = cgroupfs.processes(directory.at())
                 if not pids:
                     break
                 for pid in pids:
                     try:
-                        cgroupfs.write_file(left, "cgroup.procs", b"%d" % pid)
+                        cgroupfs.write_file(left.at(), "cgroup.procs", b"%d" % pid)
                     except ProcessLookupError:
                         pass
         finally:
@@ -337,12 +352,14 @@ class Home:
         """In a forked child: close the descriptors; the directories and the guardian are the parent's."""
         self._guardian.after_fork()
         self._pool.after_fork()
+        self._directory.close()
+        self._base.close()
 
     def close(self) -> None:
         """At exit: kill and remove everything, then end the guardian; if a process hangs, the guardian goes on with that."""
         self._sweep_dead()
         self._pool.close_descriptors()
-        if cgroupfs.destroy(self.path, 2.0):
+        if self._directory.destroy(2.0):
             self._guardian.end()
         else:
             self._guardian.forget()
@@ -354,7 +371,7 @@ def _placement(cgroup: Cgroup, plan: Plan) -> Placement:
     placement.own_group = not plan.terminal
     placement.linger = plan.linger
     if _clone_into:
-        placement.cgroup_fd = cgroup.directory()
+        placement.cgroup_fd = cgroup.directory.at()
     return placement
 
 
@@ -371,7 +388,7 @@ def _spawn_in(cgroup: Cgroup, plan: Plan) -> LinuxChild:
             _clone_into = False
     _clone_into = False
     placement = _placement(cgroup, plan)
-    placement.procs_fd = os.open(f"{cgroup.path}/cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
+    placement.procs_fd = cgroupfs.open_file(cgroup.directory.at(), "cgroup.procs", os.O_WRONLY)
     try:
         return spawn_child(plan, placement, cgroup)
     finally:
@@ -403,7 +420,7 @@ class PrivateContainer:
         if self._closed:
             return
         if leave and not self.tree.empty():
-            self._home.let_go(self.tree.path)
+            self._home.let_go(self.tree.directory)
         if self._home.wants(self.tree):
             self._closed = True  # from here on it may be another tree's
             self._home.give_back(self.tree)
@@ -456,7 +473,7 @@ class GroupContainer(Members):
             self.tree.kill()
             if self._frozen:
                 self._set_frozen(False)
-        cgroupfs.wait_empty(self.tree.path, self._patience)
+        self.tree.wait_killed(self._patience)
         reap_ended()
 
     def freeze(self) -> None:
@@ -473,31 +490,34 @@ class GroupContainer(Members):
 
     def _set_frozen(self, on: bool) -> None:
         self.tree.touched = True
-        if not cgroupfs.freeze(self.tree.path, on):
+        if not cgroupfs.freeze(self.tree.directory.at(), on):
             raise NotImplementedError("this kernel has no cgroup.freeze (Linux 5.2)")
         self._frozen = on
 
     def adopt(self, pid: int) -> None:
         """Move a process into the group; its future children are born in it. OSError when it may not be moved."""
-        path = f"{self.tree.path}/adopted"
+        adopted = Directory(f"{self.tree.path}/adopted", self.tree.directory)
         try:
-            os.mkdir(path, 0o755)
+            adopted.make()
         except FileExistsError:
             pass
-        cgroupfs.write_file(path, "cgroup.procs", b"%d" % pid)
+        try:
+            cgroupfs.write_file(adopted.at(), "cgroup.procs", b"%d" % pid)
+        finally:
+            adopted.close()
 
     def usage(self) -> Usage:
         """The consumption that the kernel accounted to the group, dead members included."""
-        path = self.tree.path
+        at = self.tree.directory.at()
         usage = Usage(len(self.tree.members()))
-        usage.peak_memory = _number_in(path, "memory.peak")
-        usage.peak_processes = _number_in(path, "pids.peak")
+        usage.peak_memory = _number_in(at, "memory.peak")
+        usage.peak_processes = _number_in(at, "pids.peak")
         try:
-            usage.cpu_seconds = flat_keyed(cgroupfs.read_file(path, "cpu.stat"))["usage_usec"] / 1e6
+            usage.cpu_seconds = flat_keyed(cgroupfs.read_file(at, "cpu.stat"))["usage_usec"] / 1e6
         except (OSError, KeyError):
             pass
         try:
-            text = cgroupfs.read_file(path, "io.stat")
+            text = cgroupfs.read_file(at, "io.stat")
         except OSError:
             return usage
         usage.io_read = _sum_of(text, b"rbytes=")
@@ -513,16 +533,19 @@ class GroupContainer(Members):
         if self._closed:
             return
         self._pool.close_descriptors()
+        above = self.tree.directory.above
+        assert above is not None
         if leave and not self.tree.empty():
             if self.outlives:
                 self.tree.close_descriptors()
                 self._closed = True
-                note_left(os.path.dirname(self.tree.path))
+                note_left(above)
                 return
-            self._home.let_go(self.tree.path)
+            self._home.let_go(self.tree.directory)
         self.tree.destroy()
         if self.outlives:
-            cgroupfs.remove(os.path.dirname(self.tree.path))
+            above.remove()
+            above.close()
         reap_ended()
         self._closed = True
 
@@ -533,21 +556,21 @@ class MemberLeaf(Cgroup):
     __slots__ = ("_group",)
 
     def __init__(self, path: str, group: GroupContainer) -> None:
-        super().__init__(path)
+        super().__init__(path, group.tree.directory)
         self._group = group
 
     def release(self, pid: int) -> int:
         """Reap the child and give the leaf back; while descendants are in it, the leaf stays until the group's end removes it."""
         status = reap(pid)
         if not self._group.keeps(self):
+            self.directory.remove()
             self.close_descriptors()
-            cgroupfs.remove(self.path)
         return status
 
 
-def _number_in(path: str, name: str) -> int | None:
+def _number_in(at: int, name: str) -> int | None:
     try:
-        return int(cgroupfs.read_file(path, name))
+        return int(cgroupfs.read_file(at, name))
     except (OSError, ValueError):
         return None
 

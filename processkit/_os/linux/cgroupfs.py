@@ -6,9 +6,11 @@ import os
 import select
 import sys
 import time
+from errno import ENODEV, ENOENT, EPERM, ESRCH, ESTALE
 
 from ..._abi.signals import SIGKILL
 from ..._core.proctext import cgroup2_mounts, flat_keyed, locate_cgroup, unified_cgroup
+from ..posix.descriptors import Held
 from ..posix.reserve import NONE_LEFT, opened
 from .procfs import read_stat
 
@@ -22,7 +24,13 @@ if TYPE_CHECKING:
 # A killed process that hangs in the kernel (state D) keeps its cgroup populated; we wait no longer for it than this.
 KILL_PATIENCE = 10.0
 FREEZE_PATIENCE = 2.0
+#: After cgroup.kill processes die within a moment; who lives on after this was not reached by it.
+REACHED_PATIENCE = 0.05
 MOST_PASSES = 200
+#: Pidfds that are open at once.
+MOST_HELD = 64
+#: How the kernel answers for a cgroup that was removed, whose directory or file is still open.
+REMOVED = (ENOENT, ENODEV)
 
 
 def own_cgroup() -> str | None:
@@ -36,27 +44,46 @@ def own_cgroup() -> str | None:
     return None if found is None else os.fsdecode(found)
 
 
-def open_file(directory: str, name: str, flags: int) -> int:
-    """A descriptor of one file; processes inside may have changed the modes of their cgroup, which we then restore."""
+def _restore_modes(at: int, name: str, mode: int) -> None:
+    """Undo a chmod of a cgroup's directory and of one name in it, which processes inside may have made."""
+    for target, wanted, above in ((at, 0o755, None), (name, mode, at)):
+        try:
+            os.chmod(target, wanted, dir_fd=above)
+        except OSError:
+            pass  # not ours, or gone: the operation itself will report that
+
+
+def open_directory(name: str, at: int) -> int:
+    """A descriptor of the cgroup `name` in the one that `at` describes."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        return opened(lambda: os.open(f"{directory}/{name}", flags | os.O_CLOEXEC))
+        return opened(lambda: os.open(name, flags, dir_fd=at))
     except PermissionError:
-        restore_modes(directory, name)
-        return os.open(f"{directory}/{name}", flags | os.O_CLOEXEC)
+        _restore_modes(at, name, 0o755)
+        return opened(lambda: os.open(name, flags, dir_fd=at))
 
 
-def write_file(directory: str, name: str, text: bytes) -> None:
+def open_file(at: int, name: str, flags: int) -> int:
+    """A descriptor of one file of a cgroup."""
+    try:
+        return opened(lambda: os.open(name, flags | os.O_CLOEXEC, dir_fd=at))
+    except PermissionError:
+        _restore_modes(at, name, 0o644)
+        return opened(lambda: os.open(name, flags | os.O_CLOEXEC, dir_fd=at))
+
+
+def write_file(at: int, name: str, text: bytes) -> None:
     """Write one value."""
-    descriptor = open_file(directory, name, os.O_WRONLY)
+    descriptor = open_file(at, name, os.O_WRONLY)
     try:
         os.write(descriptor, text)
     finally:
         os.close(descriptor)
 
 
-def read_file(directory: str, name: str) -> bytes:
+def read_file(at: int, name: str) -> bytes:
     """The whole content of one file of a cgroup."""
-    return _content(open_file(directory, name, os.O_RDONLY))
+    return _content(open_file(at, name, os.O_RDONLY))
 
 
 def _content(descriptor: int) -> bytes:
@@ -72,44 +99,134 @@ def _content(descriptor: int) -> bytes:
         os.close(descriptor)
 
 
-def restore_modes(directory: str, name: str | None = None) -> None:
-    """Undo a chmod of the directory, of the one above it, and of one file in it."""
-    for path, mode in ((os.path.dirname(directory), 0o755), (directory, 0o755), (f"{directory}/{name}", 0o644)):
+class Directory:
+    """A cgroup's directory, held by descriptor: after a chroot(2), an umount or a mount over it, its path leads elsewhere.
+
+    Owns the descriptor until `close`. If the program closed it, it is opened again, from the directory above.
+    """
+
+    __slots__ = ("_held", "above", "path")
+
+    def __init__(self, path: str, above: Directory | None = None) -> None:
+        #: Where it was when it was made; for people.
+        self.path = path
+        self.above = above
+        self._held: Held | None = None
+
+    @property
+    def name(self) -> str:
+        """Its name in the directory above."""
+        return os.path.basename(self.path)
+
+    def at(self) -> int:
+        """The descriptor. FileNotFoundError: the directory was removed, as only an empty one can be; OSError: that is unknown."""
+        if self._held is None or not self._held.is_ours():
+            self._held = Held(self._open())
+        return self._held.number
+
+    def _open(self) -> int:
+        if self.above is not None:
+            return open_directory(self.name, self.above.at())
         try:
-            if name is not None or path != f"{directory}/{name}":
-                os.chmod(path, mode)
-        except OSError:
-            pass  # not ours, or gone: the operation itself will report that
+            return opened(lambda: os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+        except FileNotFoundError as error:
+            raise OSError(ESTALE, f"{self.path} cannot be seen any more") from error
+
+    def make(self) -> None:
+        """Create it, again if it was removed."""
+        os.mkdir(self.name, 0o755, dir_fd=self._above())
+        self.close()
+
+    def remove(self) -> bool:
+        """Remove it and everything below; False when a process is in it again."""
+        try:
+            return remove(self._above(), self.name)
+        except FileNotFoundError:
+            return True
+
+    def destroy(self, patience: float | None = None) -> bool:
+        """Kill, wait and remove until it is gone; False when a process in it did not die in time."""
+        try:
+            return destroy(self._above(), self.name, KILL_PATIENCE if patience is None else patience)
+        except FileNotFoundError:
+            return True
+
+    def _above(self) -> int:
+        assert self.above is not None
+        return self.above.at()
+
+    def close(self) -> None:
+        """Close the descriptor; the directory stays. Idempotent."""
+        held, self._held = self._held, None
+        if held is not None:
+            held.close()
 
 
-def _below(directory: str) -> list[str]:
-    if os.stat(directory).st_nlink == 2:
+def _names_below(at: int) -> list[str]:
+    if os.fstat(at).st_nlink == 2:
         return []  # kernfs: a directory has two links of its own and one for each directory in it
-    return [entry.name for entry in os.scandir(directory) if entry.is_dir(follow_symlinks=False)]
+    with os.scandir(at) as entries:
+        return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
 
 
-def subtree(directory: str) -> Iterator[str]:
-    """Every cgroup below `directory`, the deepest first, and then `directory` itself."""
+def _below(at: int) -> list[str]:
     try:
-        entries = opened(lambda: _below(directory))
-    except PermissionError:
-        restore_modes(directory)
-        entries = _below(directory)
+        return opened(lambda: _names_below(at))
     except OSError as error:
         if error.errno in NONE_LEFT:
             raise
-        return
-    for name in entries:
-        yield from subtree(f"{directory}/{name}")
-    yield directory
+        return []  # removed meanwhile, or not ours to list
 
 
-def processes(directory: str) -> list[int]:
+def _walk(top: int) -> Iterator[tuple[int, str]]:
+    """Every cgroup of a subtree, the deepest first and `top` last. A descriptor is valid until the next step.
+
+    (descriptor, "") in a cgroup, when all below it have been left; (descriptor, name) in the one above, when `name` has been left,
+    or may not be entered. By descriptors and without recursion, for members may make thousands of levels, and paths longer than
+    PATH_MAX.
+    """
+    here = opened(lambda: os.dup(top))
+    trail: list[str] = []
+    try:
+        ahead = [_below(here)]
+        while True:
+            if ahead[-1]:
+                name = ahead[-1].pop()
+                try:
+                    down = open_directory(name, here)
+                except OSError as error:
+                    if error.errno in NONE_LEFT:
+                        raise
+                    yield here, name
+                    continue
+                os.close(here)
+                here = down
+                trail.append(name)
+                ahead.append(_below(here))
+                continue
+            yield here, ""
+            ahead.pop()
+            if not trail:
+                return
+            try:
+                up = open_directory("..", here)
+            except PermissionError:
+                return  # somebody has locked the way back; kill reaches further than we can see
+            os.close(here)
+            here = up
+            yield here, trail.pop()
+    finally:
+        os.close(here)
+
+
+def processes(at: int) -> list[int]:
     """Pids in the whole subtree, dying processes included; those in a pid namespace that we cannot see are left out."""
     found: list[int] = []
-    for path in subtree(directory):
+    for here, left in _walk(at):
+        if left:
+            continue
         try:
-            found += [int(pid) for pid in read_file(path, "cgroup.procs").split()]
+            found += [int(pid) for pid in read_file(here, "cgroup.procs").split()]
         except OSError as error:
             if error.errno in NONE_LEFT:
                 raise
@@ -117,81 +234,125 @@ def processes(directory: str) -> list[int]:
     return [pid for pid in found if pid > 0]
 
 
-def live_processes(directory: str) -> list[int]:
+def live_processes(at: int) -> list[int]:
     """Pids in the subtree that still run; zombies and dead processes are left out."""
     live = []
-    for pid in processes(directory):
+    for pid in processes(at):
         stat = read_stat(pid)
         if stat is not None and not stat.gone:
             live.append(pid)
     return live
 
 
-def populated(directory: str) -> bool:
-    """Whether a live process is in the subtree; False for a directory that is gone."""
+def populated(at: int) -> bool:
+    """Whether a live process is in the subtree; False for a cgroup that was removed."""
     try:
-        return flat_keyed(read_file(directory, "cgroup.events")).get("populated", 0) != 0
+        return flat_keyed(read_file(at, "cgroup.events")).get("populated") != 0
+    except OSError as error:
+        if error.errno in REMOVED:
+            return False
+        raise
+
+
+def signal(at: int, pids: list[int], number: int) -> None:
+    """Signal those of `pids` that are still in the subtree; never another process that got a number of theirs."""
+    for start in range(0, len(pids), MOST_HELD):
+        held: dict[int, int] = {}
+        try:
+            for pid in pids[start : start + MOST_HELD]:
+                held[pid] = _pidfd_of(pid)
+            # A number that is listed now belonged to the same process when its pidfd was opened, or that one is dead.
+            for pid in held.keys() & set(processes(at)):
+                _send(pid, held[pid], number)
+        finally:
+            for pidfd in held.values():
+                if pidfd >= 0:
+                    os.close(pidfd)
+
+
+def _pidfd_of(pid: int) -> int:
+    from .calls import architecture, open_pidfd  # not before: a guardian seldom needs them, and ctypes is half of its start
+
+    try:
+        return opened(lambda: open_pidfd(architecture(), pid))
     except OSError:
-        return False
+        return -1  # gone, or this kernel has none
 
 
-def kill(directory: str, patience: float = FREEZE_PATIENCE) -> None:
+def _send(pid: int, pidfd: int, number: int) -> None:
+    from .calls import architecture, raw_syscall
+
+    try:
+        if pidfd >= 0:
+            raw_syscall(architecture(), "pidfd_send_signal", pidfd, number, 0, 0)
+        else:
+            os.kill(pid, number)
+    except OSError as error:
+        if error.errno not in (ESRCH, EPERM):
+            raise
+
+
+def kill(at: int, patience: float = FREEZE_PATIENCE) -> None:
     """Kill the whole subtree, including children that are being forked into it; without cgroup.kill it is first frozen."""
     try:
-        write_file(directory, "cgroup.kill", b"1")
-    except FileNotFoundError:
-        if os.path.isdir(directory):
-            _freeze_and_sweep(directory, patience)
+        write_file(at, "cgroup.kill", b"1")
     except OSError:
-        _freeze_and_sweep(directory, patience)  # before 5.14 there is no cgroup.kill; some kernels answer EACCES, not ENOENT
+        _freeze_and_sweep(at, patience)  # before 5.14 there is no cgroup.kill; some kernels answer EACCES, not ENOENT
+        return
+    try:
+        kill_listed(at)
+    except OSError:
+        pass  # most are killed; `wait_killed` looks again
 
 
-def _freeze_and_sweep(directory: str, patience: float) -> None:
+def kill_listed(at: int) -> None:
+    """Kill every process that the subtree lists: cgroup.kill does not reach one whose first thread has ended (Linux 6.1 to 7.2)."""
+    signal(at, processes(at), SIGKILL)
+
+
+def _freeze_and_sweep(at: int, patience: float) -> None:
     """Kill without cgroup.kill: a frozen process does not fork, and SIGKILL ends it too (cgroup.freeze, Linux 5.2)."""
-    frozen = freeze(directory, True, patience)
+    frozen = freeze(at, True, patience)
     try:
         killed: set[int] = set()
         for _ in range(MOST_PASSES):
-            fresh = [pid for pid in processes(directory) if pid not in killed]
+            fresh = [pid for pid in processes(at) if pid not in killed]
             if not fresh:
                 break
-            for pid in fresh:
-                killed.add(pid)
-                try:
-                    os.kill(pid, SIGKILL)
-                except ProcessLookupError:
-                    pass
+            killed.update(fresh)
+            signal(at, fresh, SIGKILL)
     finally:
         if frozen:
-            freeze(directory, False)
+            freeze(at, False)
 
 
-def freeze(directory: str, on: bool, patience: float = FREEZE_PATIENCE) -> bool:
+def freeze(at: int, on: bool, patience: float = FREEZE_PATIENCE) -> bool:
     """Freeze the whole subtree and wait until it stands still, or thaw it; False where this kernel cannot (before 5.2).
 
     A process that hangs in the kernel stops when it returns from there; we do not wait for that.
     """
     try:
-        write_file(directory, "cgroup.freeze", b"1" if on else b"0")
+        write_file(at, "cgroup.freeze", b"1" if on else b"0")
     except OSError:
         return False
     if on:
-        _wait_for(directory, "frozen", 1, patience)
+        _wait_for(at, "frozen", 1, patience)
     return True
 
 
-def wait_empty(directory: str, patience: float = KILL_PATIENCE) -> bool:
-    """Wait until no process is left in the subtree; False when the patience ran out first."""
-    return _wait_for(directory, "populated", 0, patience)
+def wait_killed(at: int, patience: float = KILL_PATIENCE) -> bool:
+    """Wait until no process is left in the subtree that was killed; False when the patience ran out first."""
+    if _wait_for(at, "populated", 0, min(patience, REACHED_PATIENCE)):
+        return True
+    kill_listed(at)
+    return _wait_for(at, "populated", 0, patience - min(patience, REACHED_PATIENCE))
 
 
-def _wait_for(directory: str, key: str, value: int, patience: float) -> bool:
-    """Wait until cgroup.events has `value` for `key`, woken by the kernel (POLLPRI); True if the directory is gone."""
+def _wait_for(at: int, key: str, value: int, patience: float) -> bool:
+    """Wait until cgroup.events has `value` for `key`, woken by the kernel (POLLPRI); True if the cgroup was removed."""
+    events = -1
     try:
-        events = open_file(directory, "cgroup.events", os.O_RDONLY)
-    except OSError:
-        return not os.path.isdir(directory)
-    try:
+        events = open_file(at, "cgroup.events", os.O_RDONLY)
         poller = select.poll()
         poller.register(events, select.POLLPRI)
         deadline = time.monotonic() + patience
@@ -201,34 +362,62 @@ def _wait_for(directory: str, key: str, value: int, patience: float) -> bool:
                 return False
             poller.poll(left * 1000)
         return True
-    except OSError:
-        return True  # ENODEV: the directory has been removed meanwhile
+    except OSError as error:
+        if error.errno in REMOVED:
+            return True
+        raise
     finally:
-        os.close(events)
+        if events >= 0:
+            os.close(events)
 
 
-def remove(directory: str) -> bool:
-    """Remove the subtree, which must be empty; False when a process is in it again."""
-    for path in subtree(directory):
+def remove(above: int, name: str) -> bool:
+    """Remove the cgroup `name` and all below it, which must be empty; False when a process is in it again."""
+    try:
+        at = open_directory(name, above)
+    except FileNotFoundError:
+        return True
+    except PermissionError:
+        return _rmdir(above, name)  # another user's, who lets nobody in
+    try:
+        for here, left in _walk(at):
+            if left:
+                _rmdir(here, left)  # what cannot be removed keeps those above it, and so is told by the last one
+    finally:
+        os.close(at)
+    return _rmdir(above, name)
+
+
+def _rmdir(above: int, name: str) -> bool:
+    try:
         try:
-            os.rmdir(path)
-        except FileNotFoundError:
-            pass
-        except OSError:
-            return False
-    return not os.path.isdir(directory)
-
-
-def destroy(directory: str, patience: float = KILL_PATIENCE) -> bool:
-    """Kill, wait and remove until the directory is gone; False when a process in it did not die in time."""
-    deadline = time.monotonic() + patience
-    while not remove(directory):
-        kill(directory)
-        if not wait_empty(directory, max(deadline - time.monotonic(), 0.0)):
-            return False
-        if not remove(directory):
-            # `populated` is 0 before the last task has left for good (Linux 6.19); rmdir fails with EBUSY until then.
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.0005)
+            os.rmdir(name, dir_fd=above)
+        except PermissionError:
+            _restore_modes(above, name, 0o755)
+            os.rmdir(name, dir_fd=above)
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
     return True
+
+
+def destroy(above: int, name: str, patience: float = KILL_PATIENCE) -> bool:
+    """Kill, wait and remove until the cgroup is gone; False when a process in it did not die in time."""
+    if _rmdir(above, name):
+        return True  # which the kernel does only with an empty one
+    deadline = time.monotonic() + patience
+    at = open_directory(name, above)
+    try:
+        while True:
+            kill(at)
+            dead = wait_killed(at, max(deadline - time.monotonic(), 0.0))
+            if remove(above, name):
+                return True
+            if not dead or time.monotonic() > deadline:
+                return False
+            time.sleep(
+                0.0005
+            )  # `populated` is 0 before the last task has left for good (Linux 6.19): rmdir says EBUSY until then
+    finally:
+        os.close(at)

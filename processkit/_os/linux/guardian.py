@@ -172,7 +172,8 @@ def _compile(home: str, script: Script, pipe: int, null: int) -> None:
     script.call("setsid")
     for source, target in ((pipe, 0), (null, 1), (null, 2)):
         script.call("dup3", source, target, 0)
-    script.call("chdir", script.text(b"/"))
+    # The directory above the home: from there it is found, wherever its path leads later.
+    script.call("chdir", script.text(os.fsencode(os.path.dirname(home) or "/")))
     become_ordinary(script)
     # Ctrl+C, a hang-up or a shutdown is meant for the owner; an ignored signal stays ignored across execve(2).
     ignore = script.keep(Cells(linux.SIG_IGN.to_bytes(8, sys.byteorder) + bytes(linux.KERNEL_SIGACTION_BYTES - 8)))

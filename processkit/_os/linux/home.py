@@ -11,6 +11,7 @@ import os
 import sys
 
 from . import cgroupfs
+from .cgroupfs import Directory
 from .procfs import is_same, pid_namespace, read_stat, start_time
 
 if sys.platform != "linux":
@@ -20,7 +21,7 @@ PREFIX = "processkit-"
 #: For processes that were let go alive, on request. These are never killed; the directory is removed once it is empty.
 LEFT_PREFIX = "processkit-left-"
 # Those of this process, whichever home it had when it let go; each is removed once it is empty.
-_left: list[str] = []
+_left: list[Directory] = []
 
 
 def why_unusable() -> tuple[str | None, str]:
@@ -34,7 +35,8 @@ def why_unusable() -> tuple[str | None, str]:
     if not os.access(f"{base}/cgroup.procs", os.W_OK):
         return None, f"{base}/cgroup.procs is not writable"
     try:
-        kind = cgroupfs.read_file(base, "cgroup.type").strip()
+        with open(f"{base}/cgroup.type", "rb") as file:
+            kind = file.read().strip()
     except OSError:
         kind = b"domain"  # the root cgroup has no such file
     if kind not in (b"domain", b"domain threaded"):
@@ -53,61 +55,83 @@ def _owner() -> str:
     return f"{pid_namespace()}-{me}-{start_time(me) or 0}"
 
 
-def make_home(base: str, path: str) -> list[str]:
-    """Create the home at `path` in `base`; returns the dead homes that are still to be removed."""
-    dead = sweep_dead(base)
-    os.mkdir(path, 0o755)
-    return dead
-
-
-def make_left(base: str) -> str:
+def make_left(base: Directory) -> Directory:
     """Create a directory for processes that outlive this one on purpose."""
     number = 0
     while True:
-        path = f"{base}/{LEFT_PREFIX}{_owner()}-{number}"
+        left = Directory(f"{base.path}/{LEFT_PREFIX}{_owner()}-{number}", base)
         try:
-            os.mkdir(path, 0o755)
+            left.make()
         except FileExistsError:
             number += 1
         else:
-            return path
+            return left
 
 
-def note_left(path: str) -> None:
+def note_left(left: Directory) -> None:
     """The processes in a directory that `make_left` made live on: it is removed once it is empty."""
-    _left.append(path)
+    left.close()
+    _left.append(left)
 
 
 def sweep_left() -> None:
     """Remove those directories of `note_left` in which no process lives any more."""
-    for path in [*_left]:
-        if not cgroupfs.populated(path) and cgroupfs.remove(path) and path in _left:
-            _left.remove(path)
+    for left in [*_left]:
+        if _remove_empty(left) and left in _left:
+            _left.remove(left)
 
 
-def sweep_dead(base: str) -> list[str]:
+def _remove_empty(left: Directory) -> bool:
+    try:
+        return not cgroupfs.populated(left.at()) and left.remove()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False  # unknown
+    finally:
+        left.close()
+
+
+def sweep(home: Directory) -> bool:
+    """Kill what is in a dead owner's home and remove it; False while something in it is still dying. Waits for nobody."""
+    try:
+        if home.remove():
+            return True
+        at = home.at()
+        cgroupfs.kill(at, 0.0)
+        if not home.remove():
+            cgroupfs.kill_listed(at)
+            return False
+        return True
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    finally:
+        home.close()
+
+
+def sweep_dead(base: Directory) -> list[Directory]:
     """Kill what is in homes whose owner is dead, and remove those that are empty; returns the others. Waits for nobody.
 
     A directory whose owner's state is unknown stays.
     """
-    dead: list[str] = []
+    dead: list[Directory] = []
     namespace = str(pid_namespace())
     try:
-        names = [name for name in os.listdir(base) if name.startswith(PREFIX)]
+        names = [name for name in os.listdir(base.at()) if name.startswith(PREFIX)]
     except OSError:
         return dead
     for name in names:
-        path = f"{base}/{name}"
+        directory = Directory(f"{base.path}/{name}", base)
         left = name.startswith(LEFT_PREFIX)
         fields = name[len(LEFT_PREFIX if left else PREFIX) :].split("-")
         if not _is_dead(fields[:3], namespace):
             continue
-        if not left:
-            cgroupfs.kill(path, 0.0)
-            if not cgroupfs.remove(path):
-                dead.append(path)
-        elif not cgroupfs.populated(path):
-            cgroupfs.remove(path)
+        if left:
+            _remove_empty(directory)
+        elif not sweep(directory):
+            dead.append(directory)
     return dead
 
 

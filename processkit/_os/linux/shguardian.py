@@ -15,6 +15,9 @@ SCRIPT = r"""
 # $1: the directory of the owner's cgroups, or empty. Standard input: the owner's messages.
 trap '' INT TERM HUP QUIT
 
+# We were started in the directory above: its path may lead elsewhere by now.
+home=${1##*/}
+
 # What dies with the owner, each word NUMBER:START. A process group has its number alone, a single process a + before it.
 kept=
 
@@ -68,17 +71,18 @@ for word in $kept; do
     esac
 done
 
-# The cgroups: kill, remove, again until the directory is gone; before Linux 5.14 there is no cgroup.kill.
+# The cgroups: kill, remove, again until the directory is gone; before Linux 5.14 there is no cgroup.kill, and none reaches a
+# process whose first thread has ended.
 if [ -n "$1" ]; then
     for try in 1 2 3 4 5 6 7 8 9 10; do
-        [ -d "$1" ] || break
-        if ! echo 1 2>/dev/null >"$1/cgroup.kill"; then
-            for number in $(find "$1" -name cgroup.procs -exec cat {} +); do
+        [ -d "$home" ] || break
+        if ! echo 1 2>/dev/null >"$home/cgroup.kill" || [ "$try" -gt 1 ]; then
+            for number in $(find "$home" -name cgroup.procs -exec cat {} +); do
                 kill -s KILL "$number"
             done
         fi
-        find "$1" -depth -type d -exec rmdir {} + 2>/dev/null
-        [ -d "$1" ] || break
+        find "$home" -depth -type d -exec rmdir {} + 2>/dev/null
+        [ -d "$home" ] || break
         sleep 0.1 2>/dev/null || sleep 1
     done
 fi

@@ -1,6 +1,6 @@
 """The guardian itself: a process that outlives its owner just long enough to end the processes that the owner started.
 
-Started by `guardian.py` as `python -I -S -c BOOT PACKAGE OWNER START HOME`, in a session of its own, the pipe on
+Started by `guardian.py` as `python -I -S -c BOOT PACKAGE OWNER START HOME`, in a session of its own, above the home, the pipe on
 descriptor 0, the null device on 1 and 2, and nothing else open. It ignores the signals that are meant for the owner. It sleeps
 in one poll: no timer and no wake-up while the owner lives.
 """
@@ -15,22 +15,27 @@ from errno import ESRCH
 
 from ..._core.guardian import FINISHED, WATCHING, Guard
 from . import cgroupfs, proctree
+from .cgroupfs import Directory
 from .procfs import is_same, start_time
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable
 
 # How long the guardian waits at a pipe that is still held after the owner's death: a child takes microseconds to be born.
 LATE_REGISTRATIONS = 5.0
 
 
 def main(arguments: list[str]) -> None:
-    """Watch over owner `arguments[0]` that started at `arguments[1]`; `arguments[2]` is its cgroup home or empty."""
+    """Watch over owner `arguments[0]` that started at `arguments[1]`; `arguments[2]` is its cgroup home, in our working directory."""
     _call_ourselves("processkit-grd")
     owner, start, home = int(arguments[0]), int(arguments[1]), arguments[2]
     guard = Guard()
     watch(guard, _open_owner(owner, start))
-    sweep(guard, home)
+    sweep(guard, Directory(home, Directory(".")) if home else None)
     os._exit(0)
 
 
@@ -86,26 +91,38 @@ def _read_rest(guard: Guard) -> None:
         pass
 
 
-def sweep(guard: Guard, home: str) -> None:
-    """Kill until no registered process is left, and until no child that is still being born can register any more."""
+def sweep(guard: Guard, home: Directory | None) -> None:
+    """Kill until no registered process is left, and until no child that is still being born can register any more.
+
+    No step is kept from its work by the failure of another; what is unknown is not gone.
+    """
     deadline = time.monotonic() + LATE_REGISTRATIONS
     while guard.state != FINISHED:
         groups = {pgid for pgid, start in guard.groups.items() if _still_theirs(pgid, start)}
         roots = {pid for pid, start in guard.processes.items() if is_same(pid, start)}
-        proctree.kill_all(groups, roots)
-        if home:
-            cgroupfs.destroy(home)
-        if not proctree.reachable(groups, roots) and not (home and os.path.isdir(home)):
+        if home is not None:
+            _attempt(lambda: cgroupfs.kill(home.at(), 0.0))
+        _attempt(lambda: proctree.kill_all(groups, roots))  # noqa: B023
+        removed = home is None or _attempt(home.destroy) is True
+        if removed and _attempt(lambda: not proctree.reachable(groups, roots)) is True:  # noqa: B023
             guard.nobody_left()
         if guard.state == FINISHED:
             return
         if time.monotonic() > deadline:
             guard.give_up_waiting()
-            if home and os.path.isdir(home):
+            if not removed:
                 return  # a process in it hangs in the kernel; the next owner's sweep finds the directory
         if not guard.eof:
             select.select([0], [], [], 0.05)
             _read_rest(guard)
+
+
+def _attempt(step: Callable[[], object]) -> object:
+    """What `step` returns; None if it failed: there is nobody to tell."""
+    try:
+        return step()
+    except Exception:
+        return None
 
 
 def _still_theirs(pgid: int, start: int) -> bool:

@@ -63,6 +63,42 @@ def pipe_above() -> tuple[int, int]:
     return read, write
 
 
+class Held:
+    """A descriptor that is kept for long, owned until `close`.
+
+    A program may close descriptors that it does not know, closefrom(3), and open a file of its own under the number: `is_ours`
+    asks for that, and `close` closes no other file.
+    """
+
+    __slots__ = ("_mark", "number")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self._mark = _mark_of(number)
+
+    def is_ours(self) -> bool:
+        """Whether the number still stands for the file that it stood for at first."""
+        return self._mark is not None and _mark_of(self.number) == self._mark
+
+    def close(self) -> None:
+        """Close it, if it is still ours. Idempotent."""
+        ours, self._mark = self.is_ours(), None
+        if ours:
+            os.close(self.number)
+
+    def __del__(self) -> None:
+        if getattr(self, "_mark", None) is not None:
+            self.close()
+
+
+def _mark_of(descriptor: int) -> tuple[int, int] | None:
+    try:
+        found = os.fstat(descriptor)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 # Standard descriptors that we found closed and filled, so that none of our descriptors gets their numbers.
 _filled: set[int] = set()
 
