@@ -63,6 +63,53 @@ def test_a_run_that_is_interrupted_at_any_moment_leaves_no_child(kind, mechanism
     assert told(INTERRUPTED, {**in_child_env, "PROCESSKIT_MECHANISM": mechanism}, kind) == "done\n"
 
 
+DROPPED = """
+import os, random, signal, sys
+from processkit import Command
+
+sleep, random = Command("/bin/sleep", ["1000"]), random.Random(1)
+Command("/bin/true").output()
+signal.signal(signal.SIGALRM, lambda *_: os.kill(os.getpid(), signal.SIGINT))
+for _ in range(80):
+    try:
+        try:
+            process = sleep.start()
+            signal.setitimer(signal.ITIMER_REAL, random.uniform(0.00001, 0.0006))
+            del process
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+    except KeyboardInterrupt:
+        pass
+Command("/bin/true").output()
+with open(f"/proc/self/task/{os.getpid()}/children") as file:
+    assert file.read() == ""
+print("done")
+"""
+
+
+@needs_fork
+@pytest.mark.skipif(sys.implementation.name != "cpython", reason="a finaliser runs later where references are not counted")
+def test_a_handle_whose_finalizer_is_interrupted_ends_its_tree_all_the_same(mechanism, in_child_env):
+    assert told(DROPPED, {**in_child_env, "PROCESSKIT_MECHANISM": mechanism}) == "done\n"
+
+
+IN_A_CYCLE = """
+import sys
+from processkit import Command
+class Holder: pass
+holder = Holder()
+holder.itself, holder.process = holder, Command(sys.executable, ["-c", "import time; time.sleep(1000)"]).start()
+"""
+
+
+def test_a_handle_in_a_cycle_is_quiet_when_the_interpreter_ends(mechanism, in_child_env):
+    environment = {**in_child_env, "PROCESSKIT_MECHANISM": mechanism}
+    run = subprocess.run(
+        [sys.executable, "-c", IN_A_CYCLE], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (run.returncode, run.stderr) == (0, "")
+
+
 class Raising:
     """A logger that is interrupted."""
 

@@ -340,3 +340,14 @@ def first_error(*steps: Callable[[], object]) -> BaseException | None:
             if first is None or (isinstance(first, Exception) and not isinstance(error, Exception)):
                 first = error
     return first
+
+
+def insist(step: Callable[[], object]) -> None:
+    """Take a step in a finalizer, again if a signal handler raised in it: nobody else takes it up again."""
+    for another in (True, True, False):
+        try:
+            step()
+            return
+        except BaseException:
+            if not another:
+                raise

@@ -16,7 +16,8 @@ TYPE_CHECKING = False
 if sys.platform == "linux":
     if TYPE_CHECKING:
         from .linux.loops import LoopEnds, LoopWaiter, Sleeper
-        from .posix.waiting import Waiter, any_ended, write_ready
+        from .posix.reaping import any_ended
+        from .posix.waiting import Waiter, write_ready
     from .._abi.linux_signals import SIGUSR1, SIGUSR2
     from .linux.guardian import announce_hook, guardian_invocation, run_hook
     from .linux.system import (
@@ -43,7 +44,8 @@ if sys.platform == "linux":
 
     _HOMES = {
         "linux.loops": "LoopEnds LoopWaiter Sleeper",
-        "posix.waiting": "Waiter any_ended write_ready",
+        "posix.reaping": "any_ended",
+        "posix.waiting": "Waiter write_ready",
     }
 elif sys.platform == "win32":
     if TYPE_CHECKING:

@@ -105,11 +105,11 @@ class Tree(Protocol):
 class Child(Protocol):
     """A process that we started and have not reaped."""
 
-    claimed: bool
+    stays: bool
 
     @property
     def pid(self) -> int:
-        """The process id, which stays its own until it is reaped. Until the child is `claimed`, collecting it ends it."""
+        """The process id, which stays its own until it is reaped. Collecting the child ends it, unless it `stays`."""
 
     @property
     def tree(self) -> Tree:

@@ -6,7 +6,7 @@ import _thread
 import os
 import time
 
-from .._base.errors import cancelled, failure, first_error, require_loop
+from .._base.errors import cancelled, failure, first_error, insist, require_loop
 from .._base.log import DEBUG, listener, log, warn_left_open
 from .._base.outcome import Outcome, outcome_of
 from .._base.result import BytesResult, ProcessResult
@@ -84,7 +84,6 @@ class Handle:
         # When its token was cancelled without a run that noticed: WHILE_RUNNING or AFTERWARDS.
         self._cancelled_when = ""
         self._subscription = 0
-        child.claimed = True
         logger = listener(settings.logger)
         if logger is not None:
             log(logger, DEBUG, "child spawned", program=plan.program, pid=child.pid, mechanism=container.mechanism)
@@ -439,6 +438,7 @@ class Handle:
                 group: Any = self._container
                 if review not in group.when_closed:
                     group.when_closed.append(review)
+        self._child.stays = not self._owns
         self._given = True
 
     def _is_over(self) -> bool:
@@ -587,7 +587,7 @@ class Handle:
             group.abandon(self._child)
             return
         said = f"{self!r} was dropped while it was open; its tree is killed"
-        self._close()
+        insist(self._close)
         if self._given:
             warn_left_open(said, self)
 

@@ -17,7 +17,7 @@ from ..._core.proctext import flat_keyed
 from ..errors import LaunchError
 from ..members import Members
 from ..posix.descriptors import Held
-from ..posix.reaping import reap
+from ..posix.reaping import any_ended, reap
 from ..terms import Usage
 from ..unreaped import reap_ended
 from . import cgroupfs
@@ -156,8 +156,6 @@ class Cgroup:
 
     def wait_change(self, seconds: float, pause: float) -> None:  # noqa: ARG002
         """Block until cgroup.events has changed, at most `seconds`."""
-        from ..posix.waiting import any_ended
-
         any_ended([self.changed()], seconds)
 
     def release(self, pid: int) -> int:

@@ -185,7 +185,7 @@ def _walk(top: int) -> Iterator[tuple[int, str]]:
     or may not be entered. By descriptors and without recursion, for members may make thousands of levels, and paths longer than
     PATH_MAX.
     """
-    here = opened(lambda: os.dup(top))
+    here = top
     trail: list[str] = []
     try:
         ahead = [_below(here)]
@@ -199,7 +199,8 @@ def _walk(top: int) -> Iterator[tuple[int, str]]:
                         raise
                     yield here, name
                     continue
-                os.close(here)
+                if here != top:
+                    os.close(here)
                 here = down
                 trail.append(name)
                 ahead.append(_below(here))
@@ -209,14 +210,15 @@ def _walk(top: int) -> Iterator[tuple[int, str]]:
             if not trail:
                 return
             try:
-                up = open_directory("..", here)
+                up = top if len(trail) == 1 else open_directory("..", here)
             except PermissionError:
                 return  # somebody has locked the way back; kill reaches further than we can see
             os.close(here)
             here = up
             yield here, trail.pop()
     finally:
-        os.close(here)
+        if here != top:
+            os.close(here)
 
 
 def processes(at: int) -> list[int]:
@@ -256,18 +258,30 @@ def populated(at: int) -> bool:
 
 def signal(at: int, pids: list[int], number: int) -> None:
     """Signal those of `pids` that are still in the subtree; never another process that got a number of theirs."""
-    for start in range(0, len(pids), MOST_HELD):
-        held: dict[int, int] = {}
+    most = MOST_HELD
+    while pids:
         try:
-            for pid in pids[start : start + MOST_HELD]:
-                held[pid] = _pidfd_of(pid)
-            # A number that is listed now belonged to the same process when its pidfd was opened, or that one is dead.
-            for pid in held.keys() & set(processes(at)):
-                _send(pid, held[pid], number)
-        finally:
-            for pidfd in held.values():
-                if pidfd >= 0:
-                    os.close(pidfd)
+            _signal_some(at, pids[:most], number)
+        except OSError as error:
+            if error.errno not in NONE_LEFT or most == 1:
+                raise
+            most = 1  # for one at a time the reserve suffices
+        else:
+            pids = pids[most:]
+
+
+def _signal_some(at: int, pids: list[int], number: int) -> None:
+    held: dict[int, int] = {}
+    try:
+        for pid in pids:
+            held[pid] = _pidfd_of(pid)
+        # A number that is listed now belonged to the same process when its pidfd was opened, or that one is dead.
+        for pid in held.keys() & set(processes(at)):
+            _send(pid, held[pid], number)
+    finally:
+        for pidfd in held.values():
+            if pidfd >= 0:
+                os.close(pidfd)
 
 
 def _pidfd_of(pid: int) -> int:
@@ -275,7 +289,9 @@ def _pidfd_of(pid: int) -> int:
 
     try:
         return opened(lambda: open_pidfd(architecture(), pid))
-    except OSError:
+    except OSError as error:
+        if error.errno in NONE_LEFT:
+            raise
         return -1  # gone, or this kernel has none
 
 

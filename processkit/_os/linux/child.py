@@ -9,7 +9,7 @@ import sys
 
 from ..._abi.signals import SIGKILL
 from ..posix.descriptors import pipe_above, read_all
-from ..posix.reaping import STATUS_UNKNOWN, look, peek
+from ..posix.reaping import STATUS_UNKNOWN, any_ended, look, peek
 from ..posix.stdio import Streams
 from ..unreaped import leave_behind
 from .birth import Placement, compile_script, script_for
@@ -43,18 +43,18 @@ class LinuxChild:
         "_start",
         "_status",
         "_streams",
-        "claimed",
         "ended",
         "events_at_end",
         "pid",
+        "stays",
         "tree",
     )
 
     def __init__(self, tree: Tree) -> None:
         self.tree = tree
         self._reaped = False
-        #: A handle owns this child and will reap it.
-        self.claimed = False
+        #: It is a member of a group and lives on without its handle; else collecting it ends it.
+        self.stays = False
         # Pid of the process whose child it is; 0 before it has been born.
         self._owner = 0
         self.pid = -1
@@ -89,13 +89,16 @@ class LinuxChild:
         return self._owner != 0
 
     def __del__(self) -> None:
-        # 1. The child has been born. 2. A signal handler raises before its handle exists. 3. Only this finalizer can end it.
+        # 1. The child has been born. 2. A signal handler raises before its handle exists, or at the first instruction of the
+        # handle's own finalizer. 3. Only this finalizer can end it.
         owner = self._owner
         if not owner or owner != os.getpid():
             return
         if self._reaped:
             self._close_all()
-        elif not self.claimed:  # the handle of a claimed child may be in the same cycle, and its finalizer run next
+        elif self.stays:
+            leave_behind(self)
+        else:
             self.end()
 
     def end(self) -> None:
@@ -122,8 +125,6 @@ class LinuxChild:
 
     def linger(self, seconds: float) -> None:
         """Wait for the child's end, at most `seconds`."""
-        from ..posix.waiting import any_ended
-
         any_ended([self.ended], seconds)
 
     def is_over(self) -> bool:

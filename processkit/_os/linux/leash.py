@@ -13,7 +13,7 @@ from errno import EAGAIN
 from ..._abi.signals import SIGKILL
 from ..errors import LaunchError
 from ..forking import after_fork_in_child
-from ..posix.reaping import reap
+from ..posix.reaping import any_ended, reap
 from ..worker import Worker
 from .birth import Placement
 from .child import LinuxChild, spawn_child
@@ -121,8 +121,6 @@ class LeashedTree:
 
     def wait_change(self, seconds: float, pause: float) -> None:  # noqa: ARG002
         """Block until the child has ended, at most `seconds`."""
-        from ..posix.waiting import any_ended
-
         if self._child is not None:
             any_ended([self._child.ended], seconds)
 

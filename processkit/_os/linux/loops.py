@@ -8,7 +8,8 @@ import sys
 
 from ..forking import after_fork_in_child
 from ..posix.descriptors import never_waits, pipe_above
-from ..posix.waiting import SLICE, Bell, Watch
+from ..posix.reaping import SLICE
+from ..posix.waiting import Bell, Watch
 from ..terms import STDIN
 
 if sys.platform != "linux":

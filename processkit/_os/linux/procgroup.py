@@ -185,7 +185,7 @@ class Groups:
         """Reap the leader; while others of its group live, its zombie stays and keeps the number."""
         if self.lent_terminal:
             self.lent_terminal = False
-            take_terminal_back()
+            take_terminal_back(pid)
         if self._let_go:
             return reap(pid)
         status = peek(pid)

@@ -1,9 +1,11 @@
-"""Reads the status of an ended child without reaping it, and reaps it. waitid(2), waitpid(2)"""
+"""Waits for the end of a child, reads its status without reaping it, and reaps it. waitid(2), waitpid(2)"""
 
 from __future__ import annotations
 
 import os
+import select
 import sys
+import time
 
 from ..._abi import linux, syscalls
 from ..._abi.foreign import Cells
@@ -13,6 +15,22 @@ if sys.platform != "linux":
 
 #: Status of a child that was not reaped by us (SIGCHLD ignored, a stray waitpid(-1)): it ended, and it is unknown how.
 STATUS_UNKNOWN = -1
+# 1. CPython checks for signals for the last time. 2. A signal arrives; its C handler only sets a flag. 3. poll(2) blocks, and
+# nothing interrupts it any more. A signal that the kernel gave to another thread does not interrupt it either: signal(7). So no
+# wait on a user's thread is longer than this many seconds, after which the Python handler runs.
+SLICE = 1.0
+
+
+def any_ended(descriptors: list[int], seconds: float | None) -> None:
+    """Block until one of the children has ended, each given by its `ended` descriptor, for at most `seconds`."""
+    deadline = None if seconds is None else time.monotonic() + seconds
+    poller = select.poll()
+    for descriptor in descriptors:
+        poller.register(descriptor, select.POLLIN)
+    while True:
+        left = SLICE if deadline is None else min(SLICE, max(0.0, deadline - time.monotonic()))
+        if poller.poll(-int(-left * 1000 // 1)) or (deadline is not None and time.monotonic() >= deadline):
+            return
 
 
 def look(pid: int, flags: int = 0) -> tuple[int, int] | None:

@@ -17,12 +17,8 @@ if TYPE_CHECKING:
 
 
 NONE_LEFT = (EMFILE, ENFILE)
-
-
-#: Two, because signalling a process holds its pidfd open while a file is read to check that it is the right process.
-MOST = 2
-
-
+#: Three: signalling a process holds its pidfd open while a file below a directory is read to check that it is the right process.
+MOST = 3
 _kept: list[int] = []
 
 

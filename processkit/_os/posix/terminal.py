@@ -7,6 +7,13 @@ import sys
 
 from .descriptors import above_standard, never_waits
 
+# `signal` makes enumerations of it when it is imported.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import signal
+else:
+    import _signal as signal
+
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
 
@@ -54,14 +61,16 @@ def in_foreground() -> bool:
         return False
 
 
-def take_terminal_back() -> None:
-    """Make our process group the foreground group of our stdin's terminal again."""
-    import signal
+def take_terminal_back(group: int) -> None:
+    """Make our process group the foreground group of our stdin's terminal again, if `group` is that now.
 
+    A shell may have taken the terminal meanwhile, or another child may have it.
+    """
     # Our group is in the background now, where tcsetpgrp(3) raises SIGTTOU unless that is blocked.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTTOU])
     try:
-        os.tcsetpgrp(0, os.getpgrp())
+        if os.tcgetpgrp(0) == group:
+            os.tcsetpgrp(0, os.getpgrp())
     except OSError:
         pass  # the terminal has been hung up
     finally:

@@ -10,12 +10,12 @@ import _thread
 import os
 import select
 import sys
-import time
 from errno import EIO, EPIPE
 from functools import partial
 
 from ..terms import ENDED, STDERR, STDIN, STDOUT, TREE
 from .descriptors import READ_SIZE, never_waits, pipe_above, read_from
+from .reaping import SLICE
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
@@ -35,22 +35,6 @@ FLOOD_SIZE = 1 << 17
 POUR_SIZE = 1 << 20
 MOST_WRITTEN = 1 << 20
 F_SETPIPE_SZ = 1031
-# 1. CPython checks for signals for the last time. 2. A signal arrives; its C handler only sets a flag. 3. poll(2) blocks, and
-# nothing interrupts it any more. A signal that the kernel gave to another thread does not interrupt it either: signal(7). So no
-# wait on a user's thread is longer than this many seconds, after which the Python handler runs.
-SLICE = 1.0
-
-
-def any_ended(descriptors: list[int], seconds: float | None) -> None:
-    """Block until one of the children has ended, each given by its `ended` descriptor, for at most `seconds`."""
-    deadline = None if seconds is None else time.monotonic() + seconds
-    poller = select.poll()
-    for descriptor in descriptors:
-        poller.register(descriptor, select.POLLIN)
-    while True:
-        left = SLICE if deadline is None else min(SLICE, max(0.0, deadline - time.monotonic()))
-        if poller.poll(-int(-left * 1000 // 1)) or (deadline is not None and time.monotonic() >= deadline):
-            return
 
 
 def write_ready(child: Child, feed: Feed) -> None:

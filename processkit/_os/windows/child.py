@@ -25,18 +25,18 @@ class WindowsChild:
         "_lock",
         "_status",
         "_streams",
-        "claimed",
         "ended",
         "events_at_end",
         "pid",
         "pipes",
         "port",
+        "stays",
         "tree",
     )
 
     def __init__(self, process: int, pid: int, streams: Streams, tree: Job) -> None:
-        #: A handle owns this child and will reap it.
-        self.claimed = False
+        #: It is a member of a group and lives on without its handle; else collecting it ends it.
+        self.stays = False
         self.pid = pid
         self.ended = process
         self.tree = tree
@@ -55,8 +55,9 @@ class WindowsChild:
         self._kept: list[int] = []
 
     def __del__(self) -> None:
-        # 1. The child has been born. 2. A signal handler raises before its handle exists. 3. Only this finalizer can end it.
-        if not getattr(self, "claimed", True):
+        # 1. The child has been born. 2. A signal handler raises before its handle exists, or at the first instruction of the
+        # handle's own finalizer. 3. Only this finalizer can end it.
+        if not getattr(self, "stays", True):
             self.end()
 
     def end(self) -> None:
