@@ -98,9 +98,9 @@ def for_life(target):
 def _guardian_pipe():
     home = system._home
     guardian = system._guardian if home is None else home._guardian
-    if guardian is None or guardian._pipe < 0:
+    if guardian is None or guardian._pipe is None:
         return ""
-    return os.readlink(f"/proc/self/fd/{guardian._pipe}")
+    return os.readlink(f"/proc/self/fd/{guardian._pipe.number}")
 
 
 BASE = why_unusable()[0]

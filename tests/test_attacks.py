@@ -1,14 +1,21 @@
 """Attacks on the promise: what a hostile or unlucky program does to its cgroup, its threads, and its owner's view of the system."""
 
 import os
+import subprocess
 import sys
 
 import pytest
 from owners import BASE, Owner
 from programs import py, wait_until
 
-from processkit import ProcessGroup
-from processkit._os.linux import system
+from processkit import Command, ProcessGroup
+from processkit._core.guardian import Guard
+from processkit._os.errors import LaunchError
+from processkit._os.linux import child, forked, procgroup, system
+from processkit._os.linux.calls import architecture
+from processkit._os.linux.guardian import _Running
+from processkit._os.posix.guardian import Guardian
+from processkit._plan.plan import make_plan
 
 needs_cgroup = pytest.mark.skipif(BASE is None, reason="no cgroup_v2 here")
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="who may do that is root")
@@ -165,3 +172,122 @@ if {end!r} == "is killed":
     else:
         assert owner.process.wait(20) == 0
     owner.assert_gone(token)
+
+
+# Closes what it does not know, as daemons do, and opens files of its own under the numbers; then it goes on working.
+CLOSING = """
+import os, sys, time
+from processkit import Command, ProcessGroup
+os.chdir(sys.argv[1])
+true, sleep = Command("/bin/true"), Command("/bin/sleep", ["60"])
+true.run()
+held = [sleep.start(), ProcessGroup()]
+held[1].start(sleep)
+for held_one in (True, False):
+    os.closerange(3, 300)
+    own = [open(f"own{number}", "w+b") for number in range(40)]
+    for _ in range(3):
+        assert true.output().code == 0
+        assert Command("/bin/cat").stdin_text("x").run() == "x"
+    with ProcessGroup(shutdown_grace=0) as group:
+        group.start(sleep)
+        assert len(group.members()) == 1
+    assert [file.read() for file in own] == [b""] * 40, "something was written to the program's own files"
+    [os.fstat(file.fileno()) for file in own]
+    [file.close() for file in own]
+last = sleep.start()
+print("done", flush=True)
+if sys.argv[2] == "is killed":
+    time.sleep(60)
+os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("end", ["returns", "is killed"])
+def test_an_owner_that_closes_descriptors_it_does_not_know_goes_on_and_leaves_nobody(owner, token, tmp_path, end):
+    owner.begin(CLOSING, str(tmp_path), end)
+    assert owner.line() == "done"
+    if end == "is killed":
+        owner.kill_and_reap()
+    else:
+        assert owner.process.wait(20) == 0
+    owner.assert_gone(token)
+
+
+def test_the_end_of_a_guardian_ends_nobody_who_has_got_its_descriptor():
+    guardian, stranger = (subprocess.Popen(["/bin/sleep", "60"]) for _ in range(2))
+    running = _Running(guardian.pid)
+    other = os.pidfd_open(stranger.pid) if hasattr(os, "pidfd_open") else -1
+    if other < 0 or running._pidfd < 0:
+        pytest.skip("there are no pidfds here")
+    try:
+        os.dup2(other, running._pidfd)
+        running.end()
+        running.forget()
+        guardian.kill()
+        guardian.wait()
+        assert stranger.poll() is None
+    finally:
+        os.close(other)
+        stranger.kill()
+        stranger.wait()
+
+
+class Deaf:
+    """Guardians that are not there: what they are told stays in their pipes."""
+
+    def __init__(self):
+        self.pipes = []
+        self.ended = 0
+
+    def start(self, guardian):
+        read, write = os.pipe()
+        os.set_blocking(write, False)
+        self.pipes.append(read)
+        guardian.started(self, write)
+
+    def end(self):
+        self.ended += 1
+
+    def forget(self):
+        pass
+
+    def heard(self):
+        """What the last one was told, as a guardian understands it."""
+        guard = Guard()
+        guard.feed(os.read(self.pipes[-1], 1 << 20))
+        return guard
+
+    def close(self):
+        for pipe in self.pipes:
+            os.close(pipe)
+
+
+def test_a_guardian_that_does_not_read_is_replaced_and_the_next_one_is_told_everything():
+    deaf = Deaf()
+    guardian = Guardian("python", deaf.start)
+    guardian.ensure()
+    guardian.announce(4242, 1)
+    for _ in range(10_000):
+        guardian.announce(4243, 1)
+        guardian.drop(4243)
+    assert deaf.ended > 0
+    assert deaf.heard().groups == {4242: 1}
+    guardian.forget()
+    deaf.close()
+
+
+def test_a_start_that_fails_leaves_no_number_with_the_guardian(monkeypatch, tmp_path):
+    program = tmp_path / "program"
+    program.write_text("")
+    program.chmod(0o755)
+    deaf = Deaf()
+    guardian = Guardian("python", deaf.start)
+    tree = procgroup.Groups(guardian)
+    for launcher in (child.launcher(), forked.ForkLauncher(architecture())):
+        monkeypatch.setattr(child, "launcher", lambda: launcher)  # noqa: B023
+        with pytest.raises(LaunchError):
+            procgroup._spawn_in(guardian, tree, make_plan(Command(str(program))._settings), True)
+        assert deaf.heard().groups == {}
+    guardian.forget()
+    deaf.close()

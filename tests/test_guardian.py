@@ -30,6 +30,16 @@ def told(tmp_path, mechanism, token):
     one.clear(token)
 
 
+class Nobody:
+    """The process of a guardian that there is not."""
+
+    def end(self) -> None:
+        pass
+
+    def forget(self) -> None:
+        pass
+
+
 def cpu_ticks(pid: int) -> int:
     """User and system time of a process. proc_pid_stat(5)"""
     with open(f"/proc/{pid}/stat", "rb") as file:
@@ -328,7 +338,7 @@ def test_a_group_that_has_told_a_guardian_that_is_gone_is_told_to_the_next():
     def start(guardian):
         read, write = os.pipe()
         readers.append(read)
-        guardian.started(-1, -1, write)
+        guardian.started(Nobody(), write)
 
     guardian = Guardian("python", start)
     guardian.ensure()

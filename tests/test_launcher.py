@@ -361,7 +361,7 @@ def test_where_the_first_launch_does_not_prove_the_launcher_the_guardian_is_star
     guardian.ensure()
     try:
         assert launching.launcher().name == {"clone3": "clone"}.get(why, "fork")
-        assert alive(guardian._pid)
+        assert alive(guardian._running.pid)
         # The one of the launch that proved nothing finds end-of-file at once.
         assert len(copied) == (why == "copied")
         wait_until(lambda: not any(alive(pid) for pid in copied))

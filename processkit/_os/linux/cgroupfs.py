@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import select
 import sys
@@ -105,13 +106,14 @@ class Directory:
     Owns the descriptor until `close`. If the program closed it, it is opened again, from the directory above.
     """
 
-    __slots__ = ("_held", "above", "path")
+    __slots__ = ("_held", "_lock", "above", "path")
 
     def __init__(self, path: str, above: Directory | None = None) -> None:
         #: Where it was when it was made; for people.
         self.path = path
         self.above = above
         self._held: Held | None = None
+        self._lock = _thread.RLock()
 
     @property
     def name(self) -> str:
@@ -120,9 +122,13 @@ class Directory:
 
     def at(self) -> int:
         """The descriptor. FileNotFoundError: the directory was removed, as only an empty one can be; OSError: that is unknown."""
-        if self._held is None or not self._held.is_ours():
-            self._held = Held(self._open())
-        return self._held.number
+        held = self._held
+        if held is None or not held.is_ours():
+            with self._lock:
+                held = self._held
+                if held is None or not held.is_ours():
+                    self._held = held = Held(self._open())
+        return held.number
 
     def _open(self) -> int:
         if self.above is not None:

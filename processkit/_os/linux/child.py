@@ -8,7 +8,7 @@ import select
 import sys
 
 from ..._abi.signals import SIGKILL
-from ..posix.descriptors import pipe_above, read_all
+from ..posix.descriptors import losses, pipe_above, read_all
 from ..posix.reaping import STATUS_UNKNOWN, any_ended, look, peek
 from ..posix.stdio import Streams
 from ..unreaped import leave_behind
@@ -38,6 +38,7 @@ class LinuxChild:
         "_end_of_input",
         "_kept",
         "_lock",
+        "_losses",
         "_owner",
         "_reaped",
         "_start",
@@ -64,6 +65,8 @@ class LinuxChild:
         # Our side of a terminal whose streams have been closed by the caller.
         self._kept: list[int] = []
         self._end_of_input = b""
+        # `losses` when our descriptors were opened.
+        self._losses = 0
         self._lock = _thread.RLock()
         self._status: int | None = None
         self._start: int | None = None
@@ -79,6 +82,7 @@ class LinuxChild:
         # 1. From here on this object must end the process. 2. Then it takes over the pipe ends and the pidfd. If a signal
         # handler raises in between, both owners hold one list, and who closes an end takes it out of that list.
         self._owner = owner
+        self._losses = losses()
         self._streams = streams.ours
         streams.ours = []
         launched.pid = launched.pidfd = -1
@@ -197,6 +201,8 @@ class LinuxChild:
         kept = self._kept = [*{*self._kept, *self._streams, self.ended}]
         self._streams[:] = [-1, -1, -1]
         self.ended = -1
+        if self._losses != losses():
+            kept.clear()  # the program has closed them, and may have files of its own there
         while kept:
             descriptor = kept.pop()
             if descriptor >= 0:

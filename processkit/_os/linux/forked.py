@@ -67,6 +67,8 @@ class ForkLauncher:
                         self._live(calls, script, reports)
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, before)
+            if script.registration is not None and not script.orphan:
+                script.registration[1] = launched.pid
             if reports >= 0:
                 os.close(reports)
                 reports = -1

@@ -12,7 +12,7 @@ import sys
 from ..._abi import linux
 from ..._abi.foreign import Cells
 from ..._abi.linux_signals import SIGTSTP, SIGUSR1, SIGUSR2
-from ..._abi.signals import SIGHUP, SIGINT, SIGPIPE, SIGQUIT, SIGTERM
+from ..._abi.signals import SIGHUP, SIGINT, SIGKILL, SIGPIPE, SIGQUIT, SIGTERM
 from ..errors import LaunchError
 from ..posix.descriptors import Descriptors, open_above, pipe_above
 from ..posix.environ import Strings
@@ -161,10 +161,41 @@ def _start(guardian: Guardian, home: str) -> bool:
                 apart.end()
             finally:
                 launched.discard()  # the process between us and the orphan
-        pidfd = open_pidfd(architecture(), born[1]) if born[1] > 0 else -1
         os.set_blocking(write, False)
-        guardian.started(born[1], pidfd, owned.release(write))
+        guardian.started(_Running(born[1]), owned.release(write))
         return True
+
+
+class _Running:
+    """The process of a guardian, which is no child of ours. It owns its pidfd until `forget`."""
+
+    __slots__ = ("_pidfd", "pid")
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self._pidfd = open_pidfd(architecture(), pid) if pid > 0 else -1
+
+    def _is_ours(self) -> bool:
+        """Whether the descriptor is still that of the guardian: the program may have closed it, and opened one of its own."""
+        try:
+            with open(f"/proc/self/fdinfo/{self._pidfd}", "rb") as file:
+                return b"\nPid:\t%d\n" % self.pid in file.read()
+        except OSError:
+            return False
+
+    def end(self) -> None:
+        """Kill it, and nobody who has got its number since. It may be gone, or we may have given up the right to kill it."""
+        if self._pidfd >= 0 and self._is_ours():
+            try:
+                raw_syscall(architecture(), "pidfd_send_signal", self._pidfd, SIGKILL, 0, 0)
+            except OSError:
+                pass
+
+    def forget(self) -> None:
+        """Close the pidfd. Idempotent."""
+        if self._pidfd >= 0 and self._is_ours():
+            os.close(self._pidfd)
+        self._pidfd = -1
 
 
 def _compile(home: str, script: Script, pipe: int, null: int) -> None:

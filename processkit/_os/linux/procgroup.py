@@ -333,6 +333,8 @@ def _spawn_in(guardian: Guardian, tree: Groups, plan: Plan, guarded: bool) -> Li
     except BaseException:
         if child is not None:
             child.end()
+        if guarded and placement.registration[1] > 0:
+            guardian.retract(placement.registration[1])  # the child may have registered itself before its start failed
         raise
     finally:
         if guarded:

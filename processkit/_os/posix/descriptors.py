@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import sys
 from errno import EIO
@@ -70,15 +71,27 @@ class Held:
     asks for that, and `close` closes no other file.
     """
 
-    __slots__ = ("_mark", "number")
+    __slots__ = ("_mark", "is_lost", "number")
 
     def __init__(self, number: int) -> None:
         self.number = number
         self._mark = _mark_of(number)
+        #: It was found closed, and not by us.
+        self.is_lost = False
 
     def is_ours(self) -> bool:
-        """Whether the number still stands for the file that it stood for at first."""
-        return self._mark is not None and _mark_of(self.number) == self._mark
+        """Whether the number still stands for the file that it stood for at first; once it did not, it never does again."""
+        found = _mark_of(self.number)
+        mark = self._mark  # after the look: another thread of ours forgets it before it closes
+        if mark is None or found == mark:
+            return mark is not None
+        self._mark = None
+        self.is_lost = True
+        return False
+
+    def lose(self) -> None:
+        """The program has closed it."""
+        self._mark = None
 
     def close(self) -> None:
         """Close it, if it is still ours. Idempotent."""
@@ -97,6 +110,25 @@ def _mark_of(descriptor: int) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
+
+
+# A descriptor that is there as long as this process starts children, and how often it was found closed.
+_witness: Held | None = None
+_lost: dict[Held, None] = {}
+
+
+def set_witness(held: Held | None) -> None:
+    """Have `losses` look at this descriptor, or at none, before it is closed."""
+    global _witness
+    _witness = held
+
+
+def losses() -> int:
+    """How often the program has closed descriptors that it does not know: one that was ours before may be its own by now."""
+    witness = _witness
+    if witness is not None and not witness.is_ours() and witness.is_lost:
+        _lost[witness] = None
+    return len(_lost)
 
 
 # Standard descriptors that we found closed and filled, so that none of our descriptors gets their numbers.
@@ -121,23 +153,30 @@ def is_filled(number: int) -> bool:
     return number in _filled
 
 
-_null = -1
+_null: Held | None = None
+_lock = _thread.RLock()
 
 
 def null_device() -> int:
     """A descriptor of the null device, opened once and kept for the life of the process."""
     global _null
-    if _null < 0:
-        _null = open_above(os.devnull, os.O_RDWR)
-    return _null
+    null = _null
+    if null is None or not null.is_ours():
+        with _lock:
+            null = _null
+            if null is None or not null.is_ours():
+                _null = null = Held(open_above(os.devnull, os.O_RDWR))
+    return null.number
 
 
 def forget_null() -> None:
     """In a forked child: a daemon closes descriptors that it does not know, and the number may soon be another file's."""
-    global _null
-    kept, _null = _null, -1
-    if kept >= 0:
-        os.close(kept)
+    global _null, _witness, _lock
+    _lock = _thread.RLock()
+    _witness = None
+    kept, _null = _null, None
+    if kept is not None:
+        kept.close()
 
 
 class Descriptors:

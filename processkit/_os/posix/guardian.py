@@ -9,21 +9,31 @@ import _thread
 import os
 import select
 import sys
+from errno import EIO, EPIPE
 
-from ..._abi.signals import SIGKILL
+from .descriptors import Held, losses, set_witness
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable
+    from typing import Callable, Protocol
+
+    class Running(Protocol):
+        """A guardian's process."""
+
+        def end(self) -> None:
+            """Kill it, and nobody who has got its number since."""
+
+        def forget(self) -> None:
+            """Close our descriptor of it. Idempotent."""
 
 
 class Guardian:
     """The guardian of this process: started by the first `ensure`. Owns the pipe's write end until `end`."""
 
-    __slots__ = ("_births", "_deaf", "_groups", "_lock", "_pid", "_pidfd", "_pipe", "_processes", "_start", "generation", "kind")
+    __slots__ = ("_births", "_deaf", "_groups", "_lock", "_pipe", "_processes", "_running", "_start", "generation", "kind")
 
     def __init__(self, kind: str, start: Callable[[Guardian], None]) -> None:
         self._start = start
@@ -35,7 +45,8 @@ class Guardian:
         self.generation = 0
         #: The language it is written in: `python`, `sh` or `none`.
         self.kind = kind
-        self._pipe = self._pid = self._pidfd = -1
+        self._running: Running | None = None
+        self._pipe: Held | None = None
         self._deaf = select.poll()
         # Reentrant: a garbage collection inside one of these methods may run a finalizer that drops a group.
         self._lock = _thread.RLock()
@@ -43,8 +54,9 @@ class Guardian:
     def ensure(self) -> None:
         """Start the guardian, or a new one if it was killed, and register everything that still lives with it."""
         with self._lock:
+            pipe = self._pipe
             # POLLERR: the pipe has no reader any more.
-            if self._pipe >= 0 and not self._deaf.poll(0):
+            if pipe is not None and pipe.is_ours() and not self._deaf.poll(0):
                 return
             self.forget()
             self._start(self)
@@ -65,14 +77,25 @@ class Guardian:
                 if pid not in self._processes:
                     self._say(leave_message(pid))
 
-    def started(self, pid: int, pidfd: int, pipe: int) -> None:
-        """The guardian runs: take over its pidfd and the write end of its pipe. Called by `start`."""
-        self._pid = pid
-        self._pidfd = pidfd
-        self._pipe = pipe
+    @property
+    def is_lost(self) -> bool:
+        """Whether the program has closed the pipe, so that the guardian has read its end and kills what it guards."""
+        return self._pipe is not None and not self._pipe.is_ours()
+
+    def started(self, running: Running, pipe: int) -> None:
+        """The guardian runs: take it over with the write end of its pipe. Called by `start`."""
+        held = Held(pipe)
+        if self._pipe is not None:  # a signal handler started another one in the midst of this start
+            running.end()
+            held.close()
+            running.forget()
+            return
+        self._running = running
         self.generation += 1
         self._deaf = select.poll()
         self._deaf.register(pipe, 0)
+        self._pipe = held
+        set_witness(held)
 
     def expect(self) -> int:
         """Note that a child will register itself, until `settled`; returns the pipe that it writes to, -1 if it cannot."""
@@ -80,7 +103,7 @@ class Guardian:
         with self._lock:
             self._births += 1
             # sh cannot read the binary pid that the kernel writes.
-            return self._pipe if self.kind == "python" else -1
+            return self._pipe.number if self.kind == "python" and self._pipe is not None else -1
 
     def settled(self) -> None:
         """The child of one `expect` has been announced, or there is none."""
@@ -106,14 +129,16 @@ class Guardian:
     def drop(self, pgid: int) -> None:
         """Unregister a process group that has ended, or that lives on without us."""
         with self._lock:
-            if self._groups.pop(pgid, self) is self or self._pipe < 0:
-                return
-            from ..._core.guardian import drop_message
+            if self._groups.pop(pgid, self) is not self:
+                self.retract(pgid)
 
-            try:
-                self._say(drop_message(pgid))
-            except BrokenPipeError:
-                pass  # the guardian was killed, and the next one is told only of groups that still live
+    def retract(self, pgid: int) -> None:
+        """Unregister a process group that has registered itself, and of which its owner knows nothing: its start failed."""
+        from ..._core.guardian import drop_message
+
+        with self._lock:
+            self._groups.pop(pgid, None)
+            self._tell(drop_message(pgid))
 
     def announce_process(self, pid: int, start: int) -> None:
         """Register a process that is in none of our groups and dies with us."""
@@ -128,14 +153,10 @@ class Guardian:
     def leave_process(self, pid: int) -> None:
         """Unregister a process that has ended, or that lives on without us."""
         with self._lock:
-            if self._processes.pop(pid, None) is None or self._pipe < 0:
-                return
-            from ..._core.guardian import leave_message
+            if self._processes.pop(pid, None) is not None:
+                from ..._core.guardian import leave_message
 
-            try:
-                self._say(leave_message(pid))
-            except BrokenPipeError:
-                pass  # as in `drop`
+                self._tell(leave_message(pid))
 
     def end_when_nothing_left(self) -> None:
         """At exit: end the guardian, unless a registered process still lives; the guardian then kills it."""
@@ -150,22 +171,21 @@ class Guardian:
 
     def end(self) -> None:
         """Kill the guardian now; called only when nothing is left to guard."""
-        pidfd = self._pidfd
-        if pidfd >= 0:
-            try:
-                os.kill(self._pid, SIGKILL)  # its pid is its own: the pidfd was opened right after its birth
-            except (ProcessLookupError, PermissionError):
-                pass  # it is gone, or we gave up the right to kill it: end-of-file ends it as well
+        if self._running is not None:
+            self._running.end()  # else, or if that may not be, end-of-file ends it as well
         self.forget()
 
     def forget(self) -> None:
         """Close our descriptors; the guardian reads end-of-file and does its work. Idempotent."""
         with self._lock:
-            descriptors = (self._pipe, self._pidfd)
-            self._pipe = self._pidfd = -1
-            for descriptor in descriptors:
-                if descriptor >= 0:
-                    os.close(descriptor)
+            pipe, self._pipe = self._pipe, None
+            running, self._running = self._running, None
+            if pipe is not None:
+                losses()  # the last moment at which it can tell
+                set_witness(None)
+                pipe.close()
+            if running is not None:
+                running.forget()
 
     def after_fork(self) -> None:
         """In a forked child: the guardian is the parent's, and so is the thread that may have held the lock."""
@@ -173,6 +193,23 @@ class Guardian:
         self._births = 0
         self.forget()
 
+    def _tell(self, message: bytes) -> None:
+        """Say what a guardian that was killed, or whose pipe is lost, need not know: the next one is told what still lives."""
+        if self._pipe is not None and self._pipe.is_ours():
+            try:
+                self._say(message)
+            except BrokenPipeError:
+                pass
+
     def _say(self, message: bytes) -> None:
-        if os.write(self._pipe, message) != len(message):
-            raise OSError("write: the guardian's pipe took half a message")
+        if self._pipe is None or not self._pipe.is_ours():
+            raise OSError(EPIPE, "write: the program has closed the guardian's pipe")
+        try:
+            written = os.write(self._pipe.number, message)
+        except BlockingIOError:
+            # It was stopped, or gets no time to run, and thousands of messages wait for it. The next one is told everything.
+            self.end()
+            self.ensure()
+            return
+        if written != len(message):
+            raise OSError(EIO, "write: the guardian's pipe took half a message")

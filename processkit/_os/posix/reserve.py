@@ -6,6 +6,8 @@ import os
 import sys
 from errno import EMFILE, ENFILE
 
+from .descriptors import Held, losses
+
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
 
@@ -19,14 +21,21 @@ if TYPE_CHECKING:
 NONE_LEFT = (EMFILE, ENFILE)
 #: Three: signalling a process holds its pidfd open while a file below a directory is read to check that it is the right process.
 MOST = 3
-_kept: list[int] = []
+_kept: list[Held] = []
+# `losses` when they were opened.
+_since = 0
 
 
 def keep_reserve() -> None:
     """Fill the reserve, as far as descriptors are available."""
+    global _since
+    if _since != losses():
+        _since = losses()
+        while _kept:
+            _kept.pop().lose()
     while len(_kept) < MOST:
         try:
-            _kept.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+            _kept.append(Held(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)))
         except OSError:
             return  # the next start tries again
 
@@ -34,7 +43,7 @@ def keep_reserve() -> None:
 def forget_reserve() -> None:
     """In a forked child: its program may close descriptors that it does not know."""
     while _kept:
-        os.close(_kept.pop())
+        _kept.pop().close()
 
 
 def opened(call: Callable[[], T]) -> T:
@@ -45,4 +54,4 @@ def opened(call: Callable[[], T]) -> T:
         except OSError as error:
             if error.errno not in NONE_LEFT or not _kept:
                 raise
-        os.close(_kept.pop())
+        _kept.pop().close()
