@@ -86,9 +86,10 @@ class Home:
             self._made = True
 
     def guarded(self) -> None:
-        """Make sure that a guardian runs to clean up after us; called before every spawn."""
-        self._renew_if_lost()
-        self._guardian.ensure()
+        """Make sure that a guardian runs to clean up after us; called before a leaf is taken and before a member is born."""
+        if not self._guardian.is_up():
+            self._renew_if_lost()
+            self._guardian.ensure()
 
     def _renew_if_lost(self) -> None:
         """If the program has closed the guardian's pipe, all that lives in the home is being ended: have another home."""
@@ -107,7 +108,7 @@ class Home:
 
     def take_leaf(self) -> Cgroup:
         """A cgroup that is new, as far as its user can tell."""
-        self._renew_if_lost()
+        self.guarded()
         return self._pool.take() or self.new("r")
 
     def wants(self, leaf: Cgroup) -> bool:
@@ -121,7 +122,7 @@ class Home:
 
     def new_group(self) -> Cgroup:
         """The cgroup of a group that ends with us."""
-        self._renew_if_lost()
+        self.guarded()
         return self.new("g")
 
     def new(self, prefix: str) -> Cgroup:
@@ -225,7 +226,6 @@ class PrivateContainer:
 
     def spawn(self, plan: Plan) -> LinuxChild:
         """Start a child inside; on an exception nothing of it is alive."""
-        self._home.guarded()
         return _spawn_in(self.tree, plan)
 
     def close(self, *, leave: bool = False) -> None:

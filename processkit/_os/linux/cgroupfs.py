@@ -138,6 +138,11 @@ class Directory:
         except FileNotFoundError as error:
             raise OSError(ESTALE, f"{self.path} cannot be seen any more") from error
 
+    def has_below(self) -> bool:
+        """Whether there are directories in it: kernfs counts two links for a directory, and one for each directory in it."""
+        found = None if self._held is None else self._held.stat()
+        return (found or os.fstat(self.at())).st_nlink > 2
+
     def make(self) -> None:
         """Create it, again if it was removed."""
         os.mkdir(self.name, 0o755, dir_fd=self._above())

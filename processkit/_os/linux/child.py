@@ -8,7 +8,7 @@ import select
 import sys
 
 from ..._abi.signals import SIGKILL
-from ..posix.descriptors import losses, pipe_above, read_all
+from ..posix.descriptors import losses, losses_so_far, pipe_above, read_all
 from ..posix.reaping import STATUS_UNKNOWN, any_ended, look, peek
 from ..posix.stdio import Streams
 from ..unreaped import leave_behind
@@ -65,7 +65,7 @@ class LinuxChild:
         # Our side of a terminal whose streams have been closed by the caller.
         self._kept: list[int] = []
         self._end_of_input = b""
-        # `losses` when our descriptors were opened.
+        # `losses_so_far` when our descriptors were opened.
         self._losses = 0
         self._lock = _thread.RLock()
         self._status: int | None = None
@@ -82,7 +82,7 @@ class LinuxChild:
         # 1. From here on this object must end the process. 2. Then it takes over the pipe ends and the pidfd. If a signal
         # handler raises in between, both owners hold one list, and who closes an end takes it out of that list.
         self._owner = owner
-        self._losses = losses()
+        self._losses = losses_so_far()
         self._streams = streams.ours
         streams.ours = []
         launched.pid = launched.pidfd = -1

@@ -141,7 +141,7 @@ class Cgroup:
     def is_as_new(self) -> bool:
         """Whether the cgroup is like a fresh one: no process in it, no cgroup made below it, never acted upon."""
         try:
-            if self.touched or os.fstat(self.directory.at()).st_nlink > 2:
+            if self.touched or self.directory.has_below():
                 return False
             return self.settled or self.empty() or not self.members()
         except OSError:

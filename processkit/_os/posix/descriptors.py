@@ -75,19 +75,29 @@ class Held:
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self._mark = _mark_of(number)
+        found = os.fstat(number)
+        self._mark: tuple[int, int] | None = (found.st_dev, found.st_ino)
         #: It was found closed, and not by us.
         self.is_lost = False
 
-    def is_ours(self) -> bool:
-        """Whether the number still stands for the file that it stood for at first; once it did not, it never does again."""
-        found = _mark_of(self.number)
+    def stat(self) -> os.stat_result | None:
+        """What fstat(2) says of it; None if the number does not stand for that file any more: then it never does again."""
+        try:
+            found: os.stat_result | None = os.fstat(self.number)
+        except OSError:
+            found = None
         mark = self._mark  # after the look: another thread of ours forgets it before it closes
-        if mark is None or found == mark:
-            return mark is not None
+        if mark is None:
+            return None
+        if found is not None and (found.st_dev, found.st_ino) == mark:
+            return found
         self._mark = None
         self.is_lost = True
-        return False
+        return None
+
+    def is_ours(self) -> bool:
+        """Whether the number still stands for the file that it stood for at first."""
+        return self.stat() is not None
 
     def lose(self) -> None:
         """The program has closed it."""
@@ -95,21 +105,14 @@ class Held:
 
     def close(self) -> None:
         """Close it, if it is still ours. Idempotent."""
-        ours, self._mark = self.is_ours(), None
+        ours = self.is_ours()
+        self._mark = None
         if ours:
             os.close(self.number)
 
     def __del__(self) -> None:
         if getattr(self, "_mark", None) is not None:
             self.close()
-
-
-def _mark_of(descriptor: int) -> tuple[int, int] | None:
-    try:
-        found = os.fstat(descriptor)
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
 
 
 # A descriptor that is there as long as this process starts children, and how often it was found closed.
@@ -128,6 +131,11 @@ def losses() -> int:
     witness = _witness
     if witness is not None and not witness.is_ours() and witness.is_lost:
         _lost[witness] = None
+    return len(_lost)
+
+
+def losses_so_far() -> int:
+    """`losses` as of the last look, which every start begins with."""
     return len(_lost)
 
 

@@ -51,12 +51,20 @@ class Guardian:
         # Reentrant: a garbage collection inside one of these methods may run a finalizer that drops a group.
         self._lock = _thread.RLock()
 
+    def is_up(self) -> bool:
+        """Whether it was started, reads what it is told, and has its pipe."""
+        with self._lock:
+            pipe = self._pipe
+            if pipe is not None and pipe.is_ours():
+                return not self._deaf.poll(0)  # POLLERR: the pipe has no reader any more
+        if pipe is not None:
+            losses()
+        return False
+
     def ensure(self) -> None:
         """Start the guardian, or a new one if it was killed, and register everything that still lives with it."""
         with self._lock:
-            pipe = self._pipe
-            # POLLERR: the pipe has no reader any more.
-            if pipe is not None and pipe.is_ours() and not self._deaf.poll(0):
+            if self.is_up():
                 return
             self.forget()
             self._start(self)
