@@ -1,5 +1,6 @@
 """What the tests run, on whatever system: a shell and a few small programs, and how to see what became of them."""
 
+import asyncio
 import os
 import re
 import sys
@@ -146,3 +147,11 @@ def wait_until(condition, seconds=20.0):
             return value
         assert time.monotonic() < deadline, "it did not come true"
         time.sleep(0.005)
+
+
+async def await_until(condition, seconds=20.0):
+    """`wait_until` beside a running loop."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come true"
+        await asyncio.sleep(0.005)

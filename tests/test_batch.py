@@ -5,7 +5,7 @@ import os
 import threading
 
 import pytest
-from programs import py, sh, sleep
+from programs import await_until, py, sh, sleep
 
 from processkit import (
     BytesResult,
@@ -146,6 +146,30 @@ def test_a_cancelled_batch_leaves_nothing():
             await task
 
     asyncio.run(cancel())
+
+
+def test_a_loop_that_ends_starts_no_more_of_a_batch(tmp_path):
+    commands = [sh(f"echo x >{tmp_path}/{number}; sleep 1000") for number in range(6)]
+
+    async def leave():
+        asyncio.ensure_future(aoutput_all(commands, concurrency=2))
+        await await_until(lambda: all((tmp_path / f"{number}").exists() for number in range(2)))
+
+    asyncio.run(leave())  # which cancels all tasks
+    assert sorted(os.listdir(tmp_path)) == ["0", "1"]
+
+
+def test_who_cancels_the_tasks_of_a_batch_cancels_the_batch():
+    async def cancel():
+        others = asyncio.all_tasks()
+        batch = asyncio.ensure_future(aoutput_all([sleep() for _ in range(3)], concurrency=1))
+        await await_until(lambda: asyncio.all_tasks() - others - {batch})
+        for task in asyncio.all_tasks() - others - {batch}:
+            task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await batch
+
+    asyncio.run(asyncio.wait_for(cancel(), 20))
 
 
 def test_an_error_of_progress_ends_the_batch(every):

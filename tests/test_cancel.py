@@ -51,6 +51,25 @@ def test_a_callback_that_fails_keeps_no_other_run_from_being_ended():
         process.outcome()
 
 
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit, GeneratorExit])
+def test_a_callback_that_is_interrupted_keeps_no_other_run_from_being_ended_either(interrupt):
+    token, told = CancellationToken(), []
+
+    def fail():
+        told.append("first")
+        raise interrupt
+
+    token._subscribe(fail)
+    token._subscribe(lambda: told.append("second"))
+    process = sleep().cancel_on(token.child_token()).start()
+    with pytest.raises(interrupt):
+        token.cancel()
+    token.cancel()
+    assert told == ["first", "second"]
+    with pytest.raises(Cancelled):
+        process.outcome()
+
+
 @pytest.mark.parametrize("verb", ["output", "output_bytes", "run", "exit_code", "probe"])
 def test_a_cancelled_run_is_torn_down_and_says_so_whatever_the_verb(call, verb):
     token = CancellationToken()

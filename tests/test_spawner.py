@@ -1,10 +1,11 @@
 """Where an event loop's processes are started: on its own thread as long as that is quick."""
 
 import asyncio
+import sys
 import threading
 
 import pytest
-from programs import true
+from programs import await_until, sleep, true
 
 from processkit._drive import spawner
 from processkit._os.worker import Worker
@@ -86,3 +87,34 @@ def test_a_worker_that_a_signal_handler_has_woken_already_takes_the_job():
     worker._wake = Awake()
     assert worker.add(done.set)
     assert done.wait(60)
+
+
+class _Broken(asyncio.SelectorEventLoop):
+    """A loop that cannot be told anything from another thread."""
+
+    broken = False
+
+    def call_soon_threadsafe(self, *words, **named):
+        if self.broken:
+            raise OSError("broken")
+        return super().call_soon_threadsafe(*words, **named)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="this loop starts no process there")
+def test_a_loop_that_cannot_be_told_keeps_no_other_one_from_starting(monkeypatch):
+    reported = threading.Event()
+    monkeypatch.setattr(sys, "unraisablehook", lambda _: reported.set())
+    broken = _Broken()
+
+    async def start():
+        starting = asyncio.ensure_future(sleep().astart())
+        broken.broken = True
+        await await_until(reported.is_set)
+        broken.broken = False
+        starting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+
+    broken.run_until_complete(asyncio.wait_for(start(), 20))
+    broken.close()
+    assert asyncio.run(asyncio.wait_for(true().aoutput(), 20)).code == 0

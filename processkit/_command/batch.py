@@ -10,8 +10,9 @@ from .command import Command
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import asyncio
     import threading
-    from collections.abc import AsyncIterator, Iterator, Sequence
+    from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
     from typing import Any, Callable, Union
 
     from .._base.errors import ProcessError
@@ -111,7 +112,7 @@ class _Batch:
         except Exception as error:
             return error
         except asyncio.CancelledError as error:
-            if self.is_left:
+            if self.is_left or _was_cancelled():
                 raise
             return error  # the runner's own
 
@@ -120,6 +121,33 @@ class _Batch:
         self._done += 1
         if self._progress is not None:
             self._progress(self._done, self.size)
+
+
+def _task(work: Coroutine[Any, Any, None]) -> asyncio.Future[None]:
+    """A task of which `_was_cancelled` can tell."""
+    import asyncio
+
+    if hasattr(asyncio.Task, "cancelling"):
+        return asyncio.ensure_future(work)
+
+    class Worker(asyncio.Task):  # type: ignore[type-arg]
+        """Before Python 3.11 a task does not know that somebody cancels it."""
+
+        was_cancelled = False
+
+        def cancel(self, *words: Any, **named: Any) -> bool:
+            self.was_cancelled = True
+            return super().cancel(*words, **named)
+
+    return Worker(work)
+
+
+def _was_cancelled() -> bool:
+    """Whether the task that runs was cancelled, as a loop that ends does it to all: what it waits for may be cancelled as well."""
+    import asyncio
+
+    task: Any = asyncio.current_task()
+    return bool(task.cancelling() if hasattr(task, "cancelling") else task.was_cancelled)
 
 
 def _start_threads(batch: _Batch, put: Callable[[tuple[int, Any]], None], started: list[threading.Thread]) -> None:
@@ -184,22 +212,28 @@ async def _acompleted(make: Callable[[], _Batch]) -> AsyncIterator[tuple[int, An
     import asyncio
 
     batch = make()
-    done: asyncio.Queue[tuple[int, Any]] = asyncio.Queue()
+    done: asyncio.Queue[tuple[int, Any] | None] = asyncio.Queue()
 
     async def work() -> None:
         """Run slots until none is left."""
-        while True:
-            index = batch.take()
-            if index is None:
-                return
-            done.put_nowait((index, await batch.arun(index)))
+        try:
+            while True:
+                index = batch.take()
+                if index is None:
+                    return
+                done.put_nowait((index, await batch.arun(index)))
+        except asyncio.CancelledError:
+            done.put_nowait(None)
+            raise
 
     workers: list[asyncio.Future[None]] = []
     try:
         batch.begin()
-        workers += [asyncio.ensure_future(work()) for _ in range(batch.width)]
+        workers += [_task(work()) for _ in range(batch.width)]
         for _ in range(batch.size):
             slot = await done.get()
+            if slot is None:
+                raise asyncio.CancelledError
             batch.served()
             yield slot
     finally:

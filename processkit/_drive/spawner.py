@@ -45,13 +45,13 @@ _worker: Worker | None = None
 class _Job:
     """One spawn for a loop; if the loop does not want the process any more, the job ends it."""
 
-    __slots__ = ("_lock", "_loop", "_result", "_spawn", "_unwanted", "future")
+    __slots__ = ("_lock", "_loop", "_over", "_result", "_spawn", "_unwanted", "future")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, spawn: Callable[[], Started]) -> None:
         self._loop = loop
         self._spawn = spawn
         self._lock = _thread.RLock()
-        self._unwanted = False
+        self._unwanted = self._over = False
         self._result: Started | None = None
         self.future: asyncio.Future[Any] = loop.create_future()
 
@@ -66,13 +66,16 @@ class _Job:
         with self._lock:
             unwanted = self._unwanted
             self._result = process
+            self._over = True
         if unwanted:
             self._end(process)
             process = None
         try:
             self._loop.call_soon_threadsafe(self._tell, process, error)
-        except RuntimeError:
-            self._end(process)  # the loop was closed meanwhile
+        except BaseException as raised:
+            self._end(process)
+            if not isinstance(raised, RuntimeError):  # else the loop was closed meanwhile
+                raise
 
     def _tell(self, process: Started | None, error: BaseException | None) -> None:
         if self.future.done():
@@ -84,12 +87,13 @@ class _Job:
         else:
             self.future.set_exception(error)
 
-    def disown(self) -> None:
-        """The waiting task was cancelled: the process that has been started, or still will be, is ended."""
+    def disown(self) -> bool:
+        """The waiting task was cancelled: the process that has been started, or still will be, is ended. Whether it is already."""
         with self._lock:
             self._unwanted = True
-            process = self._result
+            process, over = self._result, self._over
         self._end(process)
+        return over
 
     @staticmethod
     def _end(process: Started | None) -> None:
@@ -130,9 +134,9 @@ async def _on_the_worker(spawn: Callable[[], H]) -> H:
     try:
         await asyncio.wait({job.future})
     except asyncio.CancelledError:
-        job.disown()
-        # The process is gone before the caller sees the cancellation; a second cancellation does not wait for that.
-        await asyncio.wait({job.future})
+        if not job.disown():
+            # The process is gone before the caller sees the cancellation; a second cancellation does not wait for that.
+            await asyncio.wait({job.future})
         raise
     made: H = job.future.result()
     return made

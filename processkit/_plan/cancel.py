@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import _thread
 import time
+from functools import partial
 
 from .._base import PUBLIC
+from .._base.errors import first_error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,11 +21,11 @@ class CancellationToken:
     """
 
     __module__ = PUBLIC
-    __slots__ = ("__weakref__", "_callbacks", "_cancelled", "_lock", "_number", "_parent")
+    __slots__ = ("__weakref__", "_callbacks", "_cancelled", "_lock", "_number", "_parent", "_telling")
 
     def __init__(self) -> None:
         self._lock = _thread.RLock()
-        self._cancelled = False
+        self._cancelled = self._telling = False
         self._callbacks: dict[int, Callable[[], object]] = {}
         self._number = 0
         # A child keeps its parent alive, not the other way round.
@@ -32,22 +34,28 @@ class CancellationToken:
     def cancel(self) -> None:
         """Cancel this token and its children; the runs are being ended when this returns. Idempotent. From any thread.
 
-        Raises the first error that ending a run raised, after all were told.
+        Raises the first error that ending a run raised, after all were told. If a signal handler raises in here, the next call
+        tells those that were not told yet.
         """
         with self._lock:
-            if self._cancelled:
-                return
             self._cancelled = True
-            callbacks = list(self._callbacks.values())
-            self._callbacks.clear()
-        failed: list[Exception] = []
-        for callback in callbacks:
-            try:
+            if self._telling:
+                return
+            self._telling = True
+        try:
+            raised = first_error(*(partial(self._tell, number) for number in [*self._callbacks]))
+        finally:
+            self._telling = False
+        if raised is not None:
+            raise raised
+
+    def _tell(self, number: int) -> None:
+        callback = self._callbacks.get(number)
+        try:
+            if callback is not None:
                 callback()
-            except Exception as error:
-                failed.append(error)  # the others are told all the same
-        if failed:
-            raise failed[0]
+        finally:
+            self._callbacks.pop(number, None)
 
     def is_cancelled(self) -> bool:
         """Return whether this token, or one that it descends from, was cancelled."""
