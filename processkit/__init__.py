@@ -9,6 +9,12 @@ Names are imported when they are first used, so that `import processkit` costs n
 
 from __future__ import annotations
 
+import os as _os_module
+
+# Names are imported later, perhaps from another working directory, and the guardian is started with this path.
+__path__ = [_os_module.path.abspath(place) for place in __path__]
+del _os_module
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._base.errors import Cancelled as Cancelled

@@ -92,15 +92,25 @@ def home_entries():
 
 def for_life(target):
     """Whether a descriptor is one that processkit keeps for the life of the process, by its own word."""
-    return "/processkit-" in target or target in ("/dev/null", "anon_inode:[pidfd]", BASE, _guardian_pipe())
+    return "/processkit-" in target or target in ("/dev/null", "anon_inode:[pidfd]", BASE) or target in _guardian_pipes()
 
 
-def _guardian_pipe():
+def _guardian():
     home = system._home
-    guardian = system._guardian if home is None else home._guardian
-    if guardian is None or guardian._pipe is None:
-        return ""
-    return os.readlink(f"/proc/self/fd/{guardian._pipe.number}")
+    return system._guardian if home is None else home._guardian
+
+
+def _guardian_pipes():
+    guardian = _guardian()
+    held = () if guardian is None else (guardian._pipe, guardian._word)
+    return [os.readlink(f"/proc/self/fd/{one.number}") for one in held if one is not None]
+
+
+def settle():
+    """Return when what is kept for life has come to rest: the guardian is up, and nobody waits for that any more."""
+    guardian = _guardian()
+    if guardian is not None:
+        guardian.confirm()
 
 
 BASE = why_unusable()[0]

@@ -76,3 +76,7 @@ def kill(pid):
     """End a process from outside."""
     with Handles() as owned:
         windows.TerminateProcess(owned.own(windows.OpenProcess(windows.PROCESS_TERMINATE, False, pid)), 1)
+
+
+def settle():
+    """Return when what is kept for life has come to rest: there is no guardian."""

@@ -3,11 +3,13 @@
 import os
 import subprocess
 import sys
+import zipfile
 
 import pytest
 from owners import BASE, Owner
 from programs import py, wait_until
 
+import processkit
 from processkit import Command, ProcessGroup
 from processkit._core.guardian import Guard
 from processkit._os.errors import LaunchError
@@ -291,3 +293,75 @@ def test_a_start_that_fails_leaves_no_number_with_the_guardian(monkeypatch, tmp_
         assert deaf.heard().groups == {}
     guardian.forget()
     deaf.close()
+
+
+# Owners whose guardian has a hard time to begin; each says its guardian's language once its child has been handed out.
+BEGINNING = """
+import os, sys, time
+{before}
+import processkit
+os.chdir("/")
+process = processkit.Command("/bin/sleep", ["60"]).start()
+print(processkit.host_containment().guardian, flush=True)
+time.sleep(60)
+"""
+
+
+def zipped(tmp_path):
+    """An archive of the package."""
+    package = os.path.dirname(processkit.__file__)
+    with zipfile.ZipFile(tmp_path / "it.zip", "w") as archive:
+        for place, _, names in os.walk(package):
+            for name in names:
+                if name.endswith(".py"):
+                    path = os.path.join(place, name)
+                    archive.write(path, os.path.relpath(path, os.path.dirname(package)))
+
+
+def broken(tmp_path):
+    """An interpreter that starts, and fails."""
+    path = tmp_path / "python-broken"
+    path.write_text("#!/bin/sh\nexit 1\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_the_package_in_an_archive_with_a_relative_path_has_a_guardian(owner, token, tmp_path):
+    zipped(tmp_path)
+    before = f"os.chdir({str(tmp_path)!r}); sys.path.insert(0, 'it.zip')"
+    owner.begin(BEGINNING.format(before=before))
+    assert owner.line() == "python"
+    owner.kill_and_reap()
+    owner.assert_gone(token)
+
+
+def test_an_interpreter_that_cannot_begin_is_replaced_by_sh_before_the_handle_is_there(owner, token, tmp_path):
+    owner.begin(BEGINNING.format(before=f"sys.executable = {str(broken(tmp_path))!r}"))
+    assert owner.line() == "sh"
+    owner.kill_and_reap()
+    owner.assert_gone(token)
+
+
+def test_where_no_guardian_can_begin_a_start_is_an_error_and_leaves_nobody(owner, token, tmp_path):
+    script = f"""
+from processkit._os.linux import guardian
+import processkit
+guardian._command = lambda kind, home: [{str(broken(tmp_path))!r}]
+try:
+    processkit.Command("/bin/sleep", ["60"]).start()
+except processkit.ProcessError as error:
+    print(error, flush=True)
+"""
+    owner.begin(script)
+    assert "no guardian can be started" in owner.line()
+    owner.assert_gone(token, home=False)
+    assert owner.process.wait(20) == 0
+    owner.assert_gone(token)
+
+
+def test_an_interpreter_that_needs_its_home_has_it_in_the_guardian_too(owner, token, monkeypatch):
+    monkeypatch.setenv("PYTHONHOME", sys.base_prefix)
+    owner.begin(BEGINNING.format(before=""))
+    assert owner.line() == "python"
+    owner.kill_and_reap()
+    owner.assert_gone(token)

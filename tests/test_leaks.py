@@ -31,6 +31,7 @@ def output(command):
 def facts():
     """What must not grow: descriptors, threads, children, and the containers that our cgroup shows."""
     gc.collect()
+    census.settle()
     if POSIX:
         with open(f"/proc/self/task/{threading.get_native_id()}/children") as file:
             children = len(file.read().split())

@@ -107,7 +107,7 @@ def test_a_name_with_blanks_and_parentheses_hides_nobody(shell, tmp_path):
 
 def test_an_owner_that_says_nothing_is_no_error(shell):
     ran = watch(shell, "")
-    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "up\n", "")
 
 
 def test_signals_meant_for_the_owner_do_not_end_it(shell, sleepers):

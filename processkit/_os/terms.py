@@ -76,6 +76,7 @@ class Plan:
         "stdin",
         "stdout",
         "terminal",
+        "unattended",
     )
 
     def __init__(
@@ -110,13 +111,15 @@ class Plan:
         self.content: bytes | None = None
         #: The caller will not act on the child before it ends, so the spawn may take some milliseconds longer and see its end.
         self.linger = False
+        #: The caller gets a handle and may never wait: the guardian must be up before that.
+        self.unattended = False
 
     def with_streams(self, **streams: Handed) -> Plan:
         """The same plan with these streams instead of its own."""
         stdin, stdout = streams.get("stdin", self.stdin), streams.get("stdout", self.stdout)
         stderr = streams.get("stderr", self.stderr)
         copy = Plan(self.program, self.path, self.argv, self.env, self.cwd, stdin, stdout, stderr, self.attributes, self.terminal)
-        copy.console, copy.pty, copy.content = self.console, self.pty, self.content
+        copy.console, copy.pty, copy.content, copy.unattended = self.console, self.pty, self.content, self.unattended
         return copy
 
 

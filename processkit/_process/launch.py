@@ -55,7 +55,8 @@ def require_piped(settings: Settings) -> None:
 
 def plan_unattended(settings: Settings) -> Plan:
     """Return a plan for a process that may never be waited for: input that does not fit into a pipe becomes a file."""
-    plan = make_plan(settings)
+    plan = make_plan(settings).with_streams()  # a copy: others have the same plan
+    plan.unattended = True
     data = settings.stdin_data
     if data is not None and len(data) > PIPE_HOLDS and settings.pty is None and not settings.keep_stdin_open:
         plan.stdin = Data(data)

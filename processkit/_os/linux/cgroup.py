@@ -91,6 +91,16 @@ class Home:
             self._renew_if_lost()
             self._guardian.ensure()
 
+    def confirmed(self, plan: Plan, child: LinuxChild) -> LinuxChild:
+        """`child`, once the guardian is up if its handle may be left alone; on an exception nothing of it is alive."""
+        if plan.unattended:
+            try:
+                self._guardian.confirm()
+            except BaseException:
+                child.end()
+                raise
+        return child
+
     def _renew_if_lost(self) -> None:
         """If the program has closed the guardian's pipe, all that lives in the home is being ended: have another home."""
         if not self._guardian.is_lost:
@@ -226,7 +236,7 @@ class PrivateContainer:
 
     def spawn(self, plan: Plan) -> LinuxChild:
         """Start a child inside; on an exception nothing of it is alive."""
-        return _spawn_in(self.tree, plan)
+        return self._home.confirmed(plan, _spawn_in(self.tree, plan))
 
     def close(self, *, leave: bool = False) -> None:
         """Give the leaf back; remaining processes are killed first or, with `leave`, moved out alive. Idempotent.
@@ -272,7 +282,8 @@ class GroupContainer(Members):
             self._number += 1
             leaf = MemberLeaf(f"{self.tree.path}/c{self._number}", self)
         try:
-            return _spawn_in(leaf, plan)
+            child = _spawn_in(leaf, plan)
+            return child if self.outlives else self._home.confirmed(plan, child)
         except BaseException:
             self._pool.discard(leaf)  # its child was reaped
             leaf.destroy()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from errno import ENOEXEC
 
 from ..._abi import linux
 from ..._abi.foreign import Cells
@@ -68,7 +69,9 @@ def _python_command() -> list[str] | None:
     # A program that embeds Python (a web server, an editor) is not an interpreter, whatever sys.executable says.
     if not os.path.basename(executable).lower().startswith(("python", "pypy", "graalpy")):
         return None
-    return [executable, "-I", "-S", "-B", "-c", _BOOT, package]
+    # With PYTHONHOME, which -I would ignore, the environment has nothing else that Python looks at.
+    isolated = ["-s"] if os.environ.get("PYTHONHOME") else ["-I"]
+    return [executable, *isolated, "-S", "-B", "-c", _BOOT, package]
 
 
 def guardian_invocation(words: list[str]) -> list[str] | None:
@@ -141,16 +144,18 @@ def new_guardian(home: str) -> Guardian:
 
 def _start(guardian: Guardian, home: str) -> bool:
     """Start it; False: the launcher did not prove to work."""
+    if guardian.kind == "none":
+        raise LaunchError(ENOEXEC, "no guardian can be started: neither a Python interpreter nor /bin/sh stays up here")
     with Descriptors() as owned:
-        read, write = pipe_above()
-        owned.own(read)
-        owned.own(write)
+        read, write = map(owned.own, pipe_above())
+        word, up = map(owned.own, pipe_above())
         script = Script(architecture().numbers)
         script.orphan = True
         born = registration()
         script.registration = born
         apart = _Apart(script)
-        _compile(home, script, read, owned.own(open_above(os.devnull, os.O_RDWR)))
+        null = owned.own(open_above(os.devnull, os.O_RDWR))
+        _compile(_command(guardian.kind, home), home, script, (read, up, null))
         launched = Launched()
         try:
             apart.begin()
@@ -162,7 +167,7 @@ def _start(guardian: Guardian, home: str) -> bool:
             finally:
                 launched.discard()  # the process between us and the orphan
         os.set_blocking(write, False)
-        guardian.started(_Running(born[1]), owned.release(write))
+        guardian.started(_Running(born[1]), owned.release(write), owned.release(word))
         return True
 
 
@@ -198,10 +203,9 @@ class _Running:
         self._pidfd = -1
 
 
-def _compile(home: str, script: Script, pipe: int, null: int) -> None:
-    words = _command(home)
+def _compile(words: list[str], home: str, script: Script, streams: tuple[int, int, int]) -> None:
     script.call("setsid")
-    for source, target in ((pipe, 0), (null, 1), (null, 2)):
+    for target, source in enumerate(streams):
         script.call("dup3", source, target, 0)
     # The directory above the home: from there it is found, wherever its path leads later.
     script.call("chdir", script.text(os.fsencode(os.path.dirname(home) or "/")))
@@ -213,16 +217,26 @@ def _compile(home: str, script: Script, pipe: int, null: int) -> None:
     # PyPy installs its handler for Ctrl+C although that was ignored, and the signal would come before anything of ours runs.
     blocked = script.keep(Cells((1 << SIGINT - 1).to_bytes(8, sys.byteorder)))
     script.call("rt_sigprocmask", linux.SIG_SETMASK, blocked, 0, linux.KERNEL_SIGSET_BYTES)
-    # None of the owner's environment, which may hold secrets, and the guardian outlives it; except the dynamic linker's path.
-    environment = [os.fsencode(f"{name}={os.environ[name]}") for name in ("LD_LIBRARY_PATH",) if name in os.environ]
+    environment = [os.fsencode(f"{name}={value}") for name, value in _environment(words).items()]
     arguments = script.strings(Strings([os.fsencode(word) for word in words]))
     script.call("execve", script.text(os.fsencode(words[0])), arguments, script.strings(Strings(environment)))
 
 
-def _command(home: str) -> list[str]:
-    python = _python_command()
+def _command(kind: str, home: str) -> list[str]:
+    python = _python_command() if kind == "python" else None
     if python is not None:
         return [*python, str(os.getpid()), str(start_time(os.getpid()) or 0), home]
     from .shguardian import squeezed
 
     return ["/bin/sh", "-c", squeezed(), "processkit-guardian", home]
+
+
+def _environment(words: list[str]) -> dict[str, str]:
+    """What the guardian's interpreter needs to begin, and no more of the owner's environment: it may hold secrets."""
+    if words[0] != sys.executable:
+        return {}
+    found = {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "PYTHONHOME") if os.environ.get(name)}
+    before = os.environ.get("LD_LIBRARY_PATH_ORIG")
+    if before is not None:  # PyInstaller's name for what was there before its own, which is meant for the frozen program
+        found["LD_LIBRARY_PATH"] = before
+    return found

@@ -11,9 +11,10 @@ import _thread
 import os
 import sys
 import time
-from errno import ESRCH
+from errno import EPIPE, ESRCH
 
 from ..._abi.linux_signals import SIGCONT, SIGSTOP
+from ..errors import LaunchError
 from ..members import Members
 from ..posix.guardian import Guardian
 from ..posix.reaping import STATUS_UNKNOWN, peek, reap
@@ -36,6 +37,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..._core.proctext import Stat
     from .child import LinuxChild
+
+
+#: Guardians that may end in a row while a child is being born.
+MOST_GUARDIANS = 3
 
 
 class Groups:
@@ -313,6 +318,17 @@ def _has_members(group: int) -> bool:
 
 def _spawn_in(guardian: Guardian, tree: Groups, plan: Plan, guarded: bool) -> LinuxChild:
     """A child that leads its own group; if `guarded`, it registers with the guardian before its program begins."""
+    for _ in range(MOST_GUARDIANS):
+        try:
+            return _spawn_told(guardian, tree, plan, guarded)
+        except LaunchError as error:
+            if error.errno != EPIPE or error.call != "write":
+                raise
+            # The guardian ended between our look and the child's registration.
+    return _spawn_told(guardian, tree, plan, guarded)
+
+
+def _spawn_told(guardian: Guardian, tree: Groups, plan: Plan, guarded: bool) -> LinuxChild:
     placement = Placement()
     if guarded:
         placement.register_fd = guardian.expect()
@@ -329,6 +345,8 @@ def _spawn_in(guardian: Guardian, tree: Groups, plan: Plan, guarded: bool) -> Li
             guardian.registered(child.pid, generation)
         elif guarded:
             guardian.announce(child.pid, child.start())
+        if guarded and plan.unattended:
+            guardian.confirm()
         return child
     except BaseException:
         if child is not None:

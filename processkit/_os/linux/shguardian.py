@@ -18,6 +18,10 @@ trap '' INT TERM HUP QUIT
 # We were started in the directory above: its path may lead elsewhere by now.
 home=${1##*/}
 
+# We are up.
+echo up 2>/dev/null
+exec >/dev/null
+
 # What dies with the owner, each word NUMBER:START. A process group has its number alone, a single process a + before it.
 kept=
 

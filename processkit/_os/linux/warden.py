@@ -1,7 +1,7 @@
 """The guardian itself: a process that outlives its owner just long enough to end the processes that the owner started.
 
 Started by `guardian.py` as `python -I -S -c BOOT PACKAGE OWNER START HOME`, in a session of its own, above the home, the pipe on
-descriptor 0, the null device on 1 and 2, and nothing else open. It ignores the signals that are meant for the owner. It sleeps
+descriptor 0, on 1 a pipe on which it says that it is up, the null device on 2, and nothing else open. It ignores the signals that are meant for the owner. It sleeps
 in one poll: no timer and no wake-up while the owner lives.
 """
 
@@ -34,9 +34,20 @@ def main(arguments: list[str]) -> None:
     _call_ourselves("processkit-grd")
     owner, start, home = int(arguments[0]), int(arguments[1]), arguments[2]
     guard = Guard()
-    watch(guard, _open_owner(owner, start))
+    watched = _open_owner(owner, start)
+    _say_up()
+    watch(guard, watched)
     sweep(guard, Directory(home, Directory(".")) if home else None)
     os._exit(0)
+
+
+def _say_up() -> None:
+    """Tell the owner that the guardian is up, and close what it is told by: descriptor 1 is the null device from now on."""
+    try:
+        os.write(1, b"up")
+    except OSError:
+        pass  # the owner has gone
+    os.dup2(2, 1)
 
 
 def _call_ourselves(name: str) -> None:

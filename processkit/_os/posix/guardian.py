@@ -9,6 +9,7 @@ import _thread
 import os
 import select
 import sys
+import time
 from errno import EIO, EPIPE
 
 from .descriptors import Held, losses, set_witness
@@ -30,10 +31,16 @@ if TYPE_CHECKING:
             """Close our descriptor of it. Idempotent."""
 
 
+#: Seconds within which a guardian has begun, on the slowest machine.
+PATIENCE = 20.0
+
+
 class Guardian:
     """The guardian of this process: started by the first `ensure`. Owns the pipe's write end until `end`."""
 
-    __slots__ = ("_births", "_deaf", "_groups", "_lock", "_pipe", "_processes", "_running", "_start", "generation", "kind")
+    __slots__ = (
+        "_births", "_deaf", "_groups", "_lock", "_pipe", "_processes", "_running", "_start", "_word", "generation", "kind",
+    )  # fmt: skip
 
     def __init__(self, kind: str, start: Callable[[Guardian], None]) -> None:
         self._start = start
@@ -47,6 +54,8 @@ class Guardian:
         self.kind = kind
         self._running: Running | None = None
         self._pipe: Held | None = None
+        # On which it says that it is up; None once it has.
+        self._word: Held | None = None
         self._deaf = select.poll()
         # Reentrant: a garbage collection inside one of these methods may run a finalizer that drops a group.
         self._lock = _thread.RLock()
@@ -56,16 +65,50 @@ class Guardian:
         with self._lock:
             pipe = self._pipe
             if pipe is not None and pipe.is_ours():
-                return not self._deaf.poll(0)  # POLLERR: the pipe has no reader any more
+                # POLLERR: the pipe has no reader any more.
+                return not self._deaf.poll(0) and (self._word is None or self._is_beginning(self._word))
         if pipe is not None:
             losses()
         return False
+
+    def _is_beginning(self, word: Held) -> bool:
+        """Whether the guardian has said that it is up, or still may; else it could not begin."""
+        if word.is_ours():
+            if not _is_readable(word, 0.0):
+                return True
+            if not os.read(word.number, 16):
+                return False
+        self._word = None
+        word.close()
+        return True
+
+    def _give_up_kind(self) -> None:
+        self.kind = "sh" if self.kind == "python" else "none"
+
+    def confirm(self) -> None:
+        """Return when the guardian is up. OSError: none can begin here, whatever it is written in."""
+        while True:
+            deadline = time.monotonic() + PATIENCE
+            self.ensure()
+            word = self._word
+            while word is not None and word is self._word:
+                if _is_readable(word, deadline - time.monotonic()):
+                    if self.is_up():
+                        return
+                    break
+                with self._lock:  # it does not get so far
+                    self._give_up_kind()
+                    self.end()
+            if word is None:
+                return
 
     def ensure(self) -> None:
         """Start the guardian, or a new one if it was killed, and register everything that still lives with it."""
         with self._lock:
             if self.is_up():
                 return
+            if self._word is not None and self._word.is_ours() and not _is_readable(self._word, 0.0, select.POLLIN):
+                self._give_up_kind()  # it has ended before it was up
             self.forget()
             self._start(self)
             if not self._groups and not self._processes:
@@ -75,30 +118,37 @@ class Guardian:
             # Copies, and what is gone afterwards is taken back: a signal handler on this thread may drop one in the midst of it.
             groups, processes = [*self._groups.items()], [*self._processes.items()]
             for pgid, start in groups:
-                self._say(group_message(pgid, start))
+                self._say(group_message(pgid, start), again=False)
             for pid, begun in processes:
-                self._say(process_message(pid, begun))
+                self._say(process_message(pid, begun), again=False)
             for pgid, _ in groups:
                 if pgid not in self._groups:
-                    self._say(drop_message(pgid))
+                    self._say(drop_message(pgid), again=False)
             for pid, _ in processes:
                 if pid not in self._processes:
-                    self._say(leave_message(pid))
+                    self._say(leave_message(pid), again=False)
 
     @property
     def is_lost(self) -> bool:
         """Whether the program has closed the pipe, so that the guardian has read its end and kills what it guards."""
         return self._pipe is not None and not self._pipe.is_ours()
 
-    def started(self, running: Running, pipe: int) -> None:
-        """The guardian runs: take it over with the write end of its pipe. Called by `start`."""
+    def started(self, running: Running, pipe: int, word: int = -1) -> None:
+        """The guardian runs: take it over with the write end of its pipe, and the read end of that on which it says that it is up.
+
+        Called by `start`.
+        """
         held = Held(pipe)
+        told = None if word < 0 else Held(word)
         if self._pipe is not None:  # a signal handler started another one in the midst of this start
             running.end()
             held.close()
             running.forget()
+            if told is not None:
+                told.close()
             return
         self._running = running
+        self._word = told
         self.generation += 1
         self._deaf = select.poll()
         self._deaf.register(pipe, 0)
@@ -188,6 +238,9 @@ class Guardian:
         with self._lock:
             pipe, self._pipe = self._pipe, None
             running, self._running = self._running, None
+            word, self._word = self._word, None
+            if word is not None:
+                word.close()
             if pipe is not None:
                 losses()  # the last moment at which it can tell
                 set_witness(None)
@@ -203,21 +256,36 @@ class Guardian:
 
     def _tell(self, message: bytes) -> None:
         """Say what a guardian that was killed, or whose pipe is lost, need not know: the next one is told what still lives."""
-        if self._pipe is not None and self._pipe.is_ours():
-            try:
-                self._say(message)
-            except BrokenPipeError:
-                pass
-
-    def _say(self, message: bytes) -> None:
-        if self._pipe is None or not self._pipe.is_ours():
-            raise OSError(EPIPE, "write: the program has closed the guardian's pipe")
         try:
-            written = os.write(self._pipe.number, message)
+            if self._pipe is not None and self._pipe.is_ours() and not self._write(self._pipe, message):
+                self.ensure()
+        except BrokenPipeError:
+            pass
+
+    def _say(self, message: bytes, again: bool = True) -> None:
+        """Tell the guardian; one that has ended, or does not read, is replaced, and the next one is told everything."""
+        try:
+            if self._pipe is not None and self._pipe.is_ours() and self._write(self._pipe, message):
+                return
+        except BrokenPipeError:
+            pass
+        if not again:
+            raise OSError(EPIPE, "write: one guardian after the other ends")
+        self.ensure()
+
+    def _write(self, pipe: Held, message: bytes) -> bool:
+        """Whether it went into the pipe; else the guardian was ended, for it does not read."""
+        try:
+            if os.write(pipe.number, message) != len(message):
+                raise OSError(EIO, "write: the guardian's pipe took half a message")
         except BlockingIOError:
-            # It was stopped, or gets no time to run, and thousands of messages wait for it. The next one is told everything.
-            self.end()
-            self.ensure()
-            return
-        if written != len(message):
-            raise OSError(EIO, "write: the guardian's pipe took half a message")
+            self.end()  # it was stopped, or gets no time to run, and thousands of messages wait for it
+            return False
+        return True
+
+
+def _is_readable(held: Held, seconds: float, wanted: int = select.POLLIN | select.POLLHUP) -> bool:
+    """Whether there is something to read, or an end if that counts, within so many seconds."""
+    poller = select.poll()
+    poller.register(held.number, select.POLLIN)
+    return any(events & wanted for _, events in poller.poll(max(0, int(seconds * 1000))))
