@@ -10,7 +10,7 @@ from owners import BASE, Owner
 from programs import py, wait_until
 
 import processkit
-from processkit import Command, ProcessGroup
+from processkit import Command, ProcessGroup, process_is_alive
 from processkit._core.guardian import Guard
 from processkit._os.errors import LaunchError
 from processkit._os.linux import child, forked, procgroup, system
@@ -153,7 +153,7 @@ def test_an_owner_that_cannot_see_its_cgroups_any_more_leaves_nobody(owner, toke
     mount = next(mount for mount in mounts if BASE.startswith(mount))
     script = f"""
 import os, subprocess, sys, time
-from processkit import Command, ProcessGroup
+from processkit import Command, ProcessGroup, process_is_alive
 os.chdir({os.fspath(tmp_path)!r})
 group = ProcessGroup(shutdown_grace=0)
 group.start(Command("/bin/sleep", ["60"]))
@@ -179,7 +179,7 @@ if {end!r} == "is killed":
 # Closes what it does not know, as daemons do, and opens files of its own under the numbers; then it goes on working.
 CLOSING = """
 import os, sys, time
-from processkit import Command, ProcessGroup
+from processkit import Command, ProcessGroup, process_is_alive
 os.chdir(sys.argv[1])
 true, sleep = Command("/bin/true"), Command("/bin/sleep", ["60"])
 true.run()
@@ -363,5 +363,43 @@ def test_an_interpreter_that_needs_its_home_has_it_in_the_guardian_too(owner, to
     monkeypatch.setenv("PYTHONHOME", sys.base_prefix)
     owner.begin(BEGINNING.format(before=""))
     assert owner.line() == "python"
+    owner.kill_and_reap()
+    owner.assert_gone(token)
+
+
+# An owner that cannot see any process; it says what became of what it started, a line each.
+BLIND = """
+import sys, time
+from processkit import Command, ProcessError, ProcessGroup
+print(Command("/bin/sh", ["-c", "sleep 60 >/dev/null 2>&1 & echo $!"]).output().stdout, flush=True)
+group = ProcessGroup()
+asked = group.start(Command("/bin/sh", ["-c", "trap 'echo asked; exit' TERM; echo ready; while :; do sleep 0.01; done"]))
+lines = asked.stdout_lines()
+next(lines)
+report = group.stop(1)
+print(*lines, report.members_before, flush=True)
+try:
+    group.members()
+except ProcessError as error:
+    print(error, flush=True)
+print(Command("/bin/sleep", ["60"]).timeout(0.1).output().timed_out, flush=True)
+last = Command("/bin/sleep", ["60"]).start()
+print("done", flush=True)
+time.sleep(60)
+"""
+
+
+@needs_root
+@pytest.mark.parametrize("mechanism", ["process_group"])
+def test_without_proc_nobody_is_taken_for_gone(owner, token, tmp_path):
+    (tmp_path / "owner.py").write_text(BLIND)
+    blind = f"umount -l /proc && exec {sys.executable} {tmp_path}/owner.py"
+    owner.begin_command("unshare", "--mount", "--propagation", "private", "/bin/sh", "-c", blind)
+    left = int(owner.line())
+    wait_until(lambda: not process_is_alive(left))
+    assert owner.line() == "asked None"
+    assert "cannot be seen" in owner.line()
+    assert owner.line() == "True"
+    assert owner.line() == "done"
     owner.kill_and_reap()
     owner.assert_gone(token)

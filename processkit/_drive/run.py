@@ -6,6 +6,7 @@ import time
 
 from .._core.stopping import DONE, KILL, KILLED, LOOK, REST, RUNNING, SIGNAL, Stopping
 from .._os import ENDED, STDERR, STDOUT, TREE
+from .._os.members import count_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -261,7 +262,7 @@ class Run:
                     self.stopping.nobody_asked(time.monotonic())
             elif action == KILL:
                 if self.stopping.found_left:
-                    self.leaked = len(self.child.tree.members())
+                    self.leaked = count_of(self.child.tree) or 0
                 elif self.taps is not None:
                     self.taps.hurry(time.monotonic())
                 self.child.tree.kill()

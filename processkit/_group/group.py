@@ -188,8 +188,15 @@ class ProcessGroup(RunnerVerbs):
     # The whole tree.
 
     def members(self) -> list[int]:
-        """Return the pids of the live members, descendants included."""
-        return self._open().tree.members()
+        """Return the pids of the live members, descendants included. ProcessError where nobody can tell."""
+        return self._seen(self._open().tree.members)
+
+    @staticmethod
+    def _seen(look: Callable[[], T]) -> T:
+        try:
+            return look()
+        except OSError as error:
+            raise ProcessError(f"the members of the group cannot be seen: {error}") from error
 
     def members_info(self) -> list[MemberInfo]:
         """Return a MemberInfo for each live member; those that end meanwhile are left out."""
@@ -254,7 +261,7 @@ class ProcessGroup(RunnerVerbs):
         """Return what the group has used so far."""
         from .limits import ProcessGroupStats
 
-        usage = self._open().usage()
+        usage = self._seen(self._open().usage)
         return ProcessGroupStats(
             usage.processes, usage.peak_memory, usage.cpu_seconds, usage.io_read, usage.io_written, usage.peak_processes
         )

@@ -9,6 +9,7 @@ from .._base.log import DEBUG, listener, log
 from .._base.values import Value, store
 from .._core.stopping import ASKED, DONE, Stopping
 from .._os import SIGTERM
+from .._os.members import count_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -72,15 +73,16 @@ class Stop:
         self._started = time.monotonic()
         self._stopping = Stopping(0, None, None)
         self._pause = FIRST_LOOK
-        self._before = self._sent = 0
+        self._before: int | None = 0
+        self._sent = 0
 
     def begin(self) -> float | None:
         """Ask the tree to end. Return the seconds to wait before `look`; None: there is nothing to wait for."""
         self._stopping.stop(self._started, self._grace)
         self._stopping.exited(self._started)  # there is no direct child to wait for
         tree = self.container.tree
-        self._before = len(tree.members())
-        self._sent = tree.ask(SIGTERM) if self._before else 0
+        self._before = count_of(tree)
+        self._sent = tree.ask(SIGTERM) if self._before != 0 else 0
         return self.look()
 
     def wait(self, seconds: float) -> None:
@@ -114,9 +116,9 @@ class Stop:
             self.container.slay()
         elif drained:
             self.container.thaw()  # an empty group is suspended no longer: new members must run
-        after = len(self.container.tree.members())
+        after = count_of(self.container.tree)
         elapsed = time.monotonic() - self._started
-        asked = bool(self._sent) or not self._before
+        asked = bool(self._sent) or self._before == 0
         delivery = "sent" if asked else "unsupported"
         log(
             listener(self._logger), DEBUG, "graceful shutdown", signal="term", delivery=delivery, grace_ms=int(self._grace * 1000), members_before=self._before,

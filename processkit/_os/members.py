@@ -11,12 +11,20 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Callable, TypeVar
 
-    from .port import Child
+    from .port import Child, Tree
 
     C = TypeVar("C", bound=Child)
 
 
 CLOSED = "the group is already closed"
+
+
+def count_of(tree: Tree) -> int | None:
+    """How many live members a tree has; None where nobody can tell."""
+    try:
+        return len(tree.members())
+    except OSError:
+        return None
 
 
 class Members:

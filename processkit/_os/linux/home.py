@@ -12,7 +12,7 @@ import sys
 
 from . import cgroupfs
 from .cgroupfs import Directory
-from .procfs import is_same, pid_namespace, read_stat, start_time
+from .procfs import pid_namespace, start_time
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
@@ -145,14 +145,14 @@ def _is_dead(owner: list[str], namespace: str) -> bool:
     if len(owner) != 3 or not all(field.isdigit() for field in owner) or owner[0] != namespace or namespace == "0":
         return False
     pid, start = int(owner[1]), int(owner[2])
-    return start > 0 and not is_same(pid, start) and _sees_itself()
-
-
-def _sees_itself() -> bool:
-    """Whether /proc shows processes: with hidepid or without a mount, every owner would look dead."""
-    return read_stat(os.getpid()) is not None and _sees_others()
-
-
-def _sees_others() -> bool:
-    """Whether other users' processes are visible: /proc may be mounted with hidepid. proc(5)"""
-    return os.getuid() == 0 or os.path.exists("/proc/1")
+    found = start_time(pid)
+    if start <= 0 or found is not None:
+        return start > 0 and found != start
+    # /proc may be mounted with hidepid, or show another namespace's processes: proc(5). What nobody hides is whether there is one.
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        pass
+    return False

@@ -40,6 +40,16 @@ def is_same(pid: int, start: int | None) -> bool:
     return start is not None and start_time(pid) == start
 
 
+def is_blind() -> bool:
+    """Whether /proc does not show the processes of our pid namespace: it is not mounted, or it is another one's."""
+    try:
+        return os.readlink("/proc/self") != str(os.getpid())
+    except OSError as error:
+        if error.errno in NONE_LEFT:
+            raise
+        return True
+
+
 def snapshot() -> dict[int, Stat]:
     """Every process that /proc shows; empty where it is not mounted."""
     found: dict[int, Stat] = {}

@@ -11,12 +11,12 @@ import _thread
 import os
 import sys
 import time
-from errno import EPIPE, ESRCH
+from errno import EPIPE, ESRCH, ESTALE
 
 from ..._abi.linux_signals import SIGCONT, SIGSTOP
 from ..errors import LaunchError
 from ..members import Members
-from ..posix.guardian import Guardian
+from ..posix.guardian import NONE_STAYS, Guardian
 from ..posix.reaping import STATUS_UNKNOWN, peek, reap
 from ..posix.reserve import NONE_LEFT
 from ..posix.terminal import take_terminal_back
@@ -26,7 +26,7 @@ from . import proctree
 from .birth import Placement
 from .child import spawn_child
 from .identity import peak_memory
-from .procfs import is_same, read_stat, start_time
+from .procfs import is_blind, is_same, read_stat, start_time
 from .script import registration
 from .younger import younger
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 
 #: Guardians that may end in a row while a child is being born.
-MOST_GUARDIANS = 3
+MOST_GUARDIANS = 4
 
 
 class Groups:
@@ -113,8 +113,11 @@ class Groups:
         return found
 
     def members(self) -> list[int]:
-        """The pids of all live members that can be found."""
-        return sorted(self._reach())
+        """The pids of all live members that can be found. OSError where /proc does not show processes."""
+        found = sorted(self._reach())
+        if not found and self.pgids and is_blind():
+            raise OSError(ESTALE, "/proc does not show the processes of this pid namespace")
+        return found
 
     def empty(self) -> bool:
         """Whether no live member is found."""
@@ -123,6 +126,8 @@ class Groups:
         with self._lock:
             groups = set(self.pgids)
         ended = all(peek(pid) is not None for pid in groups)
+        if is_blind():
+            return not groups  # a zombie leader is still in its group, kill(2): who else is there nobody can tell
         if not (ended and not self.adopted and self._is_alone(groups)) and self.members():
             return False
         with self._lock:
@@ -145,6 +150,8 @@ class Groups:
 
     def send(self, number: int) -> int:
         """Signal every member that is found, pass after pass until one finds no new member."""
+        if is_blind():
+            return proctree.send_to_groups({*self.pgids}, number)
         self._reach()
         groups, roots = self._scope()
         return proctree.send_all(groups, roots, number) if groups or roots else 0
@@ -159,6 +166,8 @@ class Groups:
             groups, roots = self._scope()
             if groups or roots:
                 proctree.kill_all(groups, roots)
+            if is_blind():
+                self._settled = True  # the groups are dead; who has left them is out of reach
         except OSError as error:
             if error.errno not in NONE_LEFT:
                 raise
@@ -318,14 +327,15 @@ def _has_members(group: int) -> bool:
 
 def _spawn_in(guardian: Guardian, tree: Groups, plan: Plan, guarded: bool) -> LinuxChild:
     """A child that leads its own group; if `guarded`, it registers with the guardian before its program begins."""
+    last: LaunchError | None = None
     for _ in range(MOST_GUARDIANS):
         try:
             return _spawn_told(guardian, tree, plan, guarded)
         except LaunchError as error:
             if error.errno != EPIPE or error.call != "write":
                 raise
-            # The guardian ended between our look and the child's registration.
-    return _spawn_told(guardian, tree, plan, guarded)
+            last = error  # the guardian ended between our look and the child's registration
+    raise LaunchError(EPIPE, NONE_STAYS) from last
 
 
 def _spawn_told(guardian: Guardian, tree: Groups, plan: Plan, guarded: bool) -> LinuxChild:

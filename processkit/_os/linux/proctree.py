@@ -96,12 +96,20 @@ def kill_all(groups: set[int], roots: set[int]) -> None:
 
 
 def kill_groups(groups: set[int]) -> None:
-    """Kill these process groups. killpg(2)"""
+    """Kill these process groups."""
+    send_to_groups(groups, SIGKILL)
+
+
+def send_to_groups(groups: set[int], number: int) -> int:
+    """Signal these process groups, for which /proc is not needed; returns how many it reached. killpg(2)"""
+    reached = 0
     for group in groups:
         try:
-            os.killpg(group, SIGKILL)
+            os.killpg(group, number)
+            reached += 1
         except (ProcessLookupError, PermissionError):
             pass  # the group is empty, or all its members are another user's: none can be signalled
+    return reached
 
 
 def wait_gone(tree: Tree, patience: float = 10.0) -> bool:

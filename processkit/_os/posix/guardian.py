@@ -19,7 +19,8 @@ if sys.platform != "linux":
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable, Protocol
+    from types import ModuleType
+    from typing import Any, Callable, Protocol
 
     class Running(Protocol):
         """A guardian's process."""
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
             """Close our descriptor of it. Idempotent."""
 
 
+NONE_STAYS = "no guardian can be started: one after the other ends"
 #: Seconds within which a guardian has begun, on the slowest machine.
 PATIENCE = 20.0
 
@@ -113,20 +115,18 @@ class Guardian:
             self._start(self)
             if not self._groups and not self._processes:
                 return
-            from ..._core.guardian import drop_message, group_message, leave_message, process_message
-
             # Copies, and what is gone afterwards is taken back: a signal handler on this thread may drop one in the midst of it.
             groups, processes = [*self._groups.items()], [*self._processes.items()]
             for pgid, start in groups:
-                self._say(group_message(pgid, start), again=False)
+                self._say(_messages().group_message(pgid, start), again=False)
             for pid, begun in processes:
-                self._say(process_message(pid, begun), again=False)
+                self._say(_messages().process_message(pid, begun), again=False)
             for pgid, _ in groups:
                 if pgid not in self._groups:
-                    self._say(drop_message(pgid), again=False)
+                    self._say(_messages().drop_message(pgid), again=False)
             for pid, _ in processes:
                 if pid not in self._processes:
-                    self._say(leave_message(pid), again=False)
+                    self._say(_messages().leave_message(pid), again=False)
 
     @property
     def is_lost(self) -> bool:
@@ -158,6 +158,7 @@ class Guardian:
     def expect(self) -> int:
         """Note that a child will register itself, until `settled`; returns the pipe that it writes to, -1 if it cannot."""
         self.ensure()
+        _messages()
         with self._lock:
             self._births += 1
             # sh cannot read the binary pid that the kernel writes.
@@ -170,11 +171,9 @@ class Guardian:
 
     def announce(self, pgid: int, start: int | None) -> None:
         """Register a process group that dies with us."""
-        from ..._core.guardian import group_message
-
         with self._lock:
             self._groups[pgid] = start
-            self._say(group_message(pgid, start))
+            self._say(_messages().group_message(pgid, start))
 
     def registered(self, pgid: int, generation: int) -> None:
         """Note a process group that has registered itself with the guardian of `generation`, and whose leader has ended."""
@@ -192,29 +191,23 @@ class Guardian:
 
     def retract(self, pgid: int) -> None:
         """Unregister a process group that has registered itself, and of which its owner knows nothing: its start failed."""
-        from ..._core.guardian import drop_message
-
         with self._lock:
             self._groups.pop(pgid, None)
-            self._tell(drop_message(pgid))
+            self._tell(_messages().drop_message(pgid))
 
     def announce_process(self, pid: int, start: int) -> None:
         """Register a process that is in none of our groups and dies with us."""
-        from ..._core.guardian import process_message
-
         with self._lock:
             if self._processes.get(pid) != start:
                 self._processes[pid] = start
                 self.ensure()
-                self._say(process_message(pid, start))
+                self._say(_messages().process_message(pid, start))
 
     def leave_process(self, pid: int) -> None:
         """Unregister a process that has ended, or that lives on without us."""
         with self._lock:
             if self._processes.pop(pid, None) is not None:
-                from ..._core.guardian import leave_message
-
-                self._tell(leave_message(pid))
+                self._tell(_messages().leave_message(pid))
 
     def end_when_nothing_left(self) -> None:
         """At exit: end the guardian, unless a registered process still lives; the guardian then kills it."""
@@ -270,7 +263,7 @@ class Guardian:
         except BrokenPipeError:
             pass
         if not again:
-            raise OSError(EPIPE, "write: one guardian after the other ends")
+            raise OSError(EPIPE, NONE_STAYS)
         self.ensure()
 
     def _write(self, pipe: Held, message: bytes) -> bool:
@@ -282,6 +275,19 @@ class Guardian:
             self.end()  # it was stopped, or gets no time to run, and thousands of messages wait for it
             return False
         return True
+
+
+_protocol: ModuleType | None = None
+
+
+def _messages() -> Any:
+    """The module of the messages: loaded by the first start that says something, for a finalizer at the end can load nothing."""
+    global _protocol
+    if _protocol is None:
+        from ..._core import guardian
+
+        _protocol = guardian
+    return _protocol
 
 
 def _is_readable(held: Held, seconds: float, wanted: int = select.POLLIN | select.POLLHUP) -> bool:
