@@ -37,6 +37,7 @@ def facts():
     with open("/proc/self/task/%d/children" % os.getpid()) as file:
         children = file.read().split()
     return {"boxes": boxes, "fds": sorted(fds), "children": children, "mask": sorted(signal.pthread_sigmask(signal.SIG_BLOCK, []))}
+(system._home._guardian if system._home else system._guardian).confirm()
 before = facts()
 print("ready", flush=True)
 sys.stdin.readline()
