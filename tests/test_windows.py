@@ -6,6 +6,7 @@ import ctypes
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import threading
@@ -21,6 +22,7 @@ from processkit import (
     ProcessGroup,
     ProcessNotFound,
     Unsupported,
+    process_info,
     process_is_alive,
     which,
 )
@@ -309,7 +311,34 @@ def test_a_cancelled_run_and_one_that_is_too_slow_leave_nothing(kind):
     assert (result.timed_out, result.stdout) == (True, "x")
 
 
+# Identity.
+
+
+def test_a_number_that_is_nobodys_is_not_taken_for_its_neighbour():
+    with sleep().start() as process:
+        for number in (process.pid + 1, process.pid + 2, process.pid + 3):
+            assert not process_is_alive(number)
+            assert process_info(number) is None
+        with ProcessGroup() as group, pytest.raises(ProcessError):
+            group.adopt_external(process.pid + 1)
+
+
+def test_a_program_that_is_called_like_the_one_that_hosts_consoles_is_a_member(tmp_path):
+    program = tmp_path / "conhost.exe"
+    shutil.copy(os.environ["COMSPEC"], program)
+    with ProcessGroup(shutdown_grace=0) as group:
+        member = group.start(Command(program).keep_stdin_open())
+        assert group.members() == [member.pid]
+        assert group.stop(0).members_before == 1
+    assert not process_is_alive(member.pid)
+
+
 # Attributes.
+
+
+def test_a_processor_of_another_group_is_refused_and_not_left_out():
+    with pytest.raises(ProcessError):
+        sleep().cpu_affinity([0, 64]).start()
 
 
 def test_priority_classes_and_affinity_are_the_child_s_from_its_start():

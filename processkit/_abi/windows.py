@@ -220,6 +220,10 @@ def GetProcessTimes(
 ) -> BOOL: ...  # fmt: skip
 
 
+@kernel32.prototype(fails=zero)
+def GetProcessId(Process: HANDLE) -> DWORD: ...
+
+
 @kernel32.prototype(fails=never)
 def GetCurrentProcess() -> HANDLE: ...
 
@@ -394,6 +398,11 @@ def WaitForMultipleObjects(nCount: DWORD, lpHandles: const_HANDLE_p, bWaitAll: B
 # <jobapi.h>
 @kernel32.prototype(fails=zero)
 def IsProcessInJob(ProcessHandle: HANDLE, JobHandle: HANDLE, Result: PBOOL) -> BOOL: ...
+
+
+# <sysinfoapi.h>
+@kernel32.prototype(fails=zero)
+def GetSystemDirectoryW(lpBuffer: LPWSTR, uSize: UINT) -> UINT: ...
 
 
 # <synchapi.h>

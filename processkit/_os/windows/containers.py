@@ -15,6 +15,7 @@ from ..terms import Usage
 from ..unreaped import reap_ended
 from .child import WindowsChild
 from .handles import Handles, close
+from .identity import open_process
 from .job import Job
 from .spawn import spawn
 from .stdio import Streams
@@ -132,7 +133,7 @@ class GroupContainer(Members):
         """Move a process into the job, and everything it starts from now on. OSError when it may not be moved."""
         with Handles() as owned:
             access = windows.PROCESS_SET_QUOTA | windows.PROCESS_TERMINATE
-            self.tree.assign(owned.own(windows.OpenProcess(access, False, pid)))
+            self.tree.assign(owned.own(open_process(access, pid)))
 
     def usage(self) -> Usage:
         """The consumption that the system accounted to the job, dead members included."""

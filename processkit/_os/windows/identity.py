@@ -6,8 +6,8 @@ import ntpath
 import sys
 
 from ..._abi import windows
-from ..._abi.foreign import reference, size_of, wide_buffer
-from .handles import Handles, is_signalled
+from ..._abi.foreign import reference, size_of, wide_buffer, windows_error
+from .handles import Handles, close, is_signalled
 
 if sys.platform != "win32":
     raise ImportError("this room is for Windows")
@@ -38,8 +38,7 @@ def identify(pid: int) -> Identity | None:
         return None
     with Handles() as owned:
         try:
-            access = windows.PROCESS_QUERY_LIMITED_INFORMATION | windows.SYNCHRONIZE
-            process = owned.own(windows.OpenProcess(access, False, pid))
+            process = owned.own(open_process(windows.SYNCHRONIZE, pid))
         except OSError as error:
             if error.winerror == windows.ERROR_INVALID_PARAMETER:
                 return None
@@ -47,7 +46,23 @@ def identify(pid: int) -> Identity | None:
         if is_signalled(process):
             return None
         name = _program_name(process)
-        return Identity(pid, _parent(pid), name or None, times(process)[0])
+        return Identity(pid, parent_of(pid), name or None, times(process)[0])
+
+
+def open_process(access: int, pid: int) -> int:
+    """A handle of the process `pid`, by which it may be queried as well. OSError, ERROR_INVALID_PARAMETER for a number that none has.
+
+    OpenProcess leaves the lowest two bits of the number out of account: it would open a neighbour's process.
+    """
+    process = int(windows.OpenProcess(access | windows.PROCESS_QUERY_LIMITED_INFORMATION, False, pid))
+    try:
+        found = int(windows.GetProcessId(process))
+    except OSError:
+        found = 0
+    if found != pid:
+        close(process)
+        raise windows_error("OpenProcess", windows.ERROR_INVALID_PARAMETER)
+    return process
 
 
 def times(process: int) -> tuple[int, int]:
@@ -62,6 +77,11 @@ def _ticks(time: Any) -> int:
 
 
 def _program_name(process: int) -> str | None:
+    path = _program_path(process)
+    return None if path is None else ntpath.basename(path)
+
+
+def _program_path(process: int) -> str | None:
     name = wide_buffer(LONGEST_PATH)
     length = windows.DWORD(LONGEST_PATH)
     try:
@@ -69,20 +89,33 @@ def _program_name(process: int) -> str | None:
     except OSError as error:
         # Wine's answer for a process that has no image yet; its handle is valid all the same.
         return "" if error.winerror == windows.ERROR_INVALID_HANDLE else None
-    return str(ntpath.basename(name.value))
+    return str(name.value)
+
+
+_console_host = ""
+
+
+def console_host() -> str:
+    """The path of the program that hosts consoles, in lower case."""
+    global _console_host
+    if not _console_host:
+        place = wide_buffer(LONGEST_PATH)
+        windows.GetSystemDirectoryW(reference(place), LONGEST_PATH)
+        _console_host = ntpath.join(str(place.value), "conhost.exe").lower()
+    return _console_host
 
 
 def program_of(pid: int) -> str | None:
-    """The base name of the program that `pid` runs; "" for a process that is being born or gone; None where it is not visible."""
+    """The path of the program that `pid` runs; "" for a process that is being born or gone; None where it is not visible."""
     try:
-        process = windows.OpenProcess(windows.PROCESS_QUERY_LIMITED_INFORMATION, False, pid)
+        process = open_process(0, pid)
     except OSError as error:
         return "" if error.winerror == windows.ERROR_INVALID_PARAMETER else None
     with Handles() as owned:
-        return _program_name(owned.own(process))
+        return _program_path(owned.own(process))
 
 
-def _parent(pid: int) -> int | None:
+def parent_of(pid: int) -> int | None:
     """The parent's pid, from a snapshot of all processes: only an undocumented call tells it for a single process."""
     entry = windows.PROCESSENTRY32W()
     entry.dwSize = size_of(entry)
@@ -98,7 +131,7 @@ def _parent(pid: int) -> int | None:
 
 def _opened(pid: int) -> int | None:
     try:
-        return int(windows.OpenProcess(windows.PROCESS_QUERY_LIMITED_INFORMATION | windows.PROCESS_VM_READ, False, pid))
+        return open_process(windows.PROCESS_VM_READ, pid)
     except OSError:
         return None
 

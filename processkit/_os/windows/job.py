@@ -5,13 +5,14 @@ Closing its handle kills every job here, and the system closes the handle howeve
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 
 from ..._abi import windows
 from ..._abi.foreign import ALL_BITS, address, bytes_at, last_error, memory, reference, size_of, windows_error
 from .handles import SLICE, Handles, close, milliseconds
-from .identity import program_of
+from .identity import console_host, open_process, parent_of, program_of
 
 if sys.platform != "win32":
     raise ImportError("this room is for Windows")
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 #: The exit code of a terminated job: 128 + SIGKILL, as shells report it. A member that ended so after our kill was killed by us.
 KILLED = 137
-CONSOLE_HOST = "conhost.exe"
 #: Completion key of a job's messages; streams use their numbers.
 JOB = 8
 KILL_PATIENCE = 10.0
@@ -174,8 +174,16 @@ class Job:
 
     def _programs(self) -> list[tuple[int, str]]:
         """Each live process, except console hosts, and its program: "" before it has one, "?" where it is unknown."""
-        found = [(pid, program_of(pid)) for pid in self._everybody()]
-        return [(pid, "?" if program is None else program) for pid, program in found if program != CONSOLE_HOST]
+        everybody = self._everybody()
+        found = [(pid, program_of(pid)) for pid in everybody]
+        return [(pid, "?" if program is None else program) for pid, program in found if not self._hosts(pid, program, everybody)]
+
+    def _hosts(self, pid: int, program: str | None, everybody: list[int]) -> bool:
+        """Whether a process hosts the console of a member: it is the system's program for that, and no child of a live stranger."""
+        if program is None or program.lower() != console_host():
+            return False
+        parent = parent_of(pid)
+        return parent is None or parent in everybody or parent == os.getpid() or not program_of(parent)
 
     def _everybody(self) -> list[int]:
         if not self.handle:
@@ -284,7 +292,7 @@ class Job:
                 done.add(pid)
                 with Handles() as owned:
                     try:
-                        act(owned.own(windows.OpenProcess(windows.PROCESS_SUSPEND_RESUME, False, pid)))
+                        act(owned.own(open_process(windows.PROCESS_SUSPEND_RESUME, pid)))
                     except OSError:
                         continue  # the member has ended since
 

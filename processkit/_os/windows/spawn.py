@@ -126,6 +126,8 @@ def _finish(made: Any, jobs: list[int], affinity: tuple[int, ...] | None, *, res
             ) from error
     if affinity is not None:
         try:
+            if max(affinity) >= 8 * size_of(windows.DWORD_PTR):
+                raise windows_error("SetProcessAffinityMask", windows.ERROR_INVALID_PARAMETER)  # it is in another processor group
             windows.SetProcessAffinityMask(made.hProcess, sum(1 << cpu for cpu in affinity))
         except OSError as error:
             raise launch_error("SetProcessAffinityMask", error) from error
