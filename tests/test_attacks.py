@@ -403,3 +403,39 @@ def test_without_proc_nobody_is_taken_for_gone(owner, token, tmp_path):
     assert owner.line() == "done"
     owner.kill_and_reap()
     owner.assert_gone(token)
+
+
+# Becomes a user who may have one process more: the one that starts the guardian, but not the guardian.
+CROWDED = """
+import os, resource, signal, sys, time
+import processkit
+from processkit._os.linux import system
+true = processkit.Command("/bin/true")
+true.output()
+try:
+    processkit.Command("/bin/true").cwd("/does/not/exist").output()
+except processkit.ProcessError:
+    pass
+os.kill(system._guardian._running.pid, signal.SIGKILL)
+while os.path.exists(f"/proc/{system._guardian._running.pid}"):
+    time.sleep(0.001)
+os.setgroups([])
+os.setresgid(64321, 64321, 64321)
+os.setresuid(64321, 64321, 64321)
+for most in (1, 2):
+    resource.setrlimit(resource.RLIMIT_NPROC, (most, 2))
+    try:
+        print(true.output().code, flush=True)
+    except processkit.ProcessError as error:
+        print(error, flush=True)
+"""
+
+
+@needs_root
+@pytest.mark.parametrize("mechanism", ["process_group"])
+def test_a_user_who_may_have_no_more_processes_is_told_so(owner, token):
+    owner.begin(CROWDED)
+    for _ in range(2):
+        assert "no more processes are allowed here (RLIMIT_NPROC" in owner.line()
+    assert owner.process.wait(20) == 0
+    owner.assert_gone(token)

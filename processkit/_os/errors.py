@@ -6,12 +6,13 @@ import errno
 import os
 
 # The meaning of a failed launch for the caller.
-NO_PROGRAM, NO_DIRECTORY, NOT_ALLOWED, TOO_LONG, BAD_FORMAT, FAILED = (
+NO_PROGRAM, NO_DIRECTORY, NOT_ALLOWED, TOO_LONG, BAD_FORMAT, NO_ROOM, FAILED = (
     "program",
     "directory",
     "allowed",
     "long",
     "format",
+    "room",
     "failed",
 )
 
@@ -43,6 +44,8 @@ class LaunchError(OSError):
             error.means = _EXECVE.get(code, FAILED)
         elif code in (errno.EPERM, errno.EACCES):
             error.means = NOT_ALLOWED
+        elif code == errno.EAGAIN and call in ("clone3", "clone", "fork"):
+            error.means = NO_ROOM
         return error
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from errno import EACCES, ENOENT
 
 from .._base.errors import PermissionDenied, ProcessError, ProcessNotFound, failure, unsupported
-from .._os.errors import BAD_FORMAT, NO_DIRECTORY, NO_PROGRAM, NOT_ALLOWED, TOO_LONG, LaunchError, Refused, StreamError
+from .._os.errors import BAD_FORMAT, NO_DIRECTORY, NO_PROGRAM, NO_ROOM, NOT_ALLOWED, TOO_LONG, LaunchError, Refused, StreamError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,6 +50,9 @@ def _launch_failure(error: LaunchError, program: str) -> ProcessError:
         return failure(f"{program}: args and env together are too long: {error}", program)
     if error.means == BAD_FORMAT:
         return failure(f"{program} is not in a format that this machine executes: {error}", program)
+    if error.means == NO_ROOM:
+        limits = "RLIMIT_NPROC of the user, or the pids limit of a cgroup"
+        return failure(f"{program} could not be started: no more processes are allowed here ({limits}): {error}", program)
     if error.means == NOT_ALLOWED:
         return denied(program, f"{program} could not be started: permission denied: {error}", error.errno or EACCES)
     return failure(f"{program} could not be started: {error}", program)

@@ -88,6 +88,9 @@ class ForkLauncher:
             raise LaunchError.of(calls[index].name, code)
         if not script.orphan:
             launched.pidfd = open_pidfd(self._architecture, launched.pid)
+        elif script.registration is not None and script.registration[1] <= 0:
+            launched.discard()
+            raise LaunchError.of("fork", EAGAIN)  # there was room for the child, and none for the orphan
 
     def _handler_resets(self) -> list[_Call]:
         action = self._nothing.address

@@ -183,6 +183,9 @@ class NativeLauncher:
         if words[layout.failed + _RESULT] != NOT_RUN:
             launched.discard()
             raise _stopped_at(script, words, layout)
+        if script.orphan and words[layout.again + _RESULT] < 0:  # there was room for the child, and none for the orphan
+            launched.discard()
+            raise LaunchError.of(self.name, -words[layout.again + _RESULT])
         if launched.linger is not None and words[layout.linger + _RESULT] == 1:
             launched.events = words[_PIPES] >> 48, words[_PIPES + 1] >> 48
         if self._use_clone3:  # with clone(2) the words depend on the signals that are ignored at this moment
