@@ -18,6 +18,7 @@ del _os_module
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._base.errors import Cancelled as Cancelled
+    from ._base.errors import ExitStatusLost as ExitStatusLost
     from ._base.errors import IdleTimeout as IdleTimeout
     from ._base.errors import InvalidJson as InvalidJson
     from ._base.errors import NonZeroExit as NonZeroExit
@@ -103,7 +104,7 @@ _HOMES = {
     "_plan.cancel": "CancellationToken",
     "_command.command": "Command",
     "_process.detached": "DetachedChild",
-    "_base.errors": "Cancelled IdleTimeout InvalidJson NonZeroExit NotReady OutputTooLarge PermissionDenied ProcessError ProcessNotFound "
+    "_base.errors": "Cancelled ExitStatusLost IdleTimeout InvalidJson NonZeroExit NotReady OutputTooLarge PermissionDenied ProcessError ProcessNotFound "
     "ResourceLimit Signalled Timeout Unsupported WaitTimeout",
     "_group.group": "ProcessGroup",
     "_group.limits": "ProcessGroupStats",

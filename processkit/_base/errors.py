@@ -237,6 +237,20 @@ class InvalidJson(ProcessError):
         self.stdout = stdout
 
 
+class ExitStatusLost(ProcessError):
+    """The process has ended, and something else in this process took its exit status: nobody knows whether it succeeded."""
+
+    __module__ = PUBLIC
+    program: str
+    """The program, as it was given."""
+    pid: int | None
+    """The process id that it had."""
+
+    def __init__(self, *args: object, program: str = "", pid: int | None = None) -> None:
+        super().__init__(*args, program=program)
+        self.pid = pid
+
+
 class WaitTimeout(ProcessError, TimeoutError):
     """A condition did not become true in time; nothing was done to any process."""
 
@@ -299,6 +313,18 @@ def unsupported(operation: str, why: str) -> Unsupported:
 def cancelled(program: str) -> Cancelled:
     """Return the error of a run whose token was cancelled."""
     return Cancelled(f"{program} was cancelled", program=program)
+
+
+def status_lost(program: str, pid: int | None) -> ExitStatusLost:
+    """Return the error of a process whose exit status something else took."""
+    import signal
+
+    number = getattr(signal, "SIGCHLD", None)
+    if number is not None and signal.getsignal(number) is signal.SIG_IGN:
+        why = "this process ignores SIGCHLD, so the system keeps no exit status; signal.signal(SIGCHLD, SIG_DFL) before it starts"
+    else:
+        why = "something in this process waits for any child (os.wait, waitpid(-1)); it should wait for the pids of its own children"
+    return ExitStatusLost(f"{program} has ended, but its exit status was lost: {why}", program=program, pid=pid)
 
 
 def too_large(program: str, max_bytes: int | None, max_lines: int | None, total_bytes: int, total_lines: int) -> OutputTooLarge:

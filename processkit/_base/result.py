@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import PUBLIC
-from .errors import IdleTimeout, NonZeroExit, ProcessError, Signalled, Timeout, excerpt
+from .errors import IdleTimeout, NonZeroExit, ProcessError, Signalled, Timeout, excerpt, status_lost
 from .outcome import Outcome
 from .values import Value, store
 
@@ -146,7 +146,7 @@ class _Result(Ended):
         return self.stderr.strip() or self._stdout_text().strip() or None
 
     def ensure_success(self: R) -> R:
-        """Return this object if it is a success, else raise NonZeroExit, Signalled, Timeout or IdleTimeout."""
+        """Return this object if it is a success, else raise NonZeroExit, Signalled, Timeout, IdleTimeout or ExitStatusLost."""
         if self.is_success:
             return self
         raise self._failure()
@@ -165,6 +165,8 @@ class _Result(Ended):
             return IdleTimeout(text, idle_timeout_seconds=self.idle_seconds, **said)
         if self.timed_out:
             return Timeout(f"{self.program} timed out after {self.timeout} s{tail}", timeout_seconds=self.timeout, **said)
+        if self.outcome.status_lost:
+            return status_lost(self.program, self.pid)
         if self.outcome.code is None:
             which = "an unknown signal" if self.signal is None else f"signal {self.signal}"
             return Signalled(f"{self.program} was killed by {which}{tail}", signal=self.signal, **said)

@@ -175,7 +175,7 @@ def _status(outcome: Outcome, options: Options, program: str) -> int:
     if outcome.code is not None:
         return outcome.code
     if outcome.signal is None:
-        complain(f"{program} was killed, nobody knows how: something else took its exit status")
+        complain(f"{program} has ended, but something else took its exit status")
         return INTERNAL
     complain(f"{program} was killed by signal {outcome.signal}")
     return SIGNALLED + outcome.signal

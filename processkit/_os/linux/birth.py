@@ -9,6 +9,7 @@ from errno import EBADF
 
 from ..._abi import linux
 from ..._abi.foreign import Cells
+from ..._abi.linux_signals import SIGCHLD
 from ..._abi.signals import SIGKILL, SIGPIPE, SIGXFSZ
 from ..posix.descriptors import is_filled
 from ..posix.environ import Strings
@@ -217,8 +218,9 @@ def become_ordinary(script: Script) -> None:
     global _ordinary
     if _ordinary is None:
         _ordinary = tail = Script(script.numbers)
-        # Python ignores these at start-up (Py_InitializeEx), and an ignored signal stays ignored across execve(2).
-        for signal in (SIGPIPE, SIGXFSZ):
+        # Python ignores the first two at start-up (Py_InitializeEx), and an ignored signal stays ignored across execve(2). A program
+        # that begins with SIGCHLD ignored cannot wait for its own children: wait(2).
+        for signal in (SIGPIPE, SIGXFSZ, SIGCHLD):
             tail.call("rt_sigaction", signal, _NOTHING.address, 0, linux.KERNEL_SIGSET_BYTES)
         tail.call("rt_sigprocmask", linux.SIG_SETMASK, _NOTHING.address, 0, linux.KERNEL_SIGSET_BYTES)
         flags = _close_range_flags()

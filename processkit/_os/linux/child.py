@@ -9,7 +9,7 @@ import sys
 
 from ..._abi.signals import SIGKILL
 from ..posix.descriptors import losses, losses_so_far, pipe_above, read_all
-from ..posix.reaping import STATUS_UNKNOWN, any_ended, look, peek
+from ..posix.reaping import STATUS_UNKNOWN, any_ended, look, peek, status_by_pidfd
 from ..posix.stdio import Streams
 from ..unreaped import leave_behind
 from .birth import Placement, compile_script, script_for
@@ -124,8 +124,12 @@ class LinuxChild:
         if self._status is None:
             with self._lock:
                 if self._status is None and not self._reaped:
-                    self._status = peek(self.pid)
+                    self._status = self._found(peek(self.pid))
         return self._status
+
+    def _found(self, status: int | None) -> int | None:
+        """`status`, or what the pidfd tells of a child that somebody else has reaped."""
+        return status_by_pidfd(self.ended) if status == STATUS_UNKNOWN and self.ended >= 0 else status
 
     def linger(self, seconds: float) -> None:
         """Wait for the child's end, at most `seconds`."""
@@ -186,7 +190,7 @@ class LinuxChild:
                     self._reaped = True
                     status = self.tree.release(self.pid)
                     if self._status is None:
-                        self._status = status
+                        self._status = self._found(status)
             except BaseException:
                 left = peek(self.pid)  # the error came before the wait(2), or after it
                 self._reaped = left == STATUS_UNKNOWN

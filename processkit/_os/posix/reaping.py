@@ -76,3 +76,18 @@ def reap(pid: int) -> int:
     except ChildProcessError:
         return STATUS_UNKNOWN  # SIGCHLD is ignored in this process and the kernel reaped it: wait(2)
     return status if found else STATUS_UNKNOWN
+
+
+def status_by_pidfd(pidfd: int) -> int:
+    """The wait status of a process that somebody else has reaped, told by its pidfd; STATUS_UNKNOWN where the kernel cannot.
+
+    PIDFD_GET_INFO with PIDFD_INFO_EXIT, Linux 6.15: include/uapi/linux/pidfd.h
+    """
+    import fcntl
+
+    info = linux.pidfd_info(mask=linux.PIDFD_INFO_EXIT)
+    try:
+        fcntl.ioctl(pidfd, linux.PIDFD_GET_INFO, info)
+    except OSError:
+        return STATUS_UNKNOWN
+    return int(info.exit_code) if info.mask & linux.PIDFD_INFO_EXIT else STATUS_UNKNOWN
