@@ -1,12 +1,13 @@
 """Attacks on the promise: what a hostile or unlucky program does to its cgroup, its threads, and its owner's view of the system."""
 
 import os
+import signal
 import subprocess
 import sys
 import zipfile
 
 import pytest
-from owners import BASE, Owner
+from owners import BASE, Owner, alive, carriers, kill
 from programs import py, wait_until
 
 import processkit
@@ -16,6 +17,7 @@ from processkit._os.errors import LaunchError
 from processkit._os.linux import child, forked, procgroup, system
 from processkit._os.linux.calls import architecture
 from processkit._os.linux.guardian import _Running
+from processkit._os.linux.procfs import read_stat
 from processkit._os.posix.guardian import Guardian
 from processkit._plan.plan import make_plan
 
@@ -220,10 +222,10 @@ def test_the_end_of_a_guardian_ends_nobody_who_has_got_its_descriptor():
     guardian, stranger = (subprocess.Popen(["/bin/sleep", "60"]) for _ in range(2))
     running = _Running(guardian.pid)
     other = os.pidfd_open(stranger.pid) if hasattr(os, "pidfd_open") else -1
-    if other < 0 or running._pidfd < 0:
+    if other < 0 or running.pidfd < 0:
         pytest.skip("there are no pidfds here")
     try:
-        os.dup2(other, running._pidfd)
+        os.dup2(other, running.pidfd)
         running.end()
         running.forget()
         guardian.kill()
@@ -247,6 +249,8 @@ class Deaf:
         os.set_blocking(write, False)
         self.pipes.append(read)
         guardian.started(self, write)
+
+    pidfd = -1
 
     def end(self):
         self.ended += 1
@@ -439,3 +443,53 @@ def test_a_user_who_may_have_no_more_processes_is_told_so(owner, token):
         assert "no more processes are allowed here (RLIMIT_NPROC" in owner.line()
     assert owner.process.wait(20) == 0
     owner.assert_gone(token)
+
+
+# An owner that waits for its child, in one way or the other, and starts nothing more.
+WAITING = """
+import asyncio, sys
+from processkit import Command, ProcessGroup
+command = Command("/bin/sleep", ["60"])
+{how}
+"""
+WAYS = {
+    "a verb": "command.output()",
+    "a verb under asyncio": "asyncio.run(command.aoutput())",
+    "a member of a group": "ProcessGroup().output(command)",
+    "a stream": "process = command.start(); [*process.stdout_lines()]",
+    "a chain": "(command | command).output()",
+}
+
+
+@pytest.mark.parametrize("how", WAYS)
+def test_a_guardian_that_is_killed_while_its_owner_waits_is_replaced_at_once(owner, token, how):
+    process = owner.begin(WAITING.format(how=WAYS[how]))
+    first, start = owner.guardian()
+    wait_until(lambda: list(carriers(token).values()).count("sleep") >= 1)
+    kill(first)
+    wait_until(lambda: not alive(first, start))
+    second, _ = owner.guardian()
+    assert second != first
+    if owner.mechanism == "process_group":
+        wait_until(lambda: asleep(second))  # it has been told what it is to guard
+    assert process.poll() is None
+    owner.kill_and_reap()
+    owner.assert_gone(token)
+
+
+def asleep(pid):
+    """Whether a process waits for something."""
+    stat = read_stat(pid)
+    return stat is not None and stat.state == "S"
+
+
+def test_a_guardian_that_is_stopped_wakes_when_its_owner_dies(owner, token):
+    owner.begin(WAITING.format(how=WAYS["a verb"]))
+    guardian, start = owner.guardian()
+    wait_until(lambda: "sleep" in carriers(token).values())
+    wait_until(lambda: asleep(guardian))
+    os.kill(guardian, signal.SIGSTOP)
+    wait_until(lambda: read_stat(guardian).state == "T")
+    owner.kill_and_reap()
+    owner.assert_gone(token)
+    wait_until(lambda: not alive(guardian, start))

@@ -33,6 +33,8 @@ def told(tmp_path, mechanism, token):
 class Nobody:
     """The process of a guardian that there is not."""
 
+    pidfd = -1
+
     def end(self) -> None:
         pass
 

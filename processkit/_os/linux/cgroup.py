@@ -55,6 +55,7 @@ class Home:
         self._number = 0
         self._pool = Pool(MOST_SPARE_LEAVES)
         self._guardian = new_guardian(self.path)
+        self._guardian.mend = self.guarded
         self._made = False
         # Homes of dead owners in which something was still dying; each is killed again until it is empty.
         self._dead: list[Directory] = []
@@ -111,6 +112,7 @@ class Home:
                 self._directory = Directory(f"{self._base.path}/{home_name()}", self._base)
                 self._guardian.forget()
                 self._guardian = new_guardian(self.path)
+                self._guardian.mend = self.guarded
                 self._pool = Pool(MOST_SPARE_LEAVES)
                 self._made = False
                 self._dead.append(lost)

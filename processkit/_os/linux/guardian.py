@@ -174,33 +174,33 @@ def _start(guardian: Guardian, home: str) -> bool:
 class _Running:
     """The process of a guardian, which is no child of ours. It owns its pidfd until `forget`."""
 
-    __slots__ = ("_pidfd", "pid")
+    __slots__ = ("pid", "pidfd")
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
-        self._pidfd = open_pidfd(architecture(), pid) if pid > 0 else -1
+        self.pidfd = open_pidfd(architecture(), pid) if pid > 0 else -1
 
     def _is_ours(self) -> bool:
         """Whether the descriptor is still that of the guardian: the program may have closed it, and opened one of its own."""
         try:
-            with open(f"/proc/self/fdinfo/{self._pidfd}", "rb") as file:
+            with open(f"/proc/self/fdinfo/{self.pidfd}", "rb") as file:
                 return b"\nPid:\t%d\n" % self.pid in file.read()
         except OSError:
             return False
 
     def end(self) -> None:
         """Kill it, and nobody who has got its number since. It may be gone, or we may have given up the right to kill it."""
-        if self._pidfd >= 0 and self._is_ours():
+        if self.pidfd >= 0 and self._is_ours():
             try:
-                raw_syscall(architecture(), "pidfd_send_signal", self._pidfd, SIGKILL, 0, 0)
+                raw_syscall(architecture(), "pidfd_send_signal", self.pidfd, SIGKILL, 0, 0)
             except OSError:
                 pass
 
     def forget(self) -> None:
         """Close the pidfd. Idempotent."""
-        if self._pidfd >= 0 and self._is_ours():
-            os.close(self._pidfd)
-        self._pidfd = -1
+        if self.pidfd >= 0 and self._is_ours():
+            os.close(self.pidfd)
+        self.pidfd = -1
 
 
 def _compile(words: list[str], home: str, script: Script, streams: tuple[int, int, int]) -> None:

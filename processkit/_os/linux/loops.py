@@ -8,6 +8,7 @@ import sys
 
 from ..forking import after_fork_in_child
 from ..posix.descriptors import never_waits, pipe_above
+from ..posix.guardian import mend, watched
 from ..posix.reaping import SLICE
 from ..posix.waiting import Bell, Watch
 from ..terms import STDIN
@@ -29,14 +30,16 @@ class Hub:
     To watch a descriptor by the loop itself costs several times as much as to add it to the epoll.
     """
 
-    __slots__ = ("_epoll", "_loop", "_users", "_watched")
+    __slots__ = ("_epoll", "_guard", "_loop", "_users", "_watched")
 
     def __init__(self, loop: EventLoop) -> None:
         self._loop = loop
         self._users = 0
         self._watched: dict[int, LoopWaiter] = {}
         self._epoll = select.epoll()
+        self._guard = -1
         try:
+            self._watch_guardian()
             loop.add_reader(self._epoll.fileno(), self._ready)
         except BaseException:
             self._epoll.close()
@@ -62,8 +65,24 @@ class Hub:
         del self._watched[descriptor]
         self._epoll.unregister(descriptor)
 
+    def _watch_guardian(self) -> None:
+        self._guard = watched()
+        if self._guard >= 0:
+            self._epoll.register(self._guard, select.EPOLLIN)
+
+    def _guardian_ended(self) -> None:
+        try:
+            self._epoll.unregister(self._guard)
+        except OSError:
+            pass  # the program has closed it
+        mend()
+        self._watch_guardian()
+
     def _ready(self) -> None:
         for descriptor, happened in self._epoll.poll(0, MOST_EVENTS):
+            if descriptor == self._guard:
+                self._guardian_ended()
+                continue
             waiter = self._watched.get(descriptor)
             if waiter is not None:
                 waiter.happened(descriptor, happened)

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     class Running(Protocol):
         """A guardian's process."""
 
+        pidfd: int
+
         def end(self) -> None:
             """Kill it, and nobody who has got its number since."""
 
@@ -41,7 +43,7 @@ class Guardian:
     """The guardian of this process: started by the first `ensure`. Owns the pipe's write end until `end`."""
 
     __slots__ = (
-        "_births", "_deaf", "_groups", "_lock", "_pipe", "_processes", "_running", "_start", "_word", "generation", "kind",
+        "_births", "_deaf", "_groups", "_lock", "_pipe", "_processes", "_running", "_start", "_word", "generation", "kind", "mend",
     )  # fmt: skip
 
     def __init__(self, kind: str, start: Callable[[Guardian], None]) -> None:
@@ -59,6 +61,8 @@ class Guardian:
         # On which it says that it is up; None once it has.
         self._word: Held | None = None
         self._deaf = select.poll()
+        #: What replaces it when a wait sees its end.
+        self.mend: Callable[[], None] = self.ensure
         # Reentrant: a garbage collection inside one of these methods may run a finalizer that drops a group.
         self._lock = _thread.RLock()
 
@@ -147,8 +151,10 @@ class Guardian:
             if told is not None:
                 told.close()
             return
+        global _current
         self._running = running
         self._word = told
+        _current = self
         self.generation += 1
         self._deaf = select.poll()
         self._deaf.register(pipe, 0)
@@ -228,7 +234,10 @@ class Guardian:
 
     def forget(self) -> None:
         """Close our descriptors; the guardian reads end-of-file and does its work. Idempotent."""
+        global _current
         with self._lock:
+            if _current is self:
+                _current = None
             pipe, self._pipe = self._pipe, None
             running, self._running = self._running, None
             word, self._word = self._word, None
@@ -275,6 +284,25 @@ class Guardian:
             self.end()  # it was stopped, or gets no time to run, and thousands of messages wait for it
             return False
         return True
+
+
+# The guardian that runs, or did.
+_current: Guardian | None = None
+
+
+def watched() -> int:
+    """A descriptor that is readable once the guardian has ended; -1 where there is none."""
+    running = None if _current is None else _current._running
+    return -1 if running is None else running.pidfd
+
+
+def mend() -> None:
+    """Replace a guardian that has ended. If that fails, the next start says so."""
+    if _current is not None:
+        try:
+            _current.mend()
+        except OSError:
+            pass
 
 
 _protocol: ModuleType | None = None

@@ -15,6 +15,7 @@ from functools import partial
 
 from ..terms import ENDED, STDERR, STDIN, STDOUT, TREE
 from .descriptors import READ_SIZE, never_waits, pipe_above, read_from
+from .guardian import mend, watched
 from .reaping import SLICE
 
 if sys.platform != "linux":
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from ..port import Child
 
 WAKE = 5
+GUARD = 6
 # With twice as much, every read takes fresh pages from the kernel, which costs more than it saves: measured with 400 000 lines.
 FLOOD_SIZE = 1 << 17
 # The size of a pipe whose output goes right where it stays; the most that a user without privilege may have: pipe-max-size, pipe(7).
@@ -232,6 +234,7 @@ class Waiter(Watch):
         self._bell: Bell | None = None
         self._poller = select.poll()
         self._watch_all()
+        self._watch(watched(), GUARD)
 
     def _register(self, descriptor: int, mask: int) -> None:
         self._poller.register(descriptor, mask)
@@ -256,6 +259,10 @@ class Waiter(Watch):
             if what == WAKE:
                 assert self._bell is not None
                 self._bell.silence()
+            elif what == GUARD:
+                self.unwatch(descriptor)
+                mend()
+                self._watch(watched(), GUARD)
             elif what is not None:
                 self._act(descriptor, what, events, report)
 
