@@ -63,7 +63,6 @@ class Handle:
         self._closing = _thread.RLock()
         self._giving_back = False
         #: Where it is in its life: see `_core.handling`.
-        self._state = OPEN
         # A caller has it, and may keep it or drop it.
         self._given = False
         self._feed: Feed | None = None
@@ -84,6 +83,7 @@ class Handle:
         # When its token was cancelled without a run that noticed: WHILE_RUNNING or AFTERWARDS.
         self._cancelled_when = ""
         self._subscription = 0
+        self._state = OPEN  # the last: a handle that a signal handler left half made closes nothing
         logger = listener(settings.logger)
         if logger is not None:
             log(logger, DEBUG, "child spawned", program=plan.program, pid=child.pid, mechanism=container.mechanism)
@@ -581,8 +581,7 @@ class Handle:
         if state in (TOLD, CLOSED) or os.getpid() != self._owner:
             return
         if self._given and not self._owns and state != CLOSING:
-            if self._session is not None:
-                self._session.close()
+            first_error(self._forget_token, self._stop_pouring, self._end_reading)
             group: Any = self._container
             group.abandon(self._child)
             return

@@ -95,7 +95,7 @@ class LinuxChild:
     def __del__(self) -> None:
         # 1. The child has been born. 2. A signal handler raises before its handle exists, or at the first instruction of the
         # handle's own finalizer. 3. Only this finalizer can end it.
-        owner = self._owner
+        owner = getattr(self, "_owner", 0)
         if not owner or owner != os.getpid():
             return
         if self._reaped:

@@ -34,29 +34,52 @@ _thread_of_life: Worker | None = None
 class _Job:
     """One launch on the thread of life, and its end."""
 
-    __slots__ = ("_done", "_error", "_launched", "_script")
+    __slots__ = ("_begun", "_done", "_error", "_is_over", "_launched", "_launcher", "_lock", "_revoked", "_script")
 
     def __init__(self, script: Script, launched: Launched) -> None:
+        # Chosen here: that imports modules, for which another thread waits for ever if a signal handler raised in an import of ours.
+        self._launcher = launcher()
         self._script = script
         self._launched = launched
         self._error: BaseException | None = None
+        self._begun = self._revoked = self._is_over = False
+        self._lock = _thread.RLock()
         self._done = _thread.allocate_lock()
         self._done.acquire()
 
     def run(self) -> None:
-        """Launch. Called on the thread of life."""
+        """Launch, unless it was revoked. Called on the thread of life."""
+        with self._lock:
+            self._begun = not self._revoked
         try:
-            launcher().launch(self._script, self._launched)
+            if self._begun:
+                self._launcher.launch(self._script, self._launched)
         except BaseException as error:
             self._error = error
         finally:
+            self._is_over = True
             self._done.release()
 
     def wait(self) -> None:
         """Return when it is done; an exception there is raised here."""
-        self._done.acquire()
+        while not self._is_over:
+            self._done.acquire()
         if self._error is not None:
             raise self._error
+
+    def settle(self) -> None:
+        """After an exception of a signal handler: return when it is done, or revoked before it began.
+
+        Until then the descriptors are in use by number, and nobody knows whether there is a child.
+        """
+        while not self._is_over and not self._revoked:
+            try:
+                with self._lock:
+                    self._revoked = not self._begun
+                if not self._revoked:
+                    self._done.acquire()
+            except BaseException:
+                pass  # one more: the first is raised when this returns
 
 
 def _forget() -> None:
@@ -76,8 +99,12 @@ def _launch(script: Script, launched: Launched) -> None:
                 _thread_of_life = Worker(None)
             except RuntimeError as error:
                 raise LaunchError.of("pthread_create", EAGAIN) from error
-    _thread_of_life.add(job.run)
-    job.wait()
+    try:
+        _thread_of_life.add(job.run)
+        job.wait()
+    except BaseException:
+        job.settle()
+        raise
 
 
 class LeashedTree:

@@ -23,14 +23,14 @@ class Streams:
     __slots__ = ("child", "end_of_input", "ours", "theirs")
 
     def __init__(self, plan: Plan) -> None:
+        #: Those of the child's ends that this object must close.
+        self.theirs: list[int] = []
         #: The sources of descriptors 0, 1 and 2 in the child; KEEP: the same as ours.
         self.child = [KEEP, KEEP, KEEP]
         #: Our ends, -1 where the stream is no pipe.
         self.ours = [-1, -1, -1]
         #: The bytes that end the input of a terminal when typed.
         self.end_of_input = b""
-        #: Those of the child's ends that this object must close.
-        self.theirs: list[int] = []
         try:
             if plan.pty is not None:
                 from .terminal import END_OF_INPUT, open_terminal
@@ -74,7 +74,7 @@ class Streams:
             os.close(self.theirs.pop())
 
     def __del__(self) -> None:
-        if self.ours or self.theirs:
+        if getattr(self, "ours", None) is not None and (self.ours or self.theirs):
             self.close()
 
     def close(self) -> None:
