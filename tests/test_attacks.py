@@ -493,3 +493,29 @@ def test_a_guardian_that_is_stopped_wakes_when_its_owner_dies(owner, token):
     owner.kill_and_reap()
     owner.assert_gone(token)
     wait_until(lambda: not alive(guardian, start))
+
+
+# What `gevent.monkey.patch_all()` does to `select`; its module has the originals.
+PATCHED = """
+import select, sys, types
+gevent = types.ModuleType("gevent.monkey")
+originals = {"epoll": select.epoll}
+gevent.get_original = lambda module, name: originals[name]
+sys.modules["gevent.monkey"] = gevent
+del select.epoll
+from processkit import Command, ProcessGroup
+with Command("/bin/echo", ["streamed"]).start() as process:
+    print(*process.stdout_lines())
+print((Command("/bin/echo", ["chained"]) | Command("/bin/cat")).run())
+with ProcessGroup() as group:
+    group.start(Command("/bin/sleep", ["60"]))
+    print(group.stop(20).drained_within_grace)
+"""
+
+
+def test_where_gevent_has_taken_epoll_away_it_is_found_again(mechanism, in_child_env):
+    environment = {**in_child_env, "PROCESSKIT_MECHANISM": mechanism}
+    ran = subprocess.run(
+        [sys.executable, "-c", PATCHED], env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ran.stdout, ran.stderr) == ("streamed\nchained\nTrue\n", "")

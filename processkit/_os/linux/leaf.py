@@ -7,7 +7,7 @@ import os
 import select
 import sys
 
-from ..posix.descriptors import Held
+from ..posix.descriptors import Held, new_epoll
 from ..posix.reaping import any_ended, reap
 from . import cgroupfs
 from .cgroupfs import Directory
@@ -117,7 +117,7 @@ class Cgroup:
         """
         if self._notice is None:
             self.empty()  # opens the file again, if the program has closed it
-            notice = select.epoll()
+            notice = new_epoll()
             if self._events is not None:
                 notice.register(self._events.number, select.EPOLLPRI)
             self._notice = notice

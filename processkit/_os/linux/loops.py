@@ -7,7 +7,7 @@ import select
 import sys
 
 from ..forking import after_fork_in_child
-from ..posix.descriptors import never_waits, pipe_above
+from ..posix.descriptors import never_waits, new_epoll, pipe_above
 from ..posix.guardian import mend, watched
 from ..posix.reaping import SLICE
 from ..posix.waiting import Bell, Watch
@@ -36,7 +36,7 @@ class Hub:
         self._loop = loop
         self._users = 0
         self._watched: dict[int, LoopWaiter] = {}
-        self._epoll = select.epoll()
+        self._epoll = new_epoll()
         self._guard = -1
         try:
             self._watch_guardian()

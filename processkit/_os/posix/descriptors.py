@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import _thread
 import os
+import select
 import sys
 from errno import EIO
 
@@ -12,6 +13,11 @@ from ..errors import LaunchError
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def never_waits(descriptor: int) -> int:
@@ -215,6 +221,16 @@ class Descriptors:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def new_epoll() -> select.epoll:
+    """An epoll(7) instance, also where gevent or eventlet have taken `select.epoll` away: we never block in it."""
+    made: Any = getattr(select, "epoll", None)
+    if made is None and "gevent.monkey" in sys.modules:
+        made = sys.modules["gevent.monkey"].get_original("select", "epoll")
+    elif made is None and "eventlet.patcher" in sys.modules:
+        made = sys.modules["eventlet.patcher"].original("select").epoll
+    return made()  # type: ignore[no-any-return]
 
 
 # The default capacity of a pipe: pipe(7).
