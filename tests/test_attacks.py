@@ -226,7 +226,7 @@ def test_the_end_of_a_guardian_ends_nobody_who_has_got_its_descriptor():
         pytest.skip("there are no pidfds here")
     try:
         os.dup2(other, running.pidfd)
-        running.end()
+        running.end(False)
         running.forget()
         guardian.kill()
         guardian.wait()
@@ -252,7 +252,8 @@ class Deaf:
 
     pidfd = -1
 
-    def end(self):
+    def end(self, is_alive):
+        assert is_alive
         self.ended += 1
 
     def forget(self):

@@ -35,7 +35,7 @@ class Nobody:
 
     pidfd = -1
 
-    def end(self) -> None:
+    def end(self, is_alive: bool) -> None:
         pass
 
     def forget(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from errno import ENOEXEC
+from errno import ENOEXEC, ESRCH
 
 from ..._abi import linux
 from ..._abi.foreign import Cells
@@ -178,7 +178,14 @@ class _Running:
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
-        self.pidfd = open_pidfd(architecture(), pid) if pid > 0 else -1
+        self.pidfd = -1
+        try:
+            if pid > 0:
+                self.pidfd = open_pidfd(architecture(), pid)
+        except OSError as error:
+            if error.errno != ESRCH:
+                raise
+            # It has ended already; so has its pipe, which tells.
 
     def _is_ours(self) -> bool:
         """Whether the descriptor is still that of the guardian: the program may have closed it, and opened one of its own."""
@@ -188,13 +195,15 @@ class _Running:
         except OSError:
             return False
 
-    def end(self) -> None:
-        """Kill it, and nobody who has got its number since. It may be gone, or we may have given up the right to kill it."""
-        if self.pidfd >= 0 and self._is_ours():
-            try:
+    def end(self, is_alive: bool) -> None:
+        """Kill it, and nobody who has got its number since. We may have given up the right to kill it."""
+        try:
+            if self.pidfd >= 0 and self._is_ours():
                 raw_syscall(architecture(), "pidfd_send_signal", self.pidfd, SIGKILL, 0, 0)
-            except OSError:
-                pass
+            elif is_alive and self.pid > 0:
+                os.kill(self.pid, SIGKILL)
+        except OSError:
+            pass
 
     def forget(self) -> None:
         """Close the pidfd. Idempotent."""

@@ -8,7 +8,7 @@ import sys
 
 from ..forking import after_fork_in_child
 from ..posix.descriptors import never_waits, new_epoll, pipe_above
-from ..posix.guardian import mend, watched
+from ..posix.guardian import mend, watched, which
 from ..posix.reaping import SLICE
 from ..posix.waiting import Bell, Watch
 from ..terms import STDIN
@@ -30,7 +30,7 @@ class Hub:
     To watch a descriptor by the loop itself costs several times as much as to add it to the epoll.
     """
 
-    __slots__ = ("_epoll", "_guard", "_loop", "_users", "_watched")
+    __slots__ = ("_epoll", "_guard", "_guardian", "_loop", "_users", "_watched")
 
     def __init__(self, loop: EventLoop) -> None:
         self._loop = loop
@@ -38,6 +38,7 @@ class Hub:
         self._watched: dict[int, LoopWaiter] = {}
         self._epoll = new_epoll()
         self._guard = -1
+        self._guardian: object = None
         try:
             self._watch_guardian()
             loop.add_reader(self._epoll.fileno(), self._ready)
@@ -52,6 +53,9 @@ class Hub:
         if hub is None or hub._loop is not loop:
             after_fork_in_child(_forget)
             _hubs[id(loop)] = hub = cls(loop)
+        elif hub._guardian is not which():
+            hub._forget_guardian()
+            hub._watch_guardian()
         hub._users += 1
         return hub
 
@@ -66,15 +70,19 @@ class Hub:
         self._epoll.unregister(descriptor)
 
     def _watch_guardian(self) -> None:
+        self._guardian = which()
         self._guard = watched()
         if self._guard >= 0:
             self._epoll.register(self._guard, select.EPOLLIN)
 
-    def _guardian_ended(self) -> None:
+    def _forget_guardian(self) -> None:
         try:
             self._epoll.unregister(self._guard)
-        except OSError:
-            pass  # the program has closed it
+        except (OSError, ValueError):
+            pass  # it is closed, or there was none
+
+    def _guardian_ended(self) -> None:
+        self._forget_guardian()
         mend()
         self._watch_guardian()
 

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
         pidfd: int
 
-        def end(self) -> None:
-            """Kill it, and nobody who has got its number since."""
+        def end(self, is_alive: bool) -> None:
+            """Kill it, and nobody who has got its number since; `is_alive`: it certainly has not ended, so the number is its own."""
 
         def forget(self) -> None:
             """Close our descriptor of it. Idempotent."""
@@ -145,7 +145,7 @@ class Guardian:
         held = Held(pipe)
         told = None if word < 0 else Held(word)
         if self._pipe is not None:  # a signal handler started another one in the midst of this start
-            running.end()
+            running.end(True)
             held.close()
             running.forget()
             if told is not None:
@@ -227,10 +227,13 @@ class Guardian:
             self.end()
 
     def end(self) -> None:
-        """Kill the guardian now; called only when nothing is left to guard."""
-        if self._running is not None:
-            self._running.end()  # else, or if that may not be, end-of-file ends it as well
-        self.forget()
+        """Kill the guardian now: nothing is left to guard, or another one is to guard it."""
+        with self._lock:
+            running, pipe = self._running, self._pipe
+            if running is not None:
+                # Who reads our pipe is the guardian. If it cannot be killed, end-of-file ends it as well.
+                running.end(pipe is not None and pipe.is_ours() and not self._deaf.poll(0))
+            self.forget()
 
     def forget(self) -> None:
         """Close our descriptors; the guardian reads end-of-file and does its work. Idempotent."""
@@ -294,6 +297,11 @@ def watched() -> int:
     """A descriptor that is readable once the guardian has ended; -1 where there is none."""
     running = None if _current is None else _current._running
     return -1 if running is None else running.pidfd
+
+
+def which() -> object:
+    """Something that is another one for every guardian."""
+    return None if _current is None else _current._running
 
 
 def mend() -> None:
