@@ -271,3 +271,19 @@ def test_the_public_names_are_sorted_unique_and_importable():
 def test_the_marker_of_a_typed_package_is_shipped():
     assert (ROOT / "py.typed").exists()
     assert os.path.getsize(ROOT / "py.typed") == 0
+
+
+def test_no_global_is_annotated_behind_the_function_that_sets_it():
+    """PyPy refuses that: "annotated name can't be global"."""
+    late = []
+    for path in sorted(ROOT.rglob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        annotated = {
+            node.target.id: node.lineno
+            for node in tree.body
+            if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)
+        }
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Global):
+                late += [f"{path.name}:{annotated[name]}" for name in node.names if annotated.get(name, 0) > node.lineno]
+    assert late == []

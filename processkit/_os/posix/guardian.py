@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 NONE_STAYS = "no guardian can be started: one after the other ends"
 #: Seconds within which a guardian has begun, on the slowest machine.
 PATIENCE = 20.0
+# The guardian that runs, or did. (Before the functions that set it: PyPy refuses an annotation behind them.)
+_current: Guardian | None = None
 
 
 class Guardian:
@@ -287,10 +289,6 @@ class Guardian:
             self.end()  # it was stopped, or gets no time to run, and thousands of messages wait for it
             return False
         return True
-
-
-# The guardian that runs, or did.
-_current: Guardian | None = None
 
 
 def watched() -> int:
