@@ -223,14 +223,14 @@ class Descriptors:
         self.close()
 
 
-def new_epoll() -> select.epoll:
+def new_epoll() -> Any:
     """An epoll(7) instance, also where gevent or eventlet have taken `select.epoll` away: we never block in it."""
     made: Any = getattr(select, "epoll", None)
     if made is None and "gevent.monkey" in sys.modules:
         made = sys.modules["gevent.monkey"].get_original("select", "epoll")
     elif made is None and "eventlet.patcher" in sys.modules:
         made = sys.modules["eventlet.patcher"].original("select").epoll
-    return made()  # type: ignore[no-any-return]
+    return made()
 
 
 # The default capacity of a pipe: pipe(7).

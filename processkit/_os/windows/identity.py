@@ -115,6 +115,16 @@ def program_of(pid: int) -> str | None:
         return _program_path(owned.own(process))
 
 
+def is_running(pid: int) -> bool:
+    """Whether there is such a process, and it has not ended; False where it is not visible."""
+    try:
+        process = open_process(windows.SYNCHRONIZE, pid)
+    except OSError:
+        return False
+    with Handles() as owned:
+        return not is_signalled(owned.own(process))
+
+
 def parent_of(pid: int) -> int | None:
     """The parent's pid, from a snapshot of all processes: only an undocumented call tells it for a single process."""
     entry = windows.PROCESSENTRY32W()

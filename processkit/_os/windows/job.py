@@ -12,7 +12,7 @@ import time
 from ..._abi import windows
 from ..._abi.foreign import ALL_BITS, address, bytes_at, last_error, memory, reference, size_of, windows_error
 from .handles import SLICE, Handles, close, milliseconds
-from .identity import console_host, open_process, parent_of, program_of
+from .identity import console_host, is_running, open_process, parent_of, program_of
 
 if sys.platform != "win32":
     raise ImportError("this room is for Windows")
@@ -183,7 +183,7 @@ class Job:
         if program is None or program.lower() != console_host():
             return False
         parent = parent_of(pid)
-        return parent is None or parent in everybody or parent == os.getpid() or not program_of(parent)
+        return parent is None or parent in everybody or parent == os.getpid() or not is_running(parent)
 
     def _everybody(self) -> list[int]:
         if not self.handle:
