@@ -232,6 +232,8 @@ class Owner:
         # Open for both: whoever reports never waits, and the end of one reporter is no end-of-file.
         self._reports = os.open(self.fifo, os.O_RDWR | os.O_NONBLOCK)
         self._heard = b""
+        # What the owner has said and nobody has asked for yet.
+        self._said = b""
         self._path = tmp_path
         self.process: subprocess.Popen | None = None
         self._all: list[subprocess.Popen] = []
@@ -254,6 +256,7 @@ class Owner:
                 start_new_session=True,
             )
         self._all.append(self.process)
+        self._said = b""
         return self.process
 
     def tree_words(self, *kinds: str) -> list[str]:
@@ -284,9 +287,15 @@ class Owner:
 
     def line(self) -> str:
         """The next line of the owner's stdout; "" at its end."""
-        ready, _, _ = select.select([self.process.stdout], [], [], 20)
-        assert ready, "the owner said nothing for 20 s"
-        return self.process.stdout.readline().decode().strip()
+        while b"\n" not in self._said:
+            ready, _, _ = select.select([self.process.stdout], [], [], 20)
+            assert ready, "the owner said nothing for 20 s"
+            part = os.read(self.process.stdout.fileno(), 4096)
+            if not part:
+                break
+            self._said += part
+        line, _, self._said = self._said.partition(b"\n")
+        return line.decode().strip()
 
     def tell(self, text: str = "go") -> None:
         """Write a line to the owner's stdin."""

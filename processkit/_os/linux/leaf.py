@@ -201,8 +201,8 @@ class Pool:
                 return False
             leaf.forget_news()
             self._spare.append(leaf)
-            if not self._most:  # a signal handler closed the pool meanwhile
-                self._spare.remove(leaf)
+            if not self._most:  # a signal handler closed the pool meanwhile, perhaps with this leaf in it
+                self.discard(leaf)
                 return False
         return True
 
