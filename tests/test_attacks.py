@@ -519,3 +519,26 @@ def test_where_gevent_has_taken_epoll_away_it_is_found_again(mechanism, in_child
         [sys.executable, "-c", PATCHED], env=environment, capture_output=True, text=True, timeout=60, check=False
     )
     assert (ran.stdout, ran.stderr) == ("streamed\nchained\nTrue\n", "")
+
+
+# Many threads hear at once that the guardian is up.
+AT_ONCE = """
+import threading
+import processkit
+command, gate, held = processkit.Command("/bin/sleep", ["60"]), threading.Barrier(12), []
+def start():
+    gate.wait()
+    held.append(command.start())
+threads = [threading.Thread(target=start) for _ in range(12)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+print(len(held), processkit.host_containment().guardian, flush=True)
+"""
+
+
+def test_the_first_starts_of_many_threads_share_one_guardian(owner, token):
+    for _ in range(5):
+        process = owner.begin(AT_ONCE)
+        assert owner.line() == "12 python"
+        assert process.wait(20) == 0
+    owner.assert_gone(token)

@@ -9,10 +9,10 @@ import _thread
 import os
 import select
 import sys
-import time
 from errno import EIO, EPIPE
 
 from .descriptors import Held, losses, set_witness
+from .reserve import opened
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
@@ -82,7 +82,7 @@ class Guardian:
     def _is_beginning(self, word: Held) -> bool:
         """Whether the guardian has said that it is up, or still may; else it could not begin."""
         if word.is_ours():
-            if not _is_readable(word, 0.0):
+            if not _is_readable(word.number, 0.0):
                 return True
             if not os.read(word.number, 16):
                 return False
@@ -96,26 +96,28 @@ class Guardian:
     def confirm(self) -> None:
         """Return when the guardian is up. OSError: none can begin here, whatever it is written in."""
         while True:
-            deadline = time.monotonic() + PATIENCE
             self.ensure()
-            word = self._word
-            while word is not None and word is self._word:
-                if _is_readable(word, deadline - time.monotonic()):
-                    if self.is_up():
-                        return
-                    break
-                with self._lock:  # it does not get so far
+            with self._lock:
+                word = self._word
+                if word is None or not word.is_ours():
+                    return
+                # A copy: another thread that hears the word closes the descriptor, and the number may be another file's.
+                ours = opened(lambda: os.dup(word.number))  # noqa: B023
+            try:
+                told = _is_readable(ours, PATIENCE)
+            finally:
+                os.close(ours)
+            with self._lock:
+                if not told and word is self._word:  # it does not get so far
                     self._give_up_kind()
                     self.end()
-            if word is None:
-                return
 
     def ensure(self) -> None:
         """Start the guardian, or a new one if it was killed, and register everything that still lives with it."""
         with self._lock:
             if self.is_up():
                 return
-            if self._word is not None and self._word.is_ours() and not _is_readable(self._word, 0.0, select.POLLIN):
+            if self._word is not None and self._word.is_ours() and not _is_readable(self._word.number, 0.0, select.POLLIN):
                 self._give_up_kind()  # it has ended before it was up
             self.forget()
             self._start(self)
@@ -324,8 +326,8 @@ def _messages() -> Any:
     return _protocol
 
 
-def _is_readable(held: Held, seconds: float, wanted: int = select.POLLIN | select.POLLHUP) -> bool:
+def _is_readable(descriptor: int, seconds: float, wanted: int = select.POLLIN | select.POLLHUP) -> bool:
     """Whether there is something to read, or an end if that counts, within so many seconds."""
     poller = select.poll()
-    poller.register(held.number, select.POLLIN)
+    poller.register(descriptor, select.POLLIN)
     return any(events & wanted for _, events in poller.poll(max(0, int(seconds * 1000))))
