@@ -328,7 +328,7 @@ def test_a_program_that_is_called_like_the_one_that_hosts_consoles_is_a_member(t
     shutil.copy(os.environ["COMSPEC"], program)
     with ProcessGroup(shutdown_grace=0) as group:
         member = group.start(Command(program).keep_stdin_open())
-        assert group.members() == [member.pid]
+        wait_until(lambda: group.members() == [member.pid])  # who is being born has no program yet
         assert group.stop(0).members_before == 1
     assert not process_is_alive(member.pid)
 
