@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+from programs import census
 
 from processkit import Command, ProcessGroup
 from processkit._os.errors import LaunchError, Refused
@@ -355,6 +356,39 @@ def test_a_member_that_takes_the_modes_of_its_cgroup_away_is_killed_all_the_same
     eventually(lambda: child.status() is not None)
     child.reap()
     assert not os.path.exists(box.tree.path)
+
+
+@needs_cgroup
+def test_what_happens_between_a_look_and_the_wait_ends_the_wait():
+    box = system.group_container(False)
+    child = box.spawn(plan_for("echo ready; exec sleep 60"))
+    ready(child)
+    # The look of somebody else, who hears of the change with us: the kernel tells at most every ten milliseconds.
+    with open(f"{box.tree.path}/cgroup.events") as events:
+        poller = select.poll()
+        poller.register(events, select.POLLPRI)
+        assert "populated 1" in events.read()
+        assert not box.tree.empty()
+        os.kill(child.pid, signal.SIGKILL)
+        said = "populated 1"
+        while "populated 1" in said:
+            assert poller.poll(20_000)
+            events.seek(0)
+            said = events.read()
+    assert select.select([box.tree.changed()], [], [], 0)[0], "the last news were read, and thrown away"
+    assert box.tree.empty()
+    child.reap()
+    box.close()
+
+
+@needs_cgroup
+def test_a_home_that_is_closed_has_closed_its_descriptors():
+    before = census.open_descriptors()
+    one = cgroup.Home(home.why_unusable()[0])
+    one.private().close()
+    one.close()
+    assert not os.path.exists(one.path)
+    assert census.open_descriptors() == before
 
 
 @needs_cgroup

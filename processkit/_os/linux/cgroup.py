@@ -192,6 +192,8 @@ class Home:
             self._guardian.end()
         else:
             self._guardian.forget()
+        self._directory.close()
+        self._base.close()
 
 
 def _placement(cgroup: Cgroup, plan: Plan) -> Placement:

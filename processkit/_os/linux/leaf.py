@@ -8,7 +8,7 @@ import select
 import sys
 
 from ..posix.descriptors import Held, new_epoll
-from ..posix.reaping import any_ended, reap
+from ..posix.reaping import SLICE, any_ended, reap
 from . import cgroupfs
 from .cgroupfs import Directory
 
@@ -113,13 +113,16 @@ class Cgroup:
     def changed(self) -> int:
         """An epoll descriptor that is readable when cgroup.events has changed.
 
-        The file itself always polls as readable; a change is POLLPRI (cgroup-v2.rst), which event loops do not ask for.
+        The file itself always polls as readable; a change is POLLPRI (cgroup-v2.rst), which event loops do not ask for. A read
+        takes it back (kernfs_generic_poll in fs/kernfs/file.c), so nothing is read here: 1. The caller has seen a member. 2. The
+        last one ends. 3. A read whose answer nobody looks at would be the last news.
         """
         if self._notice is None:
-            self.empty()  # opens the file again, if the program has closed it
+            events = self._events
+            if events is None or not events.is_ours():
+                events = self._open_events()
             notice = new_epoll()
-            if self._events is not None:
-                notice.register(self._events.number, select.EPOLLPRI)
+            notice.register(events.number, select.EPOLLPRI)
             self._notice = notice
         return int(self._notice.fileno())
 
@@ -131,8 +134,8 @@ class Cgroup:
             pass
 
     def wait_change(self, seconds: float, pause: float) -> None:  # noqa: ARG002
-        """Block until cgroup.events has changed, at most `seconds`."""
-        any_ended([self.changed()], seconds)
+        """Block until cgroup.events has changed, at most `seconds`, and never long: another thread may have read the change."""
+        any_ended([self.changed()], min(seconds, SLICE))
 
     def release(self, pid: int) -> int:
         """Reap the child: other processes in the cgroup do not need its number."""
