@@ -11,6 +11,7 @@ import sys
 from errno import EAGAIN
 
 from ..._abi.signals import SIGKILL
+from ..._core.unraisable import ignore
 from ..errors import LaunchError
 from ..forking import after_fork_in_child
 from ..posix.reaping import any_ended, reap
@@ -70,7 +71,8 @@ class _Job:
     def settle(self) -> None:
         """After an exception of a signal handler: return when it is done, or revoked before it began.
 
-        Until then the descriptors are in use by number, and nobody knows whether there is a child.
+        Until then the descriptors are in use by number, and nobody knows whether there is a child. So a second exception of a
+        handler cannot end this: it is reported, and the first one is raised by the caller.
         """
         while not self._is_over and not self._revoked:
             try:
@@ -78,8 +80,8 @@ class _Job:
                     self._revoked = not self._begun
                 if not self._revoked:
                     self._done.acquire()
-            except BaseException:
-                pass  # one more: the first is raised when this returns
+            except BaseException as error:
+                ignore(error)
 
 
 def _forget() -> None:
