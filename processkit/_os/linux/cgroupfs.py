@@ -285,7 +285,9 @@ def _signal_some(at: int, pids: list[int], number: int) -> None:
     held: dict[int, int] = {}
     try:
         for pid in pids:
-            held[pid] = _pidfd_of(pid)
+            pidfd = _pidfd_of(pid)
+            if pidfd is not None:
+                held[pid] = pidfd
         # A number that is listed now belonged to the same process when its pidfd was opened, or that one is dead.
         for pid in held.keys() & set(processes(at)):
             _send(pid, held[pid], number)
@@ -295,15 +297,16 @@ def _signal_some(at: int, pids: list[int], number: int) -> None:
                 os.close(pidfd)
 
 
-def _pidfd_of(pid: int) -> int:
+def _pidfd_of(pid: int) -> int | None:
+    """A pidfd; -1 where the kernel has none (before 5.3), None for a process that is gone."""
     from .calls import architecture, open_pidfd  # not before: a guardian seldom needs them, and ctypes is half of its start
 
     try:
         return opened(lambda: open_pidfd(architecture(), pid))
     except OSError as error:
-        if error.errno in NONE_LEFT:
-            raise
-        return -1  # gone, or this kernel has none
+        if error.errno == ESRCH:
+            return None
+        raise
 
 
 def _send(pid: int, pidfd: int, number: int) -> None:
