@@ -52,9 +52,18 @@ def enable_logging() -> bool:
 
 
 def warn_left_open(text: str, source: object) -> None:
-    """Issue the ResourceWarning of a finalizer; none at the end of the interpreter, which cannot import any more."""
+    """Issue the ResourceWarning of a finalizer."""
+    _warn(text, ResourceWarning, source)
+
+
+def warn_left_alive(text: str) -> None:
+    """Issue the RuntimeWarning of a tree that could not be killed."""
+    _warn(text, RuntimeWarning, None)
+
+
+def _warn(text: str, category: type[Warning], source: object) -> None:
     try:
         import warnings
     except ImportError:
-        return
-    warnings.warn(text, ResourceWarning, source=source, stacklevel=3)
+        return  # the end of the interpreter
+    warnings.warn(text, category, source=source, stacklevel=4)

@@ -56,6 +56,7 @@ class Stopping:
         "_open",
         "_patience",
         "_shared",
+        "abandoned",
         "actions",
         "drain",
         "found_left",
@@ -73,6 +74,8 @@ class Stopping:
         self.found_left = False
         #: The direct child did not end in the time that `hurry` left it.
         self.given_up = False
+        #: The tree was killed, and has not become empty in time.
+        self.abandoned = False
         self._open = streams
         # The child is a member of a group: descendants that it leaves behind belong to the group.
         self._shared = shared
@@ -151,6 +154,7 @@ class Stopping:
             else:
                 self.found_left = self.state == RUNNING and self._exited
                 self.given_up = self.state == RUNNING and not self._exited
+                self.abandoned = self.state == KILLED
                 self._go(PATIENCE)
             self._patience = now + KILL_PATIENCE if self.state == KILLED else None
         self._look()
@@ -173,6 +177,11 @@ class Stopping:
         elif self.state == KILLED:
             self._patience = now + KILL_PATIENCE
         self._look()
+
+    def wait_until(self, moment: float) -> None:
+        """The kill was refused by some: the tree that was killed is waited for until `moment` at the latest."""
+        if self.state == KILLED and self._patience is not None:
+            self._patience = min(self._patience, moment)
 
     def nobody_asked(self, now: float) -> None:
         """The answer to SIGNAL: there was no process to ask, or no way to ask it, so there is nothing to wait for."""

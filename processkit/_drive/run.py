@@ -51,7 +51,15 @@ def act_on_tree(child: Child, stopping: Stopping, soft_signal: int) -> None:
                 if not child.tree.ask(soft_signal):
                     stopping.nobody_asked(time.monotonic())
             else:
-                child.tree.kill()
+                kill_tree(child, stopping)
+
+
+def kill_tree(child: Child, stopping: Stopping) -> None:
+    """Kill the child's tree; who may not be killed is waited for no longer than the system says."""
+    child.tree.kill()
+    refused = child.tree.unkillable()
+    if refused:
+        stopping.wait_until(max(refused.values()))
 
 
 class Run:
@@ -76,7 +84,7 @@ class Run:
         self.stopping = stopping
         self.sinks = sinks
         self.soft_signal = soft_signal
-        #: Live descendants that the direct child left behind and that were killed.
+        #: Live descendants that the direct child left behind and that were killed, or all members that could not be killed.
         self.leaked = 0
         self.feed = feed
         self.token = token
@@ -265,8 +273,10 @@ class Run:
                     self.leaked = count_of(self.child.tree) or 0
                 elif self.taps is not None:
                     self.taps.hurry(time.monotonic())
-                self.child.tree.kill()
+                kill_tree(self.child, self.stopping)
             elif action == REST:
+                if self.stopping.abandoned:
+                    self.leaked = max(self.leaked, count_of(self.child.tree) or 0)
                 self._read_rest()
             elif not self.done:
                 self._look()

@@ -12,6 +12,7 @@ from .._os import SIGKILL, group_container, identify
 from .._os.errors import Refused
 from .._plan.plan import make_plan
 from .._process.launch import capture_in, may_linger, plan_unattended, require_piped, start_in, taken
+from .._process.telling import name_left, tell_left
 from .._process.verbs import RunnerVerbs
 from .stop import LAST_LOOK, ShutdownReport, Stop  # not later: it must be there when no descriptor is left to import it
 
@@ -252,10 +253,16 @@ class ProcessGroup(RunnerVerbs):
         self._open().thaw()
 
     def kill_all(self) -> None:
-        """Kill every member at once, and wait a moment until they are gone; the group stays usable."""
+        """Kill every member at once, and wait a moment until they are gone; the group stays usable.
+
+        ProcessError names those that the system did not let us kill, for they have become another user's.
+        """
         container = self._open()
         log(listener(self._logger), DEBUG, "group kill", mechanism=container.mechanism)
         container.slay()
+        left = name_left(container.tree.unkillable())
+        if left:
+            raise ProcessError(f"members may not be killed, and live on: {left}")
 
     def stats(self) -> ProcessGroupStats:
         """Return what the group has used so far."""
@@ -344,6 +351,8 @@ class ProcessGroup(RunnerVerbs):
             for tell in self._container.when_closed:
                 tell()
             self._closed = True
+            if self._escalate and not self._survive_owner:
+                tell_left(self._logger, "ProcessGroup", self._container.tree.unkillable())
         finally:
             if ours:  # one that was interrupted is taken up again by the next
                 self._closing = False

@@ -92,6 +92,9 @@ class Tree(Protocol):
     def kill(self) -> None:
         """Kill every member, including those that are being forked. `empty` may lag for a moment."""
 
+    def unkillable(self) -> dict[int, float]:
+        """The live members whose kill the system refused, and until when (monotonic time) each is waited for all the same."""
+
     def changed(self) -> int:
         """A descriptor that is readable when `empty` may have changed, or -1: poll `empty` instead."""
 

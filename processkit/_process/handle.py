@@ -19,7 +19,7 @@ from .._os import SIGTERM, STDERR, STDIN, STDOUT, write_ready
 from .._os.errors import NotHere
 from .._os.terms import PIPE, PIPE_HOLDS
 from .._plan.settings import Settings
-from .telling import log_end, refuse_too_large, value_of
+from .telling import log_end, refuse_too_large, tell_left, value_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -536,6 +536,7 @@ class Handle:
             if raised is not None:
                 raise raised
             self._go(GIVEN_BACK)
+            tell_left(self._settings.logger, self._plan.program, self._child.tree.unkillable())
         finally:
             self._giving_back = False
 

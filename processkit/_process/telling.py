@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from .._base.errors import too_large
-from .._base.log import DEBUG, WARNING, listener, log
-from .._os import STDERR, STDOUT
+from .._base.log import DEBUG, WARNING, listener, log, warn_left_alive
+from .._os import STDERR, STDOUT, identify
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
     from .._base.outcome import Outcome
@@ -40,6 +41,20 @@ def log_end(settings: Settings, program: str, outcome: Outcome, seconds: float, 
     if outcome.timed_out and timeout is not None:
         log(logger, WARNING, "timeout elapsed", program=program, timeout_ms=int(timeout * 1000))
     log(logger, DEBUG, "process exited", program=program, outcome=_word(outcome), elapsed_ms=int(seconds * 1000))
+
+
+def tell_left(logger: Any, program: str, left: Iterable[int]) -> None:
+    """Name the processes that the system did not let us kill, in a log record and a RuntimeWarning: no result could."""
+    named = name_left(left)
+    if named:
+        log(listener(logger), WARNING, "processes left alive", program=program, left=named)
+        warn_left_alive(f"{program}: may not be killed, and left alive: {named}")
+
+
+def name_left(left: Iterable[int]) -> str:
+    """Return `pid (program)` of each that lives, in one line."""
+    found = [(pid, identify(pid)) for pid in left]
+    return ", ".join(f"{pid} ({each.name or 'unknown'})" for pid, each in found if each is not None)
 
 
 def _word(outcome: Outcome) -> str:

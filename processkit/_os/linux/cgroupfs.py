@@ -14,6 +14,7 @@ from ..._core.proctext import cgroup2_mounts, flat_keyed, locate_cgroup, unified
 from ..posix.descriptors import Held
 from ..posix.reserve import NONE_LEFT, opened
 from .procfs import read_stat
+from .proctree import REFUSED_PATIENCE
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
@@ -267,21 +268,26 @@ def populated(at: int) -> bool:
         raise
 
 
-def signal(at: int, pids: list[int], number: int) -> None:
-    """Signal those of `pids` that are still in the subtree; never another process that got a number of theirs."""
+def signal(at: int, pids: list[int], number: int) -> set[int]:
+    """Signal those of `pids` that are still in the subtree; never another process that got a number of theirs.
+
+    Returns those that we may not signal: they are another user's.
+    """
     most = MOST_HELD
+    refused: set[int] = set()
     while pids:
         try:
-            _signal_some(at, pids[:most], number)
+            refused |= _signal_some(at, pids[:most], number)
         except OSError as error:
             if error.errno not in NONE_LEFT or most == 1:
                 raise
             most = 1  # for one at a time the reserve suffices
         else:
             pids = pids[most:]
+    return refused
 
 
-def _signal_some(at: int, pids: list[int], number: int) -> None:
+def _signal_some(at: int, pids: list[int], number: int) -> set[int]:
     held: dict[int, int] = {}
     try:
         for pid in pids:
@@ -289,8 +295,7 @@ def _signal_some(at: int, pids: list[int], number: int) -> None:
             if pidfd is not None:
                 held[pid] = pidfd
         # A number that is listed now belonged to the same process when its pidfd was opened, or that one is dead.
-        for pid in held.keys() & set(processes(at)):
-            _send(pid, held[pid], number)
+        return {pid for pid in held.keys() & set(processes(at)) if not _send(pid, held[pid], number)}
     finally:
         for pidfd in held.values():
             if pidfd >= 0:
@@ -309,7 +314,8 @@ def _pidfd_of(pid: int) -> int | None:
         raise
 
 
-def _send(pid: int, pidfd: int, number: int) -> None:
+def _send(pid: int, pidfd: int, number: int) -> bool:
+    """Whether we may signal it."""
     from .calls import architecture, raw_syscall
 
     try:
@@ -318,31 +324,41 @@ def _send(pid: int, pidfd: int, number: int) -> None:
         else:
             os.kill(pid, number)
     except OSError as error:
-        if error.errno not in (ESRCH, EPERM):
+        if error.errno == EPERM:
+            return False
+        if error.errno != ESRCH:
             raise
+    return True
 
 
-def kill(at: int, patience: float = FREEZE_PATIENCE) -> None:
-    """Kill the whole subtree, including children that are being forked into it; without cgroup.kill it is first frozen."""
+def kill(at: int, patience: float = FREEZE_PATIENCE) -> set[int]:
+    """Kill the whole subtree, including children that are being forked into it; without cgroup.kill it is first frozen.
+
+    Returns the pids of those that certainly live on, for they are another user's: cgroup.kill asks nobody's permission.
+    """
     try:
         write_file(at, "cgroup.kill", b"1")
     except OSError:
-        _freeze_and_sweep(at, patience)  # before 5.14 there is no cgroup.kill; some kernels answer EACCES, not ENOENT
-        return
+        return _freeze_and_sweep(at, patience)  # before 5.14 there is no cgroup.kill; some kernels answer EACCES, not ENOENT
     try:
         kill_listed(at)
     except OSError:
         pass  # most are killed; `wait_killed` looks again
+    return set()
 
 
-def kill_listed(at: int) -> None:
-    """Kill every process that the subtree lists: cgroup.kill does not reach one whose first thread has ended (Linux 6.1 to 7.2)."""
-    signal(at, processes(at), SIGKILL)
+def kill_listed(at: int) -> set[int]:
+    """Kill every process that the subtree lists: cgroup.kill does not reach one whose first thread has ended (Linux 6.1 to 7.2).
+
+    Returns those that we may not kill.
+    """
+    return signal(at, processes(at), SIGKILL)
 
 
-def _freeze_and_sweep(at: int, patience: float) -> None:
+def _freeze_and_sweep(at: int, patience: float) -> set[int]:
     """Kill without cgroup.kill: a frozen process does not fork, and SIGKILL ends it too (cgroup.freeze, Linux 5.2)."""
     frozen = freeze(at, True, patience)
+    refused: set[int] = set()
     try:
         killed: set[int] = set()
         for _ in range(MOST_PASSES):
@@ -350,10 +366,11 @@ def _freeze_and_sweep(at: int, patience: float) -> None:
             if not fresh:
                 break
             killed.update(fresh)
-            signal(at, fresh, SIGKILL)
+            refused |= signal(at, fresh, SIGKILL)
     finally:
         if frozen:
             freeze(at, False)
+    return refused
 
 
 def freeze(at: int, on: bool, patience: float = FREEZE_PATIENCE) -> bool:
@@ -371,10 +388,14 @@ def freeze(at: int, on: bool, patience: float = FREEZE_PATIENCE) -> bool:
 
 
 def wait_killed(at: int, patience: float = KILL_PATIENCE) -> bool:
-    """Wait until no process is left in the subtree that was killed; False when the patience ran out first."""
+    """Wait until no process is left in the subtree that was killed; False when the patience ran out first.
+
+    Who may not be killed is waited for a second at most.
+    """
     if _wait_for(at, "populated", 0, min(patience, REACHED_PATIENCE)):
         return True
-    kill_listed(at)
+    if kill_listed(at):
+        patience = min(patience, REFUSED_PATIENCE)
     return _wait_for(at, "populated", 0, patience - min(patience, REACHED_PATIENCE))
 
 

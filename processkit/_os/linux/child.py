@@ -6,6 +6,7 @@ import _thread
 import os
 import select
 import sys
+import time
 
 from ..._abi.signals import SIGKILL
 from ..posix.descriptors import losses, losses_so_far, pipe_above, read_all
@@ -164,17 +165,18 @@ class LinuxChild:
         return [read_all(out) if events[0] & POLLIN else b"", read_all(err) if events[1] & POLLIN else b""]
 
     def wait_killed(self) -> None:
-        """Wait until the process that was just killed has ended; give up on one that hangs in the kernel."""
-        self.linger(10.0)
+        """Wait until the process that was just killed has ended; give up on one that hangs in the kernel, or may not be killed."""
+        until = self.tree.unkillable().get(self.pid)
+        self.linger(10.0 if until is None else max(0.0, until - time.monotonic()))
 
     def send(self, number: int) -> bool:
-        """Signal this one process; False when it has been reaped. The lock keeps it from being reaped meanwhile."""
+        """Signal this one process; False when it has been reaped, or is another user's. The lock keeps it from being reaped."""
         with self._lock:
             if self._reaped:
                 return False
             try:
                 os.kill(self.pid, number)
-            except ProcessLookupError:
+            except (ProcessLookupError, PermissionError):
                 return False
             return True
 

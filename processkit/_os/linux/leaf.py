@@ -6,11 +6,13 @@ import _thread
 import os
 import select
 import sys
+import time
 
 from ..posix.descriptors import Held, new_epoll
 from ..posix.reaping import SLICE, any_ended, reap
 from . import cgroupfs
 from .cgroupfs import Directory
+from .proctree import REFUSED_PATIENCE, living
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
@@ -25,7 +27,7 @@ MOST_SIGNAL_PASSES = 50
 class Cgroup:
     """A cgroup's directory and the tree of processes in it. It owns its descriptors and the directory until `destroy`."""
 
-    __slots__ = ("_events", "_notice", "directory", "settled", "touched")
+    __slots__ = ("_events", "_notice", "_refused", "directory", "settled", "touched")
 
     def __init__(self, path: str, above: Directory) -> None:
         #: The directory; its descriptor serves CLONE_INTO_CGROUP too.
@@ -35,6 +37,8 @@ class Cgroup:
         #: The cgroup was seen empty, and no child has been born in it since.
         self.settled = False
         self._notice: Any = None
+        # Members that we may not kill, and until when (monotonic time) they are waited for.
+        self._refused: dict[int, float] = {}
         self._events: Held | None = None
         self.directory.make()
         try:
@@ -106,9 +110,16 @@ class Cgroup:
         """Kill every member, including those that are being forked."""
         self.touched = True
         try:
-            cgroupfs.kill(self.directory.at())
+            refused = cgroupfs.kill(self.directory.at())
         except FileNotFoundError:
-            pass  # only an empty one can be removed
+            return  # only an empty one can be removed
+        if refused or self._refused:
+            moment = time.monotonic() + REFUSED_PATIENCE
+            self._refused = {pid: self._refused.get(pid, moment) for pid in refused}
+
+    def unkillable(self) -> dict[int, float]:
+        """The members that we may not kill, and until when they are waited for: only before Linux 5.14, see cgroupfs.kill."""
+        return living(self._refused)
 
     def changed(self) -> int:
         """An epoll descriptor that is readable when cgroup.events has changed.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import _thread
 import sys
+import time
 from errno import EAGAIN
 
 from ..._abi.signals import SIGKILL
@@ -19,6 +20,7 @@ from ..worker import Worker
 from .birth import Placement
 from .child import LinuxChild, spawn_child
 from .launch import launcher
+from .proctree import REFUSED_PATIENCE
 from .script import Launched, Script
 
 if sys.platform != "linux":
@@ -112,10 +114,11 @@ def _launch(script: Script, launched: Launched) -> None:
 class LeashedTree:
     """A tree of one process, without its descendants."""
 
-    __slots__ = ("_child",)
+    __slots__ = ("_child", "_refused")
 
     def __init__(self) -> None:
         self._child: LinuxChild | None = None
+        self._refused: dict[int, float] = {}
 
     def hold(self, child: LinuxChild) -> None:
         """Set the child of this tree."""
@@ -142,7 +145,12 @@ class LeashedTree:
 
     def kill(self) -> None:
         """Kill the child."""
-        self.send(SIGKILL)
+        if not self.send(SIGKILL) and not self.empty() and self._child is not None:
+            self._refused.setdefault(self._child.pid, time.monotonic() + REFUSED_PATIENCE)
+
+    def unkillable(self) -> dict[int, float]:
+        """The child, if we may not kill it, and until when it is waited for."""
+        return {} if not self._refused or self.empty() else self._refused
 
     def changed(self) -> int:
         """-1: the driver watches the child's end anyway."""

@@ -27,6 +27,7 @@ from .birth import Placement
 from .child import spawn_child
 from .identity import peak_memory
 from .procfs import is_blind, is_same, read_stat, start_time
+from .proctree import REFUSED_PATIENCE
 from .script import registration
 from .younger import younger
 
@@ -51,6 +52,7 @@ class Groups:
         "_guardian",
         "_let_go",
         "_lock",
+        "_refused",
         "_settled",
         "_since",
         "_waiting",
@@ -79,6 +81,8 @@ class Groups:
         self._since: dict[int, float] = {}
         # No member lived when all leaders had ended, and none has been born or adopted since: then none can appear any more.
         self._settled = False
+        # Members that we may not kill, and until when (monotonic time) they are waited for.
+        self._refused: dict[int, float] = {}
 
     def _scope(self) -> tuple[set[int], set[int]]:
         """Our groups, and the live processes outside them that were adopted or found."""
@@ -164,14 +168,20 @@ class Groups:
         """Stop, list and kill all members that are found."""
         try:
             groups, roots = self._scope()
-            if groups or roots:
-                proctree.kill_all(groups, roots)
+            refused = proctree.kill_all(groups, roots) if groups or roots else set()
             if is_blind():
-                self._settled = True  # the groups are dead; who has left them is out of reach
+                refused |= proctree.kill_groups(groups)
+                self._settled = not refused  # the groups are dead; who has left them is out of reach
         except OSError as error:
             if error.errno not in NONE_LEFT:
                 raise
-            proctree.kill_groups({*self.pgids})  # no member can be found without a descriptor, but this needs none
+            refused = proctree.kill_groups({*self.pgids})  # no member can be found without a descriptor, but this needs none
+        moment = time.monotonic() + REFUSED_PATIENCE
+        self._refused = {pid: self._refused.get(pid, moment) for pid in refused}
+
+    def unkillable(self) -> dict[int, float]:
+        """The members that we may not kill, and until when (monotonic time) they are waited for."""
+        return proctree.living(self._refused)
 
     def kill_held(self) -> None:
         """Kill the groups whose number is certainly ours: the leader is a child of ours that is not reaped."""

@@ -245,6 +245,10 @@ class Job:
         if self.handle:
             windows.TerminateJobObject(self.handle, KILLED)
 
+    def unkillable(self) -> dict[int, float]:
+        """Nobody: the job may end every process in it."""
+        return {}
+
     def changed(self) -> int:
         """-1: no handle tells of changes; use `wait_change`."""
         return -1
