@@ -9,6 +9,7 @@ import time
 import processkit
 from processkit._os.linux import cgroupfs, home, system
 from processkit._os.linux.home import why_unusable
+from processkit._os.posix import vigil
 
 MECHANISMS = ("cgroup_v2", "process_group")
 
@@ -107,10 +108,17 @@ def _guardian_pipes():
 
 
 def settle():
-    """Return when what is kept for life has come to rest: the guardian is up, and nobody waits for that any more."""
+    """Return when what is kept has come to rest: the guardian is up and nobody waits for that; a thread that nobody needs is gone."""
     guardian = _guardian()
     if guardian is not None:
         guardian.confirm()
+    end_idle()
+
+
+def end_idle():
+    """End the thread that watches the guardian, unless something is left alone, which is then found."""
+    vigil.end_thread()
+    vigil.resume()
 
 
 BASE = why_unusable()[0]
@@ -123,7 +131,7 @@ def left_directories(mine):
     home.sweep_left()
     if not mine:
         home.sweep_dead(cgroupfs.Directory(BASE))
-    ours, namespace = f"{home.LEFT_PREFIX}{home._owner()}-", str(home.pid_namespace())
+    ours, namespace = f"{home.LEFT_PREFIX}{home._owner()}-", str(home.namespaces())
     return [
         f"{BASE}/{name}"
         for name in os.listdir(BASE)
@@ -166,5 +174,6 @@ class Before:
             time.sleep(0.005)
         assert set(own_children()) <= self.children, "a child was not reaped"
         assert home_entries() == [], "a container was not given back"
+        end_idle()
         left = {fd: what for fd, what in open_descriptors().items() if fd not in self.descriptors and not for_life(what)}
         assert left == {}, f"a descriptor was left open: {left}"

@@ -18,7 +18,7 @@ import pytest
 
 from processkit._os.linux import child
 from processkit._os.linux.home import why_unusable
-from processkit._os.linux.procfs import pid_namespace, read_stat, start_time
+from processkit._os.linux.procfs import namespaces, read_stat, start_time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BASE = why_unusable()[0]
@@ -157,7 +157,7 @@ def homes_of(pid: int) -> list[str]:
     """Directories that owner `pid` has made beside its own cgroup."""
     if BASE is None:
         return []
-    return [name for name in os.listdir(BASE) if name.startswith(f"processkit-{pid_namespace()}-{pid}-")]
+    return [name for name in os.listdir(BASE) if name.startswith(f"processkit-{namespaces()}-{pid}-")]
 
 
 def pipes_of(pid: int) -> set[str]:

@@ -445,9 +445,9 @@ def test_a_user_who_may_have_no_more_processes_is_told_so(owner, token):
     owner.assert_gone(token)
 
 
-# An owner that waits for its child, in one way or the other, and starts nothing more.
+# An owner that waits for its child, in one way or the other, or leaves it alone; and starts nothing more.
 WAITING = """
-import asyncio, sys
+import asyncio, sys, time
 from processkit import Command, ProcessGroup
 command = Command("/bin/sleep", ["60"])
 {how}
@@ -458,11 +458,20 @@ WAYS = {
     "a member of a group": "ProcessGroup().output(command)",
     "a stream": "process = command.start(); [*process.stdout_lines()]",
     "a chain": "(command | command).output()",
+    "nobody": "process = command.start(); time.sleep(60)",
+    "nobody, and the clock": "process = command.timeout(50).start(); time.sleep(60)",
+    "nobody, for a member": "group = ProcessGroup(); group.start(command); time.sleep(60)",
+    "nobody, for a chain": "chain = (command | command).start(); time.sleep(60)",
+    "nobody, under asyncio": """
+async def main():
+    process = await command.astart()
+    time.sleep(60)
+asyncio.run(main())""",
 }
 
 
 @pytest.mark.parametrize("how", WAYS)
-def test_a_guardian_that_is_killed_while_its_owner_waits_is_replaced_at_once(owner, token, how):
+def test_a_guardian_that_is_killed_while_its_owner_starts_nothing_is_replaced_at_once(owner, token, how):
     process = owner.begin(WAITING.format(how=WAYS[how]))
     first, start = owner.guardian()
     wait_until(lambda: list(carriers(token).values()).count("sleep") >= 1)

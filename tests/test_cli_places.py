@@ -15,7 +15,7 @@ import pytest
 
 import processkit
 from processkit._os.linux.home import why_unusable
-from processkit._os.linux.procfs import pid_namespace
+from processkit._os.linux.procfs import namespaces
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 both = pytest.mark.parametrize("mechanism", ["", "process_group"], ids=["default", "process_group"])
@@ -151,7 +151,7 @@ def test_a_terminal_that_is_closed_ends_tree_and_wrapper(mechanism):
 def homes_of(pid: int) -> list[str]:
     """Directories that owner `pid` has made beside its own cgroup."""
     base = why_unusable()[0]
-    return [] if base is None else [name for name in os.listdir(base) if name.startswith(f"processkit-{pid_namespace()}-{pid}-")]
+    return [] if base is None else [name for name in os.listdir(base) if name.startswith(f"processkit-{namespaces()}-{pid}-")]
 
 
 def copied_to(directory) -> None:

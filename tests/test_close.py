@@ -6,7 +6,7 @@ import pytest
 from programs import alive, sh, sleep, wait_until
 
 from processkit import ProcessGroup
-from processkit._base.errors import first_error
+from processkit._core.unraisable import first_error
 
 
 def test_two_threads_may_close_one_handle(mechanism):

@@ -18,7 +18,7 @@ from owners import BASE, Told, alive, carriers, each_mechanism, homes_of, kill, 
 
 from processkit._core.guardian import group_message  # noqa: E402
 from processkit._os.linux.home import home_name  # noqa: E402
-from processkit._os.linux.procfs import pid_namespace  # noqa: E402
+from processkit._os.linux.procfs import namespaces  # noqa: E402
 from processkit._os.posix.guardian import Guardian  # noqa: E402
 
 
@@ -226,7 +226,7 @@ def test_the_home_of_a_live_owner_is_not_touched_by_the_next(told, token):
 def test_a_home_that_cannot_be_judged_is_not_touched(told, token, stranger):
     dead = subprocess.Popen(["/bin/true"])
     dead.wait()
-    namespace = pid_namespace()
+    namespace = namespaces()
     name = {
         "other namespace": f"processkit-{namespace + 1}-{dead.pid}-17",
         "unknown namespace": f"processkit-0-{dead.pid}-17",
@@ -267,7 +267,7 @@ def test_the_directory_of_a_surviving_group_is_removed_once_it_is_empty(told, to
     told.order("surviving group")
     members = told.wait_for("first", "plain", "setsid")
     told.kill_and_reap()
-    (name,) = (name for name in os.listdir(BASE) if name.startswith(f"processkit-left-{pid_namespace()}-{told.process.pid}-"))
+    (name,) = (name for name in os.listdir(BASE) if name.startswith(f"processkit-left-{namespaces()}-{told.process.pid}-"))
     left = f"{BASE}/{name}"
     assert os.path.isdir(left)
     told.again()

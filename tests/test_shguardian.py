@@ -93,14 +93,33 @@ def test_groups_and_processes_that_were_registered_die_and_those_taken_back_live
     assert all(process.poll() is None for process in (dropped, left, other, reused))
 
 
-def test_a_name_with_blanks_and_parentheses_hides_nobody(shell, tmp_path):
-    program = tmp_path / "a) R (b 1 2"
+@pytest.mark.parametrize("name", ["a) R (b 1 2", "a\nb", "a) R 1\n) S 2 3"])
+def test_a_name_with_blanks_parentheses_and_line_ends_hides_nobody(shell, tmp_path, name):
+    program = tmp_path / name
     os.symlink("/bin/sleep", program)
     process = subprocess.Popen([program, "1000"], start_new_session=True)
     try:
         watch(shell, f"process {process.pid} {start_time(process.pid)}\n")
         assert killed(process)
     finally:
+        process.kill()
+        process.wait()
+
+
+def test_who_has_left_the_group_dies_with_the_parent_that_leads_to_him(shell, sleepers):
+    other = sleepers()
+    script = "setsid sleep 1000 & setsid sh -c 'setsid sleep 1000 & echo $!; wait' & wait"
+    process = subprocess.Popen(["/bin/sh", "-c", script], start_new_session=True, stdout=subprocess.PIPE, text=True)
+    try:
+        deepest = int(process.stdout.readline())
+        wait_until(lambda: os.getsid(deepest) == deepest)
+        watch(shell, f"group {process.pid} {start_time(process.pid)}\n")
+        assert killed(process)
+        wait_until(lambda: not os.path.exists(f"/proc/{deepest}"))
+        wait_until(lambda: not process.stdout.read())  # nobody holds the pipe any more
+        assert other.poll() is None
+    finally:
+        process.stdout.close()
         process.kill()
         process.wait()
 

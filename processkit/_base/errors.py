@@ -24,7 +24,6 @@ from . import PUBLIC
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from typing import Any
 
     from .outcome import Outcome
@@ -354,26 +353,3 @@ def require_loop(program: str) -> None:
 
     if asyncio._get_running_loop() is None:
         raise failure(f"{program}: no running asyncio event loop", program)
-
-
-def first_error(*steps: Callable[[], object]) -> BaseException | None:
-    """Take every step, whatever became of the one before it; return the first exception, or the first that is no Exception."""
-    first: BaseException | None = None
-    for step in steps:
-        try:
-            step()
-        except BaseException as error:
-            if first is None or (isinstance(first, Exception) and not isinstance(error, Exception)):
-                first = error
-    return first
-
-
-def insist(step: Callable[[], object]) -> None:
-    """Take a step in a finalizer, again if a signal handler raised in it: nobody else takes it up again."""
-    for another in (True, True, False):
-        try:
-            step()
-            return
-        except BaseException:
-            if not another:
-                raise

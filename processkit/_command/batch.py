@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 
 from .._base.validate import callback, positive_int, sequence
+from .._core.unraisable import take_all
 from .._plan.cancel import CancellationToken
 from .command import Command
 
@@ -83,10 +85,8 @@ class _Batch:
 
     def release(self) -> None:
         """End the running commands and unwire the tokens."""
-        self.token.cancel()
-        while self._wires:
-            token, number = self._wires.pop()
-            token._unsubscribe(number)
+        wires, self._wires = self._wires, []
+        take_all(self.token.cancel, *(partial(token._unsubscribe, number) for token, number in wires))
 
     def take(self) -> int | None:
         """Return the next index; None: there is none, or the batch has been given up."""
@@ -109,12 +109,14 @@ class _Batch:
         target = (command,) if self._runner is not None else ()
         try:
             return await getattr(self._runner or command, "a" + self._verb)(*target)
-        except Exception as error:
-            return error
         except asyncio.CancelledError as error:
             if self.is_left or _was_cancelled():
                 raise
             return error  # the runner's own
+        except (KeyboardInterrupt, SystemExit):
+            raise  # meant for the whole program: the loop ends with it
+        except BaseException as error:
+            return error
 
     def served(self) -> None:
         """Count one more slot as done, and report the progress."""
@@ -185,9 +187,7 @@ def _completed(make: Callable[[], _Batch]) -> Iterator[tuple[int, Any]]:
             batch.served()
             yield slot
     finally:
-        batch.release()
-        for thread in threads:
-            thread.join()
+        take_all(batch.release, *(thread.join for thread in threads))
 
 
 def _taken(done: Any) -> tuple[int, Any]:
@@ -222,7 +222,7 @@ async def _acompleted(make: Callable[[], _Batch]) -> AsyncIterator[tuple[int, An
                 if index is None:
                     return
                 done.put_nowait((index, await batch.arun(index)))
-        except asyncio.CancelledError:
+        except BaseException:
             done.put_nowait(None)
             raise
 

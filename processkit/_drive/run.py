@@ -46,12 +46,15 @@ def act_on_tree(child: Child, stopping: Stopping, soft_signal: int) -> None:
     """Execute the actions that concern the tree alone; used where no driver is attached to read and look."""
     for action in (SIGNAL, KILL):
         if action in stopping.actions:
-            stopping.actions.remove(action)
-            if action == SIGNAL:
-                if not child.tree.ask(soft_signal):
-                    stopping.nobody_asked(time.monotonic())
-            else:
+            # It is taken out once it is done: after an error it is tried again.
+            if action == KILL:
                 kill_tree(child, stopping)
+                stopping.actions.remove(action)
+            else:
+                asked = child.tree.ask(soft_signal)
+                stopping.actions.remove(action)
+                if not asked:
+                    stopping.nobody_asked(time.monotonic())
 
 
 def kill_tree(child: Child, stopping: Stopping) -> None:

@@ -67,9 +67,14 @@ class _Job:
             unwanted = self._unwanted
             self._result = process
             self._over = True
-        if unwanted:
-            self._end(process)
-            process = None
+        try:
+            if unwanted:
+                ended, process = process, None
+                self._end(ended)
+        finally:
+            self._say(process, error)
+
+    def _say(self, process: Started | None, error: BaseException | None) -> None:
         try:
             self._loop.call_soon_threadsafe(self._tell, process, error)
         except BaseException as raised:

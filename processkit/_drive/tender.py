@@ -24,6 +24,8 @@ if TYPE_CHECKING:
             """Do what is due; returns when to be called again (monotonic time), None: never."""
 
 
+#: Seconds after which what failed is tried again.
+TRY_AGAIN = 0.5
 #: A Condition cannot wait for much more than a century.
 LONGEST_WAIT = 1e6
 
@@ -81,8 +83,8 @@ def _work(wake: threading.Condition) -> None:
             process = reference()
             try:
                 again = None if process is None else process._tend()
-            except BaseException as error:  # the deadlines of the others must be kept
-                again = None
+            except BaseException as error:  # the deadlines of the others must be kept, and this one is tried again
+                again = time.monotonic() + TRY_AGAIN
                 ignore(error)
             del process
             if again is not None:

@@ -8,6 +8,7 @@ import os
 from .._base import PUBLIC, validate
 from .._base.errors import ProcessError, require_loop, unsupported
 from .._base.log import DEBUG, listener, listens, log, warn_left_open
+from .._core.unraisable import insist
 from .._os import SIGKILL, group_container, identify
 from .._os.errors import Refused
 from .._plan.plan import make_plan
@@ -372,7 +373,7 @@ class ProcessGroup(RunnerVerbs):
     def __del__(self) -> None:
         if not getattr(self, "_closed", True) and os.getpid() == self._owner:
             said = f"{self!r} was dropped while it was open; it is killed"
-            self._close()
+            insist(self._close)
             warn_left_open(said, self)
 
 

@@ -9,12 +9,16 @@ from .._core.redirect import File as File
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Callable
+
     from .port import Environment
 
 #: The subjects of a waiter's reports: a stream, the end of the process, news of its tree.
 STDIN, STDOUT, STDERR, ENDED, TREE = 0, 1, 2, 3, 4
 #: Bytes that a pipe takes without a reader, on every system. pipe(7)
 PIPE_HOLDS = 65536
+#: Called with the kind of guardian that ended before it was up, and with the kind that is tried next: `python`, `sh`, `none`.
+guardian_given_up: list[Callable[[str, str], None]] = []
 
 
 class Data:

@@ -7,13 +7,14 @@ import weakref
 from functools import partial
 
 from .._base import PUBLIC
-from .._base.errors import cancelled, first_error
+from .._base.errors import cancelled
 from .._base.log import DEBUG, listens
 from .._base.outcome import Outcome, outcome_of
 from .._base.result import BytesResult, Finished, ProcessResult
 from .._core.capture import Discard, whole_text
 from .._core.handling import SPEND
 from .._core.stopping import DRAIN
+from .._core.unraisable import take_all
 from .._os import STDERR, STDOUT
 from .._process.handle import MERGED
 from .._process.running import RunningProcess
@@ -288,12 +289,13 @@ class RunningPipeline(RunningProcess):
 
     def _close(self) -> None:
         before = getattr(self, "_before", [])
-        for stage in before:
-            if not stage._is_gone and stage._child.status() is None:
-                stage._child.tree.kill()
-        raised = first_error(super()._close, *(stage._leave for stage in before))
-        if raised is not None:
-            raise raised
+        take_all(*(partial(_kill_stage, stage) for stage in before), super()._close, *(stage._leave for stage in before))
+
+
+def _kill_stage(stage: RunningProcess) -> None:
+    """Kill it before any other is waited for."""
+    if not stage._is_gone and stage._child.status() is None:
+        stage._child.tree.kill()
 
 
 def _judge_of(process: RunningPipeline) -> Callable[[], list[tuple[Run, Callable[[], None]]]]:

@@ -7,7 +7,7 @@ import time
 from functools import partial
 
 from .._base import PUBLIC
-from .._base.errors import first_error
+from .._core.unraisable import first_error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,27 +25,37 @@ class CancellationToken:
 
     def __init__(self) -> None:
         self._lock = _thread.RLock()
-        self._cancelled = self._telling = False
+        self._cancelled = False
+        # The thread that tells the callbacks, 0: none does.
+        self._telling = 0
         self._callbacks: dict[int, Callable[[], object]] = {}
         self._number = 0
         # A child keeps its parent alive, not the other way round.
         self._parent: CancellationToken | None = None
 
     def cancel(self) -> None:
-        """Cancel this token and its children; the runs are being ended when this returns. Idempotent. From any thread.
+        """Cancel this token and its children; the runs have been told when this returns, or another thread is telling them.
+
+        Idempotent. From any thread.
 
         Raises the first error that ending a run raised, after all were told. If a signal handler raises in here, the next call
         tells those that were not told yet.
         """
-        with self._lock:
-            self._cancelled = True
-            if self._telling:
-                return
-            self._telling = True
+        me, ours = _thread.get_ident(), False
+        raised = None
         try:
-            raised = first_error(*(partial(self._tell, number) for number in [*self._callbacks]))
+            with self._lock:
+                self._cancelled = True
+                if self._telling == me:
+                    return  # a callback, or a signal handler, on the thread that tells
+                ours = not self._telling
+                if ours:
+                    self._telling = me
+            if ours:
+                raised = first_error(*(partial(self._tell, number) for number in [*self._callbacks]))
         finally:
-            self._telling = False
+            if ours:
+                self._telling = 0
         if raised is not None:
             raise raised
 
@@ -126,3 +136,11 @@ def checked(token: object) -> CancellationToken:
     if not isinstance(token, CancellationToken):
         raise TypeError(f"token must be a CancellationToken, not {type(token).__name__}")
     return token
+
+
+def weakly(method: Callable[[], object]) -> Callable[[], object]:
+    """Return a function that calls a bound method, and does not keep its object alive."""
+    from weakref import WeakMethod
+
+    reference = WeakMethod(method)
+    return lambda: (found := reference()) and found()

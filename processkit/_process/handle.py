@@ -6,13 +6,14 @@ import _thread
 import os
 import time
 
-from .._base.errors import cancelled, failure, first_error, insist, require_loop
+from .._base.errors import cancelled, failure, require_loop
 from .._base.log import DEBUG, listener, log, warn_left_open
 from .._base.outcome import Outcome, outcome_of
 from .._base.result import BytesResult, ProcessResult
 from .._core.capture import BytesCapture, TextCapture
 from .._core.handling import ASK, ATTEND, CLOSE, CLOSED, CLOSING, GIVEN_BACK, GONE, OPEN, SEE, SPEND, TOLD, USABLE, after
 from .._core.stopping import DRAIN, RUNNING, Stopping
+from .._core.unraisable import first_error, insist
 from .._drive.blocking import drive
 from .._drive.run import Run, act_on_tree
 from .._os import SIGTERM, STDERR, STDIN, STDOUT, write_ready
@@ -88,7 +89,9 @@ class Handle:
         if logger is not None:
             log(logger, DEBUG, "child spawned", program=plan.program, pid=child.pid, mechanism=container.mechanism)
         if settings.token is not None:
-            self._subscription = settings.token._subscribe(_canceller(self))
+            from .._plan.cancel import weakly
+
+            self._subscription = settings.token._subscribe(weakly(self._cancel))
 
     def _names(self) -> str:
         """Its name in messages."""
@@ -590,11 +593,3 @@ class Handle:
         insist(self._close)
         if self._given:
             warn_left_open(said, self)
-
-
-def _canceller(process: Handle) -> Callable[[], object]:
-    """Return the function that a token calls; it does not keep the handle alive."""
-    from weakref import WeakMethod
-
-    cancel = WeakMethod(process._cancel)
-    return lambda: (found := cancel()) and found()

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 
 from .._base.errors import cancelled, failure, require_loop, unsupported
-from .._base.log import DEBUG, listens
+from .._base.log import DEBUG, WARNING, listener, listens, log
 from .._base.outcome import outcome_of
 from .._base.result import ProcessResult
 from .._os import leash_container, private_container
-from .._os.terms import PIPE, PIPE_HOLDS, Data, Plan
+from .._os.terms import PIPE, PIPE_HOLDS, Data, Plan, guardian_given_up
 from .._plan.plan import make_plan
 from .._plan.refusals import translated  # not later: it must be there when no descriptor is left to import it
 from .._plan.settings import Settings
@@ -29,6 +29,13 @@ if TYPE_CHECKING:
 
 SHORT_TIMEOUT = 0.05
 _handle_type: type[RunningProcess] | None = None
+
+
+def _tell_given_up(kind: str, follower: str) -> None:
+    log(listener(None), WARNING, "guardian given up", kind=kind, next=follower)
+
+
+guardian_given_up.append(_tell_given_up)
 
 
 def own_container(settings: Settings, plan: Plan) -> Container:

@@ -13,6 +13,7 @@ import sys
 from errno import E2BIG, EINVAL
 
 from ..._core.proctext import flat_keyed
+from ..._core.unraisable import first_error
 from ..errors import LaunchError
 from ..members import Members
 from ..posix.reaping import reap
@@ -21,7 +22,7 @@ from ..unreaped import reap_ended
 from . import cgroupfs
 from .birth import Placement
 from .cgroupfs import Directory
-from .child import spawn_child
+from .child import NO_VIGIL, spawn_child, vigil_for
 from .guardian import new_guardian
 from .home import home_name, make_left, note_left, sweep, sweep_dead, sweep_left
 from .launch import launcher
@@ -229,17 +230,19 @@ def _spawn_in(cgroup: Cgroup, plan: Plan) -> LinuxChild:
 class PrivateContainer:
     """The container of one run: its own tree, in one leaf."""
 
-    __slots__ = ("_closed", "_home", "tree")
+    __slots__ = ("_closed", "_home", "_vigil", "tree")
 
     mechanism = "cgroup_v2"
 
     def __init__(self, home: Home) -> None:
         self._home = home
         self._closed = False
+        self._vigil = NO_VIGIL
         self.tree = home.take_leaf()
 
     def spawn(self, plan: Plan) -> LinuxChild:
         """Start a child inside; on an exception nothing of it is alive."""
+        self._vigil = vigil_for(plan, self._vigil)
         return self._home.confirmed(plan, _spawn_in(self.tree, plan))
 
     def close(self, *, leave: bool = False) -> None:
@@ -257,12 +260,13 @@ class PrivateContainer:
         else:
             self.tree.destroy()
             self._closed = True
+        self._vigil.end()
 
 
 class GroupContainer(Members):
     """A group: its directory is the tree; each child has a leaf in it."""
 
-    __slots__ = ("_home", "_number", "_pool", "tree")
+    __slots__ = ("_home", "_number", "_pool", "_vigil", "tree")
 
     mechanism = "cgroup_v2"
     soft_stop_scope = "whole_tree"
@@ -272,6 +276,7 @@ class GroupContainer(Members):
         self._home = home
         self._number = 0
         self._pool = Pool(MOST_SPARE_IN_GROUP)
+        self._vigil = NO_VIGIL
         self.tree = home.new_left() if outlives else home.new_group()
 
     def spawn(self, plan: Plan) -> LinuxChild:
@@ -281,6 +286,7 @@ class GroupContainer(Members):
     def _spawn(self, plan: Plan) -> LinuxChild:
         if not self.outlives:
             self._home.guarded()
+            self._vigil = vigil_for(plan, self._vigil)
         leaf = self._pool.take()
         if leaf is None:
             self._number += 1
@@ -289,8 +295,7 @@ class GroupContainer(Members):
             child = _spawn_in(leaf, plan)
             return child if self.outlives else self._home.confirmed(plan, child)
         except BaseException:
-            self._pool.discard(leaf)  # its child was reaped
-            leaf.destroy()
+            first_error(lambda: self._pool.discard(leaf), leaf.destroy)  # its child was reaped
             raise
 
     def keeps(self, leaf: Cgroup) -> bool:
@@ -379,6 +384,7 @@ class GroupContainer(Members):
             above.close()
         reap_ended()
         self._closed = True
+        self._vigil.end()
 
 
 class MemberLeaf(Cgroup):

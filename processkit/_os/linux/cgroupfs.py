@@ -13,7 +13,7 @@ from ..._abi.signals import SIGKILL
 from ..._core.proctext import cgroup2_mounts, flat_keyed, locate_cgroup, unified_cgroup
 from ..posix.descriptors import Held
 from ..posix.reserve import NONE_LEFT, opened
-from .procfs import read_stat
+from .procfs import exists, read_stat
 from .proctree import REFUSED_PATIENCE
 
 if sys.platform != "linux":
@@ -249,11 +249,11 @@ def processes(at: int) -> list[int]:
 
 
 def live_processes(at: int) -> list[int]:
-    """Pids in the subtree that still run; zombies and dead processes are left out."""
+    """Pids in the subtree that still run; zombies and dead processes are left out, but not those that /proc hides."""
     live = []
     for pid in processes(at):
         stat = read_stat(pid)
-        if stat is not None and not stat.gone:
+        if exists(pid) if stat is None else not stat.gone:
             live.append(pid)
     return live
 

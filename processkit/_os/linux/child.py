@@ -9,6 +9,7 @@ import sys
 import time
 
 from ..._abi.signals import SIGKILL
+from ..._core.unraisable import first_error
 from ..posix.descriptors import losses, losses_so_far, pipe_above, read_all
 from ..posix.reaping import STATUS_UNKNOWN, any_ended, look, peek, status_by_pidfd
 from ..posix.stdio import Streams
@@ -23,7 +24,7 @@ if sys.platform != "linux":
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Callable
+    from typing import Any, Callable
 
     from ..port import Tree
     from ..terms import Plan
@@ -108,11 +109,12 @@ class LinuxChild:
 
     def end(self) -> None:
         """Kill its tree, wait and reap, unless it has been reaped."""
+        raised = None
         if not self._reaped and self.status() is None:  # else its tree may already be in use for another child
-            self.tree.kill()
-            self.send(SIGKILL)
-            self.wait_killed()
-        self.reap()
+            raised = first_error(self.tree.kill, lambda: self.send(SIGKILL), self.wait_killed)
+        raised = first_error(self.reap) or raised
+        if raised is not None:
+            raise raised
 
     def start(self) -> int | None:
         """The child's identity token, read once, while the pid is certainly its own."""
@@ -265,6 +267,37 @@ def _watch(pid: int) -> int:
     return read
 
 
+class _NoVigil:
+    """The share in the thread of vigil.py that a container has which needs none."""
+
+    __slots__ = ()
+
+    def end(self) -> None:
+        """Nothing to do."""
+
+
+NO_VIGIL: Any = _NoVigil()
+# The module, once a container has needed it.
+_vigils: Any = None
+
+
+def vigil_for(plan: Plan, held: Any) -> Any:
+    """The share in the thread of vigil.py that a container needs for a child of this plan; `held` is what it has."""
+    if held is not NO_VIGIL or not plan.unattended:
+        return held
+    from ..posix import vigil
+
+    global _vigils
+    _vigils = vigil
+    return vigil.Vigil()
+
+
+def end_vigil() -> None:
+    """At exit: end that thread, for one that is woken while the interpreter ends has nowhere to go (pthread_exit(3))."""
+    if _vigils is not None:
+        _vigils.end_thread()
+
+
 def spawn_child(
     plan: Plan, placement: Placement, tree: Tree, launch: Callable[[Script, Launched], None] | None = None
 ) -> LinuxChild:
@@ -290,12 +323,10 @@ def spawn_child(
             child.end()
         elif launched.pid > 0:
             pid = launched.pid
-            tree.born(pid)
-            # The tree first: once its leader has died, descendants can no longer be found from it.
-            tree.kill()
-            os.kill(pid, SIGKILL)  # not reaped yet, so the pid is still its own
-            launched.wait()
-            tree.release(pid)
+            # The tree first: once its leader has died, descendants can no longer be found from it. The pid is still its own.
+            first_error(
+                lambda: tree.born(pid), tree.kill, lambda: os.kill(pid, SIGKILL), launched.wait, lambda: tree.release(pid)
+            )
         raise
 
 

@@ -15,13 +15,13 @@ from ..._abi.foreign import Cells
 from ..._abi.linux_signals import SIGTSTP, SIGUSR1, SIGUSR2
 from ..._abi.signals import SIGHUP, SIGINT, SIGKILL, SIGPIPE, SIGQUIT, SIGTERM
 from ..errors import LaunchError
-from ..posix.descriptors import Descriptors, open_above, pipe_above
+from ..posix.descriptors import Descriptors, Held, open_above, pipe_above
 from ..posix.environ import Strings
 from ..posix.guardian import Guardian
 from .birth import become_ordinary, run_on
 from .calls import architecture, open_pidfd, raw_syscall
 from .launch import launch_first_orphan, launcher
-from .procfs import start_time
+from .procfs import start_time, time_namespace
 from .script import ANY, Launched, Script, registration
 
 if sys.platform != "linux":
@@ -174,31 +174,42 @@ def _start(guardian: Guardian, home: str) -> bool:
 class _Running:
     """The process of a guardian, which is no child of ours. It owns its pidfd until `forget`."""
 
-    __slots__ = ("pid", "pidfd")
+    __slots__ = ("_held", "pid")
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
-        self.pidfd = -1
+        self._held: Held | None = None
         try:
-            if pid > 0:
-                self.pidfd = open_pidfd(architecture(), pid)
+            pidfd = open_pidfd(architecture(), pid) if pid > 0 else -1
+            self._held = None if pidfd < 0 else Held(pidfd)
         except OSError as error:
             if error.errno != ESRCH:
                 raise
             # It has ended already; so has its pipe, which tells.
 
-    def _is_ours(self) -> bool:
-        """Whether the descriptor is still that of the guardian: the program may have closed it, and opened one of its own."""
+    @property
+    def pidfd(self) -> int:
+        """The descriptor, readable once the guardian has ended; -1: there is none."""
+        return -1 if self._held is None else self._held.number
+
+    def _is_another(self) -> bool:
+        """Whether the descriptor certainly is another one's: the program may have closed ours, and opened one of its own.
+
+        Before Linux 6.9 all pidfds are one file, and their fdinfo tells them apart: pidfd_open(2). The pid of who was reaped is -1.
+        """
+        if self._held is None or not self._held.is_ours():
+            return True
         try:
             with open(f"/proc/self/fdinfo/{self.pidfd}", "rb") as file:
-                return b"\nPid:\t%d\n" % self.pid in file.read()
+                pid = file.read().partition(b"\nPid:\t")[2].partition(b"\n")[0]
         except OSError:
-            return False
+            return False  # unknown, but the same file
+        return pid not in (b"%d" % self.pid, b"-1")
 
     def end(self, is_alive: bool) -> None:
         """Kill it, and nobody who has got its number since. We may have given up the right to kill it."""
         try:
-            if self.pidfd >= 0 and self._is_ours():
+            if not self._is_another():
                 raw_syscall(architecture(), "pidfd_send_signal", self.pidfd, SIGKILL, 0, 0)
             elif is_alive and self.pid > 0:
                 os.kill(self.pid, SIGKILL)
@@ -207,9 +218,10 @@ class _Running:
 
     def forget(self) -> None:
         """Close the pidfd. Idempotent."""
-        if self.pidfd >= 0 and self._is_ours():
-            os.close(self.pidfd)
-        self.pidfd = -1
+        held, another = self._held, self._is_another()
+        self._held = None
+        if held is not None:
+            held.lose() if another else held.close()
 
 
 def _compile(words: list[str], home: str, script: Script, streams: tuple[int, int, int]) -> None:
@@ -234,7 +246,7 @@ def _compile(words: list[str], home: str, script: Script, streams: tuple[int, in
 def _command(kind: str, home: str) -> list[str]:
     python = _python_command() if kind == "python" else None
     if python is not None:
-        return [*python, str(os.getpid()), str(start_time(os.getpid()) or 0), home]
+        return [*python, str(os.getpid()), str(start_time(os.getpid()) or 0), str(time_namespace()), home]
     from .shguardian import squeezed
 
     return ["/bin/sh", "-c", squeezed(), "processkit-guardian", home]

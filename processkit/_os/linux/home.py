@@ -1,7 +1,7 @@
 """The directory below our own cgroup that holds all containers of this process, and the removal of those of dead owners.
 
 `processkit-NAMESPACE-PID-START-COPY` names its owner: the pid has a meaning only in its pid namespace, and only together with
-the start time. The guardian kills and removes the whole directory; a directory that outlived even its guardian is swept by the
+the start time, which has one only in its time namespace. The guardian kills and removes the whole directory; a directory that outlived even its guardian is swept by the
 next owner that makes a home beside it.
 """
 
@@ -12,7 +12,7 @@ import sys
 
 from . import cgroupfs
 from .cgroupfs import Directory
-from .procfs import pid_namespace, start_time
+from .procfs import exists, namespaces, start_time
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
@@ -52,7 +52,7 @@ def home_name() -> str:
 def _owner() -> str:
     """The name of this process among all that share the cgroup."""
     me = os.getpid()
-    return f"{pid_namespace()}-{me}-{start_time(me) or 0}"
+    return f"{namespaces()}-{me}-{start_time(me) or 0}"
 
 
 def make_left(base: Directory) -> Directory:
@@ -117,7 +117,7 @@ def sweep_dead(base: Directory) -> list[Directory]:
     A directory whose owner's state is unknown stays.
     """
     dead: list[Directory] = []
-    namespace = str(pid_namespace())
+    namespace = str(namespaces())
     try:
         names = [name for name in os.listdir(base.at()) if name.startswith(PREFIX)]
     except OSError:
@@ -149,10 +149,4 @@ def _is_dead(owner: list[str], namespace: str) -> bool:
     if start <= 0 or found is not None:
         return start > 0 and found != start
     # /proc may be mounted with hidepid, or show another namespace's processes: proc(5). What nobody hides is whether there is one.
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        pass
-    return False
+    return not exists(pid)

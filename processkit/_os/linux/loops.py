@@ -7,8 +7,8 @@ import select
 import sys
 
 from ..forking import after_fork_in_child
-from ..posix.descriptors import never_waits, new_epoll, pipe_above
-from ..posix.guardian import mend, watched, which
+from ..posix.descriptors import Held, never_waits, new_epoll, pipe_above
+from ..posix.guardian import mend, sight, which
 from ..posix.reaping import SLICE
 from ..posix.waiting import Bell, Watch
 from ..terms import STDIN
@@ -37,13 +37,14 @@ class Hub:
         self._users = 0
         self._watched: dict[int, LoopWaiter] = {}
         self._epoll = new_epoll()
-        self._guard = -1
+        # A descriptor of the guardian, and which one that is.
+        self._guard: Held | None = None
         self._guardian: object = None
         try:
             self._watch_guardian()
             loop.add_reader(self._epoll.fileno(), self._ready)
         except BaseException:
-            self._epoll.close()
+            self.forget()
             raise
 
     @classmethod
@@ -64,31 +65,40 @@ class Hub:
         self._epoll.register(descriptor, mask)
         self._watched[descriptor] = waiter
 
-    def unwatch(self, descriptor: int) -> None:
-        """Stop watching a descriptor; called before it is closed."""
-        del self._watched[descriptor]
-        self._epoll.unregister(descriptor)
+    def unwatch(self, descriptor: int, waiter: LoopWaiter) -> None:
+        """Stop watching a descriptor of `waiter`; called before it is closed."""
+        if self._watched.get(descriptor) is waiter:
+            del self._watched[descriptor]
+            try:
+                self._epoll.unregister(descriptor)
+            except OSError:
+                pass  # the program has closed it, and may have a file of its own there
 
     def _watch_guardian(self) -> None:
-        self._guardian = which()
-        self._guard = watched()
-        if self._guard >= 0:
-            self._epoll.register(self._guard, select.EPOLLIN)
+        guard, self._guardian = sight()
+        if guard >= 0:
+            self._guard = Held(guard)
+            self._epoll.register(guard, select.EPOLLIN)
 
     def _forget_guardian(self) -> None:
-        try:
-            self._epoll.unregister(self._guard)
-        except (OSError, ValueError):
-            pass  # it is closed, or there was none
+        guard, self._guard = self._guard, None
+        if guard is None:
+            return
+        if guard.is_ours():
+            try:
+                self._epoll.unregister(guard.number)  # its close would not: the guardian's owner has a copy
+            except (OSError, ValueError):
+                pass  # the epoll is closed
+        guard.close()
 
     def _guardian_ended(self) -> None:
         self._forget_guardian()
-        mend()
+        mend(self._guardian)
         self._watch_guardian()
 
     def _ready(self) -> None:
         for descriptor, happened in self._epoll.poll(0, MOST_EVENTS):
-            if descriptor == self._guard:
+            if self._guard is not None and descriptor == self._guard.number:
                 self._guardian_ended()
                 continue
             waiter = self._watched.get(descriptor)
@@ -104,11 +114,12 @@ class Hub:
                 self._loop.remove_reader(self._epoll.fileno())
             except RuntimeError:
                 pass  # the loop was closed, and has forgotten it
-            self._epoll.close()
+            self.forget()
 
     def forget(self) -> None:
-        """In a forked child: close our copy; the hub and the loop are the parent's."""
+        """Close our descriptors. In a forked child: the hub and the loop are the parent's."""
         self._epoll.close()
+        self._forget_guardian()
 
 
 MOST_EVENTS = 64
@@ -152,7 +163,7 @@ class LoopWaiter(Watch):
 
     def _unregister(self, descriptor: int) -> None:
         if self._hub is not None:
-            self._hub.unwatch(descriptor)
+            self._hub.unwatch(descriptor, self)
 
     def happened(self, descriptor: int, events: int) -> None:
         """Handle the events of a descriptor. Called by the hub."""

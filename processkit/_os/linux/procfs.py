@@ -40,6 +40,23 @@ def is_same(pid: int, start: int | None) -> bool:
     return start is not None and start_time(pid) == start
 
 
+def is_gone(pid: int, start: int) -> bool:
+    """Whether the process that started at `start` has certainly ended and been reaped; False if that is unknown."""
+    found = start_time(pid)
+    return not exists(pid) if found is None else found != start
+
+
+def exists(pid: int) -> bool:
+    """Whether any process has this pid, a zombie included, whether or not /proc shows it. kill(2)"""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass  # it has, and is another user's
+    return True
+
+
 def is_blind() -> bool:
     """Whether /proc does not show the processes of our pid namespace: it is not mounted, or it is another one's."""
     try:
@@ -67,9 +84,22 @@ def snapshot() -> dict[int, Stat]:
     return found
 
 
-def pid_namespace() -> int:
-    """An inode number that identifies our pid namespace, outside which our pids mean nothing; 0 where /proc is not mounted."""
+def namespaces() -> int:
+    """A number that identifies our pid and time namespaces; 0 where /proc is not mounted.
+
+    Our pids mean nothing outside the one, and start times, which /proc shows as its reader's clock has them, outside the other.
+    """
+    pid = _namespace("pid")
+    return pid and pid << 32 | time_namespace()
+
+
+def time_namespace() -> int:
+    """An inode number that identifies our time namespace; 0 where there are none (before Linux 5.6). time_namespaces(7)"""
+    return _namespace("time")
+
+
+def _namespace(kind: str) -> int:
     try:
-        return os.stat("/proc/self/ns/pid").st_ino
+        return os.stat(f"/proc/self/ns/{kind}").st_ino
     except OSError:
         return 0

@@ -24,9 +24,9 @@ from ..terms import Plan, Usage
 from ..unreaped import reap_ended
 from . import proctree
 from .birth import Placement
-from .child import spawn_child
+from .child import NO_VIGIL, spawn_child, vigil_for
 from .identity import peak_memory
-from .procfs import is_blind, is_same, read_stat, start_time
+from .procfs import is_blind, is_gone, read_stat, start_time
 from .proctree import REFUSED_PATIENCE
 from .script import registration
 from .younger import younger
@@ -55,6 +55,7 @@ class Groups:
         "_refused",
         "_settled",
         "_since",
+        "_starts",
         "_waiting",
         "adopted",
         "lent_terminal",
@@ -79,6 +80,8 @@ class Groups:
         self._waiting: dict[int, tuple[int, int] | None] = {}
         # Leader → a moment before its birth (monotonic time).
         self._since: dict[int, float] = {}
+        # Leader → its start time; none for one that had ended before anybody could read it.
+        self._starts: dict[int, int] = {}
         # No member lived when all leaders had ended, and none has been born or adopted since: then none can appear any more.
         self._settled = False
         # Members that we may not kill, and until when (monotonic time) they are waited for.
@@ -87,8 +90,29 @@ class Groups:
     def _scope(self) -> tuple[set[int], set[int]]:
         """Our groups, and the live processes outside them that were adopted or found."""
         with self._lock:
-            self._dismiss([pid for pid, start in [*self.adopted.items()] if not is_same(pid, start)])
+            self._dismiss([pid for pid, start in [*self.adopted.items()] if is_gone(pid, start)])
+            for pid in [pid for pid in [*self.pgids] if not self._is_theirs(pid)]:
+                self._disown(pid)
             return set(self.pgids), set(self.adopted)
+
+    def _is_theirs(self, pid: int) -> bool:
+        """Whether a group's number still stands for our group. Somebody else may have reaped the leader, and left the number free."""
+        if peek(pid) != STATUS_UNKNOWN:
+            return True
+        witness = self._waiting.get(pid)
+        if witness is not None and _is_in(pid, witness):
+            return True
+        start = start_time(pid)
+        # Nobody has the number, so it is given to nobody while our group has members: free_pid in kernel/pid.c.
+        return not is_blind() if start is None else start == self._starts.get(pid)
+
+    def _disown(self, pid: int) -> None:
+        """Our group has ended, and its number is somebody else's."""
+        self.pgids.discard(pid)
+        self._waiting.pop(pid, None)
+        self._since.pop(pid, None)
+        self._starts.pop(pid, None)
+        self._guardian.drop(pid)
 
     def adopt(self, joined: dict[int, int]) -> None:
         """Remember processes, pid → start time, that are in none of our groups."""
@@ -155,7 +179,7 @@ class Groups:
     def send(self, number: int) -> int:
         """Signal every member that is found, pass after pass until one finds no new member."""
         if is_blind():
-            return proctree.send_to_groups({*self.pgids}, number)
+            return proctree.send_to_groups(self._scope()[0], number)
         self._reach()
         groups, roots = self._scope()
         return proctree.send_all(groups, roots, number) if groups or roots else 0
@@ -170,12 +194,14 @@ class Groups:
             groups, roots = self._scope()
             refused = proctree.kill_all(groups, roots) if groups or roots else set()
             if is_blind():
-                refused |= proctree.kill_groups(groups)
-                self._settled = not refused  # the groups are dead; who has left them is out of reach
+                # The groups are dead. Who has left them, or was adopted, is out of reach.
+                refused |= proctree.kill_groups(groups) | roots
+                self._settled = not refused
         except OSError as error:
             if error.errno not in NONE_LEFT:
                 raise
-            refused = proctree.kill_groups({*self.pgids})  # no member can be found without a descriptor, but this needs none
+            # No member can be found without a descriptor, but this needs none.
+            refused = proctree.kill_groups({pid for pid in [*self.pgids] if peek(pid) != STATUS_UNKNOWN})
         moment = time.monotonic() + REFUSED_PATIENCE
         self._refused = {pid: self._refused.get(pid, moment) for pid in refused}
 
@@ -201,9 +227,11 @@ class Groups:
             self._settled = False
             self.pgids.add(pid)
 
-    def born_after(self, pid: int, moment: float) -> None:
-        """The leader `pid` was born after `moment` (monotonic time)."""
+    def born_after(self, pid: int, moment: float, start: int | None) -> None:
+        """The leader `pid` was born after `moment` (monotonic time), at `start` if that is known."""
         self._since[pid] = moment
+        if start is not None:
+            self._starts[pid] = start
 
     def release(self, pid: int) -> int:
         """Reap the leader; while others of its group live, its zombie stays and keeps the number."""
@@ -228,7 +256,9 @@ class Groups:
             time.sleep(0.001)
 
     def prune(self) -> None:
-        """Reap the leaders whose group has ended, after unregistering each group from the guardian."""
+        """Reap the leaders whose group has ended, after unregistering each group from the guardian; nobody while that is unknown."""
+        if not self._settled and is_blind():
+            return
         with self._lock:
             waiting = {pid for pid, witness in [*self._waiting.items()] if witness is None or not _is_in(pid, witness)}
         if not waiting:
@@ -259,6 +289,7 @@ class Groups:
             del self._waiting[pid]
             self.pgids.discard(pid)
             self._since.pop(pid, None)
+            self._starts.pop(pid, None)
         try:
             self._guardian.drop(pid)
         finally:
@@ -307,10 +338,10 @@ class OneGroup(Groups):
         super().born(pid)
         self._whole.born(pid)
 
-    def born_after(self, pid: int, moment: float) -> None:
+    def born_after(self, pid: int, moment: float, start: int | None) -> None:
         """Note that in this tree and in the group's."""
-        super().born_after(pid, moment)
-        self._whole.born_after(pid, moment)
+        super().born_after(pid, moment, start)
+        self._whole.born_after(pid, moment, start)
 
     def release(self, pid: int) -> int:
         """Let the group's tree reap the child, once its number need not stay taken."""
@@ -350,9 +381,9 @@ def _spawn_in(guardian: Guardian, tree: Groups, plan: Plan, guarded: bool) -> Li
 
 def _spawn_told(guardian: Guardian, tree: Groups, plan: Plan, guarded: bool) -> LinuxChild:
     placement = Placement()
+    generation = 0
     if guarded:
-        placement.register_fd = guardian.expect()
-    generation = guardian.generation
+        placement.register_fd, generation = guardian.expect()
     placement.registration = registration(b"new ")
     placement.take_terminal = tree.lent_terminal = plan.terminal
     placement.linger = plan.linger and placement.register_fd >= 0
@@ -360,7 +391,7 @@ def _spawn_told(guardian: Guardian, tree: Groups, plan: Plan, guarded: bool) -> 
     moment = time.monotonic()
     try:
         child = spawn_child(plan, placement, tree)
-        tree.born_after(child.pid, moment)
+        tree.born_after(child.pid, moment, None if child.events_at_end is not None else child.start())
         if guarded and child.events_at_end is not None:
             guardian.registered(child.pid, generation)
         elif guarded:
@@ -376,13 +407,13 @@ def _spawn_told(guardian: Guardian, tree: Groups, plan: Plan, guarded: bool) -> 
         raise
     finally:
         if guarded:
-            guardian.settled()
+            guardian.settled(placement.register_fd)
 
 
 class GroupsContainer(Members):
     """A container of process groups: one group for a private tree, one per child for a group."""
 
-    __slots__ = ("_guardian", "_private", "tree")
+    __slots__ = ("_guardian", "_private", "_vigil", "tree")
 
     mechanism = "process_group"
     soft_stop_scope = "whole_tree"
@@ -391,10 +422,13 @@ class GroupsContainer(Members):
         super().__init__(outlives)
         self._guardian = guardian
         self._private = private
+        self._vigil = NO_VIGIL
         self.tree = Groups(guardian, guarded=not outlives)
 
     def spawn(self, plan: Plan) -> LinuxChild:
         """Start a child inside; on an exception nothing of it is alive."""
+        if not self.outlives:
+            self._vigil = vigil_for(plan, self._vigil)
         tree = self.tree if self._private else OneGroup(self._guardian, self.tree)
         return self._bear(lambda: _spawn_in(self._guardian, tree, plan, not self.outlives))
 
@@ -467,3 +501,4 @@ class GroupsContainer(Members):
         self.tree.prune()
         self.tree.dismiss_dead()
         self._closed = True
+        self._vigil.end()

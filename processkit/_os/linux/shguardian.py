@@ -1,7 +1,6 @@
 """The guardian in sh, for programs without a Python interpreter to start.
 
-It speaks the protocol of `_core/guardian.py` (but for `new`, whose pid is binary), relies on end-of-file alone, and knows no
-descendants outside the groups that were registered.
+It speaks the protocol of `_core/guardian.py` (but for `new`, whose pid is binary), relies on end-of-file alone, and sweeps once.
 """
 
 from __future__ import annotations
@@ -37,14 +36,18 @@ forget() {
     kept=$left
 }
 
-# The start time of process $1, field 22 of its stat; nothing if there is no such process. The name may hold blanks: it ends at ).
-start_of() {
-    [ -r "/proc/$1/stat" ] || return
-    read -r line <"/proc/$1/stat"
+# stat_of PID: set parent, group and begun to fields 4, 5 and 22 of its stat; false if there is no such process. Its name may hold
+# blanks and line ends: it ends at the last ).
+stat_of() {
+    line=
+    while read -r part; do line="$line $part"; done 2>/dev/null <"/proc/$1/stat"
     line=${line##*) }
     set -- $line
+    [ "$#" -ge 20 ] || return 1
+    parent=$2
+    group=$3
     shift 19
-    echo "$1"
+    begun=$1
 }
 
 # Until end-of-file: the owner lives.
@@ -57,22 +60,52 @@ while read -r verb number start; do
     esac
 done
 
+# Who is to end: these groups, these processes, and all that descend from one.
+groups=" "
+found=" "
 for word in $kept; do
     number=${word%%:*}
     start=${word#*:}
-    now=$(start_of "${number#+}")
     case $number in
     +*)
         # A single process: only if it is certainly the one that was meant.
-        [ "$now" != "$start" ] || kill -s KILL -- "${number#+}" 2>/dev/null
+        number=${number#+}
+        if stat_of "$number" 2>/dev/null && [ "$begun" = "$start" ]; then
+            found="$found$number "
+            kill -s STOP "$number" 2>/dev/null
+        fi
         ;;
     *)
         # A group keeps its number while a member lives, with or without its leader; a leader with another start is another group.
-        if [ -z "$now" ] || [ "$start" = 0 ] || [ "$now" = "$start" ]; then
-            kill -s KILL -- "-$number" 2>/dev/null
+        if [ "$start" = 0 ] || ! stat_of "$number" 2>/dev/null || [ "$begun" = "$start" ]; then
+            groups="$groups$number "
         fi
         ;;
     esac
+done
+
+# Who is stopped has no more children, and nobody loses the parent that leads to him; again until nobody new is found.
+fresh=${kept:+yes}
+while [ -n "$fresh" ]; do
+    fresh=
+    for place in /proc/[0-9]*; do
+        number=${place#/proc/}
+        case $found in *" $number "*) continue ;; esac
+        stat_of "$number" 2>/dev/null || continue
+        case $groups in
+        *" $group "*) ;;
+        *) case $found in *" $parent "*) ;; *) continue ;; esac ;;
+        esac
+        found="$found$number "
+        kill -s STOP "$number" 2>/dev/null
+        fresh=yes
+    done
+done
+for number in $found; do
+    kill -s KILL "$number" 2>/dev/null
+done
+for number in $groups; do
+    kill -s KILL -- "-$number" 2>/dev/null
 done
 
 # The cgroups: kill, remove, again until the directory is gone; before Linux 5.14 there is no cgroup.kill, and none reaches a
@@ -82,7 +115,8 @@ if [ -n "$1" ]; then
         [ -d "$home" ] || break
         if ! echo 1 2>/dev/null >"$home/cgroup.kill" || [ "$try" -gt 1 ]; then
             for number in $(find "$home" -name cgroup.procs -exec cat {} +); do
-                kill -s KILL "$number"
+                # 0 is one whose pid namespace we do not see.
+                [ "$number" = 0 ] || kill -s KILL "$number"
             done
         fi
         find "$home" -depth -type d -exec rmdir {} + 2>/dev/null

@@ -199,6 +199,10 @@ def _forget() -> None:
 def _release() -> None:
     """At exit, after the user's last code: close the home, and end the guardian unless it still has to kill."""
     global _home, _guardian
+    if _home is not None or _guardian is not None:
+        from .child import end_vigil
+
+        end_vigil()
     with _lock:
         home, _home = _home, None
         guardian, _guardian = _guardian, None

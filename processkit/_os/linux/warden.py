@@ -1,6 +1,6 @@
 """The guardian itself: a process that outlives its owner just long enough to end the processes that the owner started.
 
-Started by `guardian.py` as `python -I -S -c BOOT PACKAGE OWNER START HOME`, in a session of its own, above the home, the pipe on
+Started by `guardian.py` as `python -I -S -c BOOT PACKAGE OWNER START TIMES HOME`, in a session of its own, above the home, the pipe on
 descriptor 0, on 1 a pipe on which it says that it is up, the null device on 2, and nothing else open. It ignores the signals that are meant for the owner. It sleeps
 in one poll: no timer and no wake-up while the owner lives.
 """
@@ -17,7 +17,7 @@ from ..._abi.linux_signals import SIGCONT
 from ..._core.guardian import FINISHED, WATCHING, Guard
 from . import cgroupfs, proctree
 from .cgroupfs import Directory
-from .procfs import is_same, start_time
+from .procfs import is_same, start_time, time_namespace
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
@@ -28,17 +28,24 @@ if TYPE_CHECKING:
 
 # How long the guardian waits at a pipe that is still held after the owner's death: a child takes microseconds to be born.
 LATE_REGISTRATIONS = 5.0
+# Between two sweeps, so that one that cannot succeed takes no processor: first and last.
+FIRST_PAUSE, LAST_PAUSE = 0.001, 0.5
 
 
 def main(arguments: list[str]) -> None:
-    """Watch over owner `arguments[0]` that started at `arguments[1]`; `arguments[2]` is its cgroup home, in our working directory."""
+    """Watch over owner `arguments[0]` that started at `arguments[1]`, as the time namespace `arguments[2]` has it; `arguments[3]` is
+    its cgroup home, in our working directory.
+    """
     _call_ourselves("processkit-grd")
-    owner, start, home = int(arguments[0]), int(arguments[1]), arguments[2]
+    owner, start, times = map(int, arguments[:3])
+    home = arguments[3]
     guard = Guard()
-    watched = _open_owner(owner, start)
+    watched, shift = _open_owner(owner, start, times)
     _wake_when_told()
     _say_up()
     watch(guard, watched)
+    for numbers in (guard.groups, guard.processes):
+        numbers.update({number: start and start + shift for number, start in numbers.items()})
     sweep(guard, Directory(home, Directory(".")) if home else None)
     os._exit(0)
 
@@ -76,8 +83,10 @@ def _call_ourselves(name: str) -> None:
         pass
 
 
-def _open_owner(owner: int, start: int) -> int:
-    """A pidfd of the owner; -1 where there are no pidfds and end-of-file must suffice, -2 when the owner is gone already."""
+def _open_owner(owner: int, start: int, times: int) -> tuple[int, int]:
+    """(a pidfd of the owner, -1 where there are none and end-of-file must suffice, -2 when the owner is gone already; how much later
+    a start time is by our clock than by the owner's, which may have made a new time namespace for its children).
+    """
     try:
         if hasattr(os, "pidfd_open"):
             pidfd = os.pidfd_open(owner)
@@ -87,11 +96,16 @@ def _open_owner(owner: int, start: int) -> int:
 
             pidfd = open_pidfd(architecture(), owner)
     except (OSError, NotImplementedError) as error:
-        return -2 if getattr(error, "errno", 0) == ESRCH else -1
-    if pidfd >= 0 and start and start_time(owner) is not None and not is_same(owner, start):
+        return (-2 if getattr(error, "errno", 0) == ESRCH else -1), 0
+    found = start_time(owner)
+    if pidfd < 0 or not start or found is None:
+        return pidfd, 0
+    if times != time_namespace():
+        return pidfd, found - start
+    if found != start:
         os.close(pidfd)
-        return -2
-    return pidfd
+        return -2, 0
+    return pidfd, 0
 
 
 def watch(guard: Guard, owner: int) -> None:
@@ -125,22 +139,27 @@ def sweep(guard: Guard, home: Directory | None) -> None:
     No step is kept from its work by the failure of another; what is unknown is not gone.
     """
     deadline = time.monotonic() + LATE_REGISTRATIONS
+    pause = FIRST_PAUSE
     while guard.state != FINISHED:
         groups = {pgid for pgid, start in guard.groups.items() if _still_theirs(pgid, start)}
         roots = {pid for pid, start in guard.processes.items() if is_same(pid, start)}
         if home is not None:
             _attempt(lambda: cgroupfs.kill(home.at(), 0.0))
-        _attempt(lambda: proctree.kill_all(groups, roots))  # noqa: B023
+        refused = _attempt(lambda: proctree.kill_all(groups, roots))  # noqa: B023
         removed = home is None or _attempt(home.destroy) is True
-        if removed and _attempt(lambda: not proctree.reachable(groups, roots)) is True:  # noqa: B023
+        left = _attempt(lambda: proctree.reachable(groups, roots).keys())  # noqa: B023
+        if removed and left is not None and not left:
             guard.nobody_left()
         if guard.state == FINISHED:
             return
         if time.monotonic() > deadline:
             guard.give_up_waiting()
-            if not removed:
-                return  # a process in it hangs in the kernel; the next owner's sweep finds the directory
-        if not guard.eof:
+            if not removed or left == refused:
+                return  # who is left hangs in the kernel, or may not be killed; the next owner's sweep finds the directory
+        if guard.eof:
+            time.sleep(pause)
+            pause = min(pause * 2, LAST_PAUSE)
+        else:
             select.select([0], [], [], 0.05)
             _read_rest(guard)
 

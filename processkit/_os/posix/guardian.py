@@ -11,6 +11,7 @@ import select
 import sys
 from errno import EIO, EPIPE
 
+from ..terms import guardian_given_up
 from .descriptors import Held, losses, set_witness
 from .reserve import opened
 
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
     class Running(Protocol):
         """A guardian's process."""
 
-        pidfd: int
+        @property
+        def pidfd(self) -> int:
+            """A descriptor that is readable once it has ended; -1: there is none."""
 
         def end(self, is_alive: bool) -> None:
             """Kill it, and nobody who has got its number since; `is_alive`: it certainly has not ended, so the number is its own."""
@@ -37,15 +40,17 @@ if TYPE_CHECKING:
 NONE_STAYS = "no guardian can be started: one after the other ends"
 #: Seconds within which a guardian has begun, on the slowest machine.
 PATIENCE = 20.0
-# The guardian that runs, or did. (Before the functions that set it: PyPy refuses an annotation behind them.)
+# The guardian that runs, or should. (Before the functions that set it: PyPy refuses an annotation behind them.)
 _current: Guardian | None = None
+#: Called with every guardian that has been started.
+when_started: list[Callable[[], None]] = []
 
 
 class Guardian:
     """The guardian of this process: started by the first `ensure`. Owns the pipe's write end until `end`."""
 
     __slots__ = (
-        "_births", "_deaf", "_groups", "_lock", "_pipe", "_processes", "_running", "_start", "_word", "generation", "kind", "mend",
+        "_best", "_births", "_deaf", "_groups", "_lock", "_pipe", "_processes", "_running", "_start", "_word", "generation", "kind", "mend",
     )  # fmt: skip
 
     def __init__(self, kind: str, start: Callable[[Guardian], None]) -> None:
@@ -57,7 +62,7 @@ class Guardian:
         #: How often a guardian has been started: a child has told the one that lived at its birth.
         self.generation = 0
         #: The language it is written in: `python`, `sh` or `none`.
-        self.kind = kind
+        self.kind = self._best = kind
         self._running: Running | None = None
         self._pipe: Held | None = None
         # On which it says that it is up; None once it has.
@@ -91,7 +96,18 @@ class Guardian:
         return True
 
     def _give_up_kind(self) -> None:
-        self.kind = "sh" if self.kind == "python" else "none"
+        given_up, self.kind = self.kind, "sh" if self.kind == "python" else "none"
+        for tell in guardian_given_up:
+            tell(given_up, self.kind)
+
+    def _begin(self) -> None:
+        """Start one. If none can be started, the next attempt tries all kinds again: somebody may have killed them."""
+        try:
+            self._start(self)
+        except OSError:
+            if self.kind == "none":
+                self.kind = self._best
+            raise
 
     def confirm(self) -> None:
         """Return when the guardian is up. OSError: none can begin here, whatever it is written in."""
@@ -119,8 +135,8 @@ class Guardian:
                 return
             if self._word is not None and self._word.is_ours() and not _is_readable(self._word.number, 0.0, select.POLLIN):
                 self._give_up_kind()  # it has ended before it was up
-            self.forget()
-            self._start(self)
+            self._close()
+            self._begin()
             if not self._groups and not self._processes:
                 return
             # Copies, and what is gone afterwards is taken back: a signal handler on this thread may drop one in the midst of it.
@@ -135,6 +151,26 @@ class Guardian:
             for pid, _ in processes:
                 if pid not in self._processes:
                     self._say(_messages().leave_message(pid), again=False)
+
+    def renew(self, seen: object) -> None:
+        """Replace the guardian `seen` because its pidfd is readable; None: one is missing.
+
+        Not one that has been replaced, nor if that is another file's descriptor by now.
+        """
+        with self._lock:
+            if seen is not self._running:
+                return
+            if self._running is not None and self.is_up():
+                self._running.forget()  # the program has closed the pidfd and opened a file of its own: nothing is watched any more
+            else:
+                self.mend()
+
+    def sight(self) -> tuple[int, object]:
+        """A descriptor of the caller's own that is readable once the guardian has ended, -1: there is none; and which one that is."""
+        with self._lock:
+            running = self._running
+            pidfd = -1 if running is None else running.pidfd
+            return (-1 if pidfd < 0 else os.dup(pidfd)), running
 
     @property
     def is_lost(self) -> bool:
@@ -164,20 +200,29 @@ class Guardian:
         self._deaf.register(pipe, 0)
         self._pipe = held
         set_witness(held)
+        for tell in when_started:
+            tell()
 
-    def expect(self) -> int:
-        """Note that a child will register itself, until `settled`; returns the pipe that it writes to, -1 if it cannot."""
+    def expect(self) -> tuple[int, int]:
+        """Note that a child will register itself, until `settled`; returns the pipe that it writes to, -1 if it cannot, and the
+        generation of the guardian that reads it.
+
+        The pipe is a copy: if the guardian is replaced before the clone, the number of its pipe may be another file's.
+        """
         self.ensure()
         _messages()
         with self._lock:
-            self._births += 1
             # sh cannot read the binary pid that the kernel writes.
-            return self._pipe.number if self.kind == "python" and self._pipe is not None else -1
+            pipe = os.dup(self._pipe.number) if self.kind == "python" and self._pipe is not None else -1
+            self._births += 1
+            return pipe, self.generation
 
-    def settled(self) -> None:
-        """The child of one `expect` has been announced, or there is none."""
+    def settled(self, pipe: int) -> None:
+        """The child of the `expect` that returned `pipe` has been announced, or there is none."""
         with self._lock:
             self._births -= 1
+        if pipe >= 0:
+            os.close(pipe)
 
     def announce(self, pgid: int, start: int | None) -> None:
         """Register a process group that dies with us."""
@@ -240,11 +285,15 @@ class Guardian:
             self.forget()
 
     def forget(self) -> None:
-        """Close our descriptors; the guardian reads end-of-file and does its work. Idempotent."""
+        """Close our descriptors; the guardian reads end-of-file and does its work, and is not replaced. Idempotent."""
         global _current
         with self._lock:
             if _current is self:
                 _current = None
+            self._close()
+
+    def _close(self) -> None:
+        with self._lock:
             pipe, self._pipe = self._pipe, None
             running, self._running = self._running, None
             word, self._word = self._word, None
@@ -293,22 +342,35 @@ class Guardian:
         return True
 
 
-def watched() -> int:
-    """A descriptor that is readable once the guardian has ended; -1 where there is none."""
-    running = None if _current is None else _current._running
-    return -1 if running is None else running.pidfd
+def watched() -> tuple[int, object]:
+    """(a descriptor that is readable once the guardian has ended, -1: there is none; which guardian that is).
+
+    The descriptor is closed when the guardian is replaced: `mend` is told which one was seen, and does nothing for another one.
+    """
+    running = which()
+    return (-1 if running is None else running.pidfd), running
 
 
-def which() -> object:
-    """Something that is another one for every guardian."""
+def which() -> Running | None:
+    """Something that is another one for every guardian; None: there is none."""
     return None if _current is None else _current._running
 
 
-def mend() -> None:
-    """Replace a guardian that has ended. If that fails, the next start says so."""
+def sight() -> tuple[int, object]:
+    """As `watched`, with a descriptor of the caller's own."""
+    return (-1, None) if _current is None else _current.sight()
+
+
+def is_missing() -> bool:
+    """Whether there should be a guardian, but the last attempt to replace one failed."""
+    return _current is not None and _current._running is None
+
+
+def mend(seen: object) -> None:
+    """Replace the guardian `seen`, which has ended; None: one is missing. If that fails, the next attempt is the watcher's."""
     if _current is not None:
         try:
-            _current.mend()
+            _current.renew(seen)
         except OSError:
             pass
 

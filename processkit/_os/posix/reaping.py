@@ -83,7 +83,10 @@ def status_by_pidfd(pidfd: int) -> int:
 
     PIDFD_GET_INFO with PIDFD_INFO_EXIT, Linux 6.15: include/uapi/linux/pidfd.h
     """
-    import fcntl
+    try:
+        import fcntl
+    except ImportError:
+        return STATUS_UNKNOWN  # in a finalizer, at the end of the interpreter
 
     info = linux.pidfd_info(mask=linux.PIDFD_INFO_EXIT)
     try:

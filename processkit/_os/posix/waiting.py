@@ -15,7 +15,7 @@ from functools import partial
 
 from ..terms import ENDED, STDERR, STDIN, STDOUT, TREE
 from .descriptors import READ_SIZE, never_waits, pipe_above, read_from
-from .guardian import mend, watched
+from .guardian import is_missing, mend, watched
 from .reaping import SLICE
 
 if sys.platform != "linux":
@@ -101,8 +101,9 @@ class Bell:
                     pass  # the pipe is full: the bell has been rung often enough
 
     def silence(self) -> None:
-        """Empty the pipe, so that the bell rings no more."""
-        os.read(self._read, READ_SIZE)
+        """Empty the pipe, so that the bell rings no more; does nothing once it is closed."""
+        if self._read >= 0:
+            os.read(self._read, READ_SIZE)
 
     def close(self) -> None:
         """Close both ends. Idempotent."""
@@ -227,20 +228,25 @@ class Watch:
 class Waiter(Watch):
     """Blocks until something happens to one child."""
 
-    __slots__ = ("_bell", "_poller")
+    __slots__ = ("_bell", "_guardian", "_poller")
 
     def __init__(self, child: Child, feed: Feed | None) -> None:
         super().__init__(child, feed)
         self._bell: Bell | None = None
         self._poller = select.poll()
         self._watch_all()
-        self._watch(watched(), GUARD)
+        self._watch_guardian()
 
     def _register(self, descriptor: int, mask: int) -> None:
         self._poller.register(descriptor, mask)
 
     def _unregister(self, descriptor: int) -> None:
         self._poller.unregister(descriptor)
+
+    def _watch_guardian(self) -> None:
+        guard, self._guardian = watched()
+        if guard not in self._what:
+            self._watch(guard, GUARD)
 
     def waker(self) -> Callable[[], None]:
         """A function that has `wait` return soon, from any thread, also after `close`."""
@@ -254,15 +260,19 @@ class Waiter(Watch):
         """Block for at most `seconds`, and never so long that signals go unhandled; report the events."""
         left = SLICE if seconds is None else min(seconds, SLICE)
         # poll(2) counts whole milliseconds: rounded up, because the last one would otherwise be spent spinning.
-        for descriptor, events in self._poller.poll(max(0, -int(-left * 1000 // 1))):
+        happened = self._poller.poll(max(0, -int(-left * 1000 // 1)))
+        if not happened and is_missing():
+            mend(None)
+            self._watch_guardian()
+        for descriptor, events in happened:
             what = self._what.get(descriptor)
             if what == WAKE:
                 assert self._bell is not None
                 self._bell.silence()
             elif what == GUARD:
                 self.unwatch(descriptor)
-                mend()
-                self._watch(watched(), GUARD)
+                mend(self._guardian)
+                self._watch_guardian()
             elif what is not None:
                 self._act(descriptor, what, events, report)
 
