@@ -15,6 +15,8 @@ import os as _os_module
 __path__ = [_os_module.path.abspath(place) for place in __path__]
 del _os_module
 
+from ._base import importing as _importing  # noqa: E402, F401
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._base.errors import Cancelled as Cancelled

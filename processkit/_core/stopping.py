@@ -42,6 +42,8 @@ TRANSITIONS: dict[tuple[str, str], tuple[str, str]] = {
 DRAIN, LONG_DRAIN = 0.2, 5.0
 #: Seconds in which a tree whose pipes are closed may end by itself before its processes count as left behind.
 SETTLE = 0.01
+#: Seconds after which a deadline that nobody acts on is another thread's to keep.
+LATE = 0.1
 #: Seconds that a killed tree may hang in the kernel before the run ends without it.
 KILL_PATIENCE = 10.0
 
@@ -141,6 +143,13 @@ class Stopping:
     def is_due(self, now: float) -> bool:
         """Whether the deadline has passed, so that the next `tick` acts on it."""
         return self._deadline is not None and now >= self._deadline
+
+    def overdue(self, now: float) -> str:
+        """What should have been done by `tick` for the deadline's sake, long ago: SIGNAL, KILL or nothing. Changes nothing."""
+        deadline = self._deadline
+        if self.state != RUNNING or self._exited or deadline is None or now < deadline + LATE:
+            return ""
+        return SIGNAL if self._grace is not None and now < deadline + self._grace + LATE else KILL
 
     def tick(self, now: float) -> None:
         """Time has passed."""

@@ -69,7 +69,7 @@ class Run:
     """Takes events (`report`, `tick`), executes actions on the child's tree, and is `done` when nothing is left to do."""
 
     __slots__ = (
-        "_ended", "_idle_deadline", "_look_again", "_pause", "_paused", "_watcher", "cancelled", "child", "failure", "feed", "idle_seconds",
+        "_ended", "_idle_deadline", "_look_again", "_pause", "_paused", "_stood_in", "_watcher", "cancelled", "child", "failure", "feed", "idle_seconds",
         "idle_streams", "idle_timed_out", "leaked", "lifted", "listeners", "sampler", "sinks", "soft_signal", "stopping", "taps", "token",
         "wake",
     )  # fmt: skip
@@ -117,6 +117,8 @@ class Run:
         self._watcher: Watcher | None = None
         self._look_again: float | None = None
         self._pause = FIRST_LOOK
+        # What `stand_in` has done.
+        self._stood_in: tuple[str, ...] = ()
 
     def attach(self, watcher: Watcher) -> None:
         """Attach the driver's waiter and execute what was decided before."""
@@ -247,6 +249,20 @@ class Run:
         act_on_tree(self.child, stopping, self.soft_signal)
         if stopping.state == KILLED:
             self.taps.hurry(now)
+
+    def stand_in(self) -> None:
+        """The thread that leads is busy: apply the clock and the token to the tree. All else is left to that thread."""
+        if self.has_ended or self.child.status() is not None:
+            return
+        if self.token is not None and not self.cancelled and self.token.is_cancelled():
+            self.cancelled = True
+            self.child.tree.kill()
+            return
+        due = self.stopping.overdue(time.monotonic())
+        if due and due not in self._stood_in:
+            self._stood_in += (due,)
+            self.stopping.timed_out = True
+            self.child.tree.kill() if due == KILL else self.child.tree.ask(self.soft_signal)
 
     def interrupt(self) -> None:
         """The token was cancelled. Called from any thread."""

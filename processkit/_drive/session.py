@@ -189,7 +189,9 @@ class Session:
             self._wake_all()
 
     def _act(self, action: Callable[[], None]) -> None:
-        """Run `action`, then let every driver set its timer to its run's next moment."""
+        """Run `action`, then let every driver set its timer to its run's next moment; nothing once the session is closed."""
+        if self._closed:
+            return  # the tree may be another run's by now
         action()
         for driver in self._drivers:
             driver.settle()
@@ -216,6 +218,10 @@ class Session:
         if os.getpid() != self._owner or (self._closed and self._loop is None and not self._drivers):
             return
         self._closed = True
+        # 1. The loop is busy elsewhere, and we wait for it no longer. 2. The tree becomes another run's. 3. The loop goes on: none
+        # of its callbacks may touch the tree any more.
+        for driver in [*self._drivers]:
+            driver.over = True
         loop = self._other_loop()
         if loop is not None:
             gone = _thread.allocate_lock()
@@ -257,8 +263,10 @@ class Session:
         # Before the attempt to lead: the thread that leads now wakes us when it stops.
         self._parked.append(entry)
         try:
-            if self._other_loop() is not None or not self._led(left):
-                gate.acquire(timeout=SLICE if left is None else min(left, SLICE))
+            led = self._other_loop() is None and self._led(left)
+            if not led and not gate.acquire(timeout=SLICE if left is None else min(left, SLICE)):
+                for run in self.runs:
+                    run.stand_in()
         finally:
             if entry in self._parked:
                 self._parked.remove(entry)

@@ -289,7 +289,10 @@ class ProcessGroup(RunnerVerbs):
         ValueError for negative seconds. On Windows only members with `windows_graceful_ctrl_break` are asked and waited for.
         """
         grace = validate.non_negative(grace_seconds, "grace_seconds")
-        stop = Stop(self._open(), grace, escalate, self._logger)
+        return self._stopped(Stop(self._open(), grace, escalate, self._logger))
+
+    @staticmethod
+    def _stopped(stop: Stop) -> ShutdownReport:
         pause = stop.begin()
         while pause is not None:
             stop.wait(pause)
@@ -298,11 +301,14 @@ class ProcessGroup(RunnerVerbs):
 
     async def astop(self, grace_seconds: float, *, escalate: bool = True) -> ShutdownReport:
         """Async twin of `stop`; when the task is cancelled, the tree is killed at once if `escalate`."""
-        import asyncio
-
         grace = validate.non_negative(grace_seconds, "grace_seconds")
         require_loop("ProcessGroup")
-        stop = Stop(self._open(), grace, escalate, self._logger)
+        return await self._astopped(Stop(self._open(), grace, escalate, self._logger), escalate)
+
+    @staticmethod
+    async def _astopped(stop: Stop, escalate: bool) -> ShutdownReport:
+        import asyncio
+
         pause = stop.begin()
         try:
             while pause is not None:
@@ -321,7 +327,8 @@ class ProcessGroup(RunnerVerbs):
         self._container.seal()
         try:
             if self._is_worth_a_stop():
-                self.stop(self._grace, escalate=self._escalate)
+                # The container itself: the group may be closed meanwhile, by another thread or by a signal handler.
+                self._stopped(Stop(self._container, self._grace, self._escalate, self._logger))
         finally:
             self._close()
 
@@ -333,7 +340,7 @@ class ProcessGroup(RunnerVerbs):
         self._container.seal()
         try:
             if self._is_worth_a_stop():
-                await self.astop(self._grace, escalate=self._escalate)
+                await self._astopped(Stop(self._container, self._grace, self._escalate, self._logger), self._escalate)
         finally:
             self._close()
 
@@ -342,21 +349,22 @@ class ProcessGroup(RunnerVerbs):
         return listens(self._logger, DEBUG) or not self._container.tree.empty()
 
     def _close(self) -> None:
-        ours = False
-        try:
-            with self._lock:
-                if self._closed or self._closing or os.getpid() != self._owner:
-                    return
-                self._closing = ours = True
-            self._container.close(leave=self._survive_owner or not self._escalate)
-            for tell in self._container.when_closed:
-                tell()
-            self._closed = True
-            if self._escalate and not self._survive_owner:
-                tell_left(self._logger, "ProcessGroup", self._container.tree.unkillable())
-        finally:
-            if ours:  # one that was interrupted is taken up again by the next
+        """Close the container. One thread at a time; another one waits until it is done. An interrupted close is taken up again."""
+        if os.getpid() != self._owner:
+            return  # nor is the lock to be trusted there
+        with self._lock:
+            if self._closed or self._closing:
+                return  # in the second case a signal handler closes what its thread is closing: that goes on afterwards
+            try:
+                self._closing = True
+                self._container.close(leave=self._survive_owner or not self._escalate)
+                for tell in self._container.when_closed:
+                    tell()
+                self._closed = True
+            finally:
                 self._closing = False
+        if self._escalate and not self._survive_owner:
+            tell_left(self._logger, "ProcessGroup", self._container.tree.unkillable())
 
     def __enter__(self) -> ProcessGroup:
         return self

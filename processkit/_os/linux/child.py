@@ -10,7 +10,7 @@ import time
 
 from ..._abi.signals import SIGKILL
 from ..._core.unraisable import first_error
-from ..posix.descriptors import losses, losses_so_far, pipe_above, read_all
+from ..posix.descriptors import losses, losses_so_far, need_witness, pipe_above, read_all
 from ..posix.reaping import STATUS_UNKNOWN, any_ended, look, peek, status_by_pidfd
 from ..posix.stdio import Streams
 from ..unreaped import leave_behind
@@ -303,6 +303,7 @@ def spawn_child(
 ) -> LinuxChild:
     """A child of `plan` inside `tree`, cloned by `launch` or on this thread; on an exception nothing of it is alive."""
     sys.audit("subprocess.Popen", plan.path, plan.argv, plan.cwd, plan.env.entries)
+    need_witness()
     child = LinuxChild(tree)
     streams = Streams(plan)
     linger = (streams.ours[1], streams.ours[2]) if placement.linger else None

@@ -8,7 +8,7 @@ import select
 import sys
 import time
 
-from ..posix.descriptors import Held, new_epoll
+from ..posix.descriptors import Epoll, Held
 from ..posix.reaping import SLICE, any_ended, reap
 from . import cgroupfs
 from .cgroupfs import Directory
@@ -16,10 +16,6 @@ from .proctree import REFUSED_PATIENCE, living
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import Any
 
 MOST_SIGNAL_PASSES = 50
 
@@ -36,7 +32,7 @@ class Cgroup:
         self.touched = False
         #: The cgroup was seen empty, and no child has been born in it since.
         self.settled = False
-        self._notice: Any = None
+        self._notice: Epoll | None = None
         # Members that we may not kill, and until when (monotonic time) they are waited for.
         self._refused: dict[int, float] = {}
         self._events: Held | None = None
@@ -126,10 +122,10 @@ class Cgroup:
             events = self._events
             if events is None or not events.is_ours():
                 events = self._open_events()
-            notice = new_epoll()
-            notice.register(events.number, select.EPOLLPRI)
+            notice = Epoll()
+            notice.it.register(events.number, select.EPOLLPRI)
             self._notice = notice
-        return int(self._notice.fileno())
+        return self._notice.fileno()
 
     def wait_killed(self, patience: float) -> None:
         """Wait until nobody is left after a kill, at most `patience` seconds."""

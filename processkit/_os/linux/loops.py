@@ -7,7 +7,7 @@ import select
 import sys
 
 from ..forking import after_fork_in_child
-from ..posix.descriptors import Held, never_waits, new_epoll, pipe_above
+from ..posix.descriptors import Epoll, Held, never_waits, pipe_above
 from ..posix.guardian import mend, sight, which
 from ..posix.reaping import SLICE
 from ..posix.waiting import Bell, Watch
@@ -36,7 +36,7 @@ class Hub:
         self._loop = loop
         self._users = 0
         self._watched: dict[int, LoopWaiter] = {}
-        self._epoll = new_epoll()
+        self._epoll = Epoll()
         # A descriptor of the guardian, and which one that is.
         self._guard: Held | None = None
         self._guardian: object = None
@@ -62,7 +62,7 @@ class Hub:
 
     def watch(self, descriptor: int, mask: int, waiter: LoopWaiter) -> None:
         """From now on `waiter` is told of the events of `descriptor`."""
-        self._epoll.register(descriptor, mask)
+        self._epoll.it.register(descriptor, mask)
         self._watched[descriptor] = waiter
 
     def unwatch(self, descriptor: int, waiter: LoopWaiter) -> None:
@@ -70,7 +70,7 @@ class Hub:
         if self._watched.get(descriptor) is waiter:
             del self._watched[descriptor]
             try:
-                self._epoll.unregister(descriptor)
+                self._epoll.it.unregister(descriptor)
             except OSError:
                 pass  # the program has closed it, and may have a file of its own there
 
@@ -78,7 +78,7 @@ class Hub:
         guard, self._guardian = sight()
         if guard >= 0:
             self._guard = Held(guard)
-            self._epoll.register(guard, select.EPOLLIN)
+            self._epoll.it.register(guard, select.EPOLLIN)
 
     def _forget_guardian(self) -> None:
         guard, self._guard = self._guard, None
@@ -86,7 +86,7 @@ class Hub:
             return
         if guard.is_ours():
             try:
-                self._epoll.unregister(guard.number)  # its close would not: the guardian's owner has a copy
+                self._epoll.it.unregister(guard.number)  # its close would not: the guardian's owner has a copy
             except (OSError, ValueError):
                 pass  # the epoll is closed
         guard.close()
@@ -97,7 +97,7 @@ class Hub:
         self._watch_guardian()
 
     def _ready(self) -> None:
-        for descriptor, happened in self._epoll.poll(0, MOST_EVENTS):
+        for descriptor, happened in self._epoll.it.poll(0, MOST_EVENTS):
             if self._guard is not None and descriptor == self._guard.number:
                 self._guardian_ended()
                 continue

@@ -121,7 +121,7 @@ class Held:
             self.close()
 
 
-# A descriptor that is there as long as this process starts children, and how often it was found closed.
+# A descriptor that is there as long as this process starts children; the null device where there is no guardian.
 _witness: Held | None = None
 _lost: dict[Held, None] = {}
 
@@ -134,10 +134,16 @@ def set_witness(held: Held | None) -> None:
 
 def losses() -> int:
     """How often the program has closed descriptors that it does not know: one that was ours before may be its own by now."""
-    witness = _witness
+    witness = _witness or _null
     if witness is not None and not witness.is_ours() and witness.is_lost:
         _lost[witness] = None
     return len(_lost)
+
+
+def need_witness() -> None:
+    """Have `losses` look at the null device if there is nothing else: called by each start."""
+    if _witness is None:
+        null_device()
 
 
 def losses_so_far() -> int:
@@ -179,6 +185,8 @@ def null_device() -> int:
         with _lock:
             null = _null
             if null is None or not null.is_ours():
+                if null is not None and null.is_lost:
+                    _lost[null] = None
                 _null = null = Held(open_above(os.devnull, os.O_RDWR))
     return null.number
 
@@ -231,6 +239,36 @@ def new_epoll() -> Any:
     elif made is None and "eventlet.patcher" in sys.modules:
         made = sys.modules["eventlet.patcher"].original("select").epoll
     return made()
+
+
+class Epoll:
+    """An epoll(7) instance that is kept for long: `close`, and its collection, close no file that the program has under its number."""
+
+    __slots__ = ("_held", "it")
+
+    def __init__(self) -> None:
+        self.it = new_epoll()
+        self._held = Held(self.it.fileno())
+
+    def fileno(self) -> int:
+        """Its descriptor."""
+        return self._held.number
+
+    def close(self) -> None:
+        """Close it, if it is still ours. Idempotent."""
+        if self._held.is_ours():
+            self.it.close()
+        elif self._held.is_lost:
+            _never_closed.append(self.it)
+        self._held.lose()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_held"):
+            self.close()
+
+
+# Whose finalizer would close a file of the program's.
+_never_closed: list[Any] = []
 
 
 # The default capacity of a pipe: pipe(7).

@@ -14,7 +14,7 @@ from errno import EIO, EPIPE
 from functools import partial
 
 from ..terms import ENDED, STDERR, STDIN, STDOUT, TREE
-from .descriptors import READ_SIZE, never_waits, pipe_above, read_from
+from .descriptors import READ_SIZE, Held, never_waits, pipe_above, read_from
 from .guardian import is_missing, mend, watched
 from .reaping import SLICE
 
@@ -88,30 +88,28 @@ class Bell:
 
     def __init__(self, read: int, write: int) -> None:
         self._lock = _thread.RLock()
-        self._read = read
-        self._write = write
+        self._read = Held(read)
+        self._write = Held(write)
 
     def ring(self) -> None:
         """Wake the polling thread; does nothing once the bell is closed."""
         with self._lock:
-            if self._write >= 0:
+            if self._write.is_ours():
                 try:
-                    os.write(self._write, b"x")
+                    os.write(self._write.number, b"x")
                 except BlockingIOError:
                     pass  # the pipe is full: the bell has been rung often enough
 
     def silence(self) -> None:
         """Empty the pipe, so that the bell rings no more; does nothing once it is closed."""
-        if self._read >= 0:
-            os.read(self._read, READ_SIZE)
+        if self._read.is_ours():
+            os.read(self._read.number, READ_SIZE)
 
     def close(self) -> None:
         """Close both ends. Idempotent."""
         with self._lock:
-            ends, self._read, self._write = (self._read, self._write), -1, -1
-        for end in ends:
-            if end >= 0:
-                os.close(end)
+            self._read.close()
+            self._write.close()
 
 
 class Watch:
