@@ -10,6 +10,7 @@ import _thread
 import sys
 
 from ..._abi import windows
+from ..._core.unraisable import take_all
 from ..members import Members
 from ..terms import Usage
 from ..unreaped import reap_ended
@@ -66,15 +67,15 @@ class PrivateContainer:
         """Kill the remaining processes and wait until they are gone; with `leave`, let them live. Idempotent."""
         if self._closed:
             return
-        self._closed = True
         try:
-            if leave:
+            if leave and self.tree.handle:
                 self.tree.die_with_us(False)
             elif not self.tree.empty():
                 self.tree.kill()
                 self.tree.wait_empty()
         finally:
             self.tree.close()
+        self._closed = True
 
 
 class GroupContainer(Members):
@@ -148,10 +149,9 @@ class GroupContainer(Members):
 
     def close(self, *, leave: bool = False) -> None:
         """Kill the remaining members and wait until they are gone; with `leave`, let them live. Idempotent."""
-        with self._spawning:
-            if self._closed:
-                return
-            self._closed = self._sealed = True
+        self.seal()
+        if self._closed:
+            return
         parts = self.tree.parts
         jobs: list[Job] = [*parts, self.tree]
         try:
@@ -163,11 +163,11 @@ class GroupContainer(Members):
                 self.tree.kill()
                 self.tree.wait_empty()
         finally:
-            self.tree.parts = []
-            for part in parts:
-                part.end()  # its port is closed with the handle of its child
-            self.tree.close()
+            # A part's port is closed with the handle of its child.
+            take_all(*(part.end for part in parts), self.tree.close)
+        self.tree.parts = []
         reap_ended()
+        self._closed = True
 
 
 class GroupJob(Job):

@@ -116,11 +116,11 @@ def program_of(pid: int) -> str | None:
 
 
 def is_running(pid: int) -> bool:
-    """Whether there is such a process, and it has not ended; False where it is not visible."""
+    """Whether there is such a process, and it has not ended, as far as it is visible: True where it is not."""
     try:
         process = open_process(windows.SYNCHRONIZE, pid)
-    except OSError:
-        return False
+    except OSError as error:
+        return error.winerror != windows.ERROR_INVALID_PARAMETER
     with Handles() as owned:
         return not is_signalled(owned.own(process))
 

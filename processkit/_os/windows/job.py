@@ -94,7 +94,7 @@ class Job:
 
     def __init__(self, *, dies_with_us: bool = True) -> None:
         self.killed = False
-        # JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE, or 0.
+        # The limit flags that every job has, and JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE unless its members outlive us.
         self._fate = 0
         # Pids of the leaders of console groups, which CTRL_BREAK reaches.
         self._graceful: set[int] = set()
@@ -111,7 +111,10 @@ class Job:
 
     def die_with_us(self, on: bool) -> None:
         """Set whether closing the handle kills the members."""
-        fate = windows.JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE if on else 0
+        # A member that crashes ends at once: a dialogue that nobody sees would keep it, and its caller, for ever.
+        fate = windows.JOB_OBJECT_LIMIT_DIE_ON_UNHANDLED_EXCEPTION
+        if on:
+            fate |= windows.JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE
         limits = self._limits()
         limits.BasicLimitInformation.LimitFlags = limits.BasicLimitInformation.LimitFlags & ~self._fate | fate
         self._fate = fate

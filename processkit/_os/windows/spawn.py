@@ -42,6 +42,7 @@ PRIORITIES = {
 }
 MAX_PATH = 260
 MOST_ATTRIBUTES = 3
+JOB_LIST = "UpdateProcThreadAttribute: PROC_THREAD_ATTRIBUTE_JOB_LIST"
 
 # Held while a child's handles are inheritable, so that no other CreateProcessW of this package happens meanwhile.
 _lock = _thread.RLock()
@@ -65,11 +66,11 @@ def spawn(plan: Plan, jobs: list[int], streams: Streams, extra_flags: int = 0) -
         try:
             return _create(plan, jobs, streams, extra_flags, suspended=False)
         except LaunchError as error:
-            # The errors of a refused attribute, and of a job that may not be joined: the second attempt tells them apart.
-            if error.winerror not in (windows.ERROR_NOT_SUPPORTED, windows.ERROR_INVALID_PARAMETER, windows.ERROR_ACCESS_DENIED):
+            # Only where the attribute itself is refused: an owner that dies between the birth of a suspended child and its way into
+            # the job leaves it so for ever.
+            if error.call != JOB_LIST:
                 raise
-            if error.call == "UpdateProcThreadAttribute":
-                _born_in_job = False
+            _born_in_job = False
     return _create(plan, jobs, streams, extra_flags, suspended=bool(jobs))
 
 
@@ -93,11 +94,13 @@ def _create(plan: Plan, jobs: list[int], streams: Streams, extra_flags: int, *, 
             if inherited:
                 attributes.set(windows.PROC_THREAD_ATTRIBUTE_HANDLE_LIST, inherited)
             if jobs and not suspended:
-                attributes.set(windows.PROC_THREAD_ATTRIBUTE_JOB_LIST, jobs)
+                _set_jobs(attributes, jobs)
             windows.CreateProcessW(
                 application, reference(wide_text(line)), None, None, bool(inherited), flags, reference(plan.env.block),
                 plan.cwd, reference(startup), reference(made),
             )  # fmt: skip
+        except LaunchError:
+            raise
         except OSError as error:
             raise launch_error(str(error.strerror).partition(":")[0], error) from error
         finally:
@@ -110,6 +113,13 @@ def _create(plan: Plan, jobs: list[int], streams: Streams, extra_flags: int, *, 
             _end(made.hProcess)
             raise
     return int(made.hProcess), int(made.dwProcessId)
+
+
+def _set_jobs(attributes: _Attributes, jobs: list[int]) -> None:
+    try:
+        attributes.set(windows.PROC_THREAD_ATTRIBUTE_JOB_LIST, jobs)
+    except OSError as error:
+        raise launch_error(JOB_LIST, error) from error
 
 
 def _finish(made: Any, jobs: list[int], affinity: tuple[int, ...] | None, *, resume: bool) -> None:
