@@ -93,7 +93,7 @@ def home_entries():
 
 def for_life(target):
     """Whether a descriptor is one that processkit keeps for the life of the process, by its own word."""
-    return "/processkit-" in target or target in ("/dev/null", "anon_inode:[pidfd]", BASE) or target in _guardian_pipes()
+    return "/processkit-" in target or target in ("/proc", "/dev/null", "anon_inode:[pidfd]", BASE) or target in _guardian_pipes()
 
 
 def _guardian():

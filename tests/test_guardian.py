@@ -193,6 +193,7 @@ def test_the_home_of_an_owner_that_died_with_its_guardian_is_swept_by_the_next(t
     told.order("group")
     told.wait_for("first", "plain", "setsid")
     guardian, start = told.guardian()
+    os.kill(told.process.pid, signal.SIGSTOP)  # it would have another one at once
     kill(guardian)
     wait_until(lambda: not alive(guardian, start), what="the end of the guardian")
     assert len(homes_of(told.process.pid)) == 1

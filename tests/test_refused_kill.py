@@ -61,7 +61,7 @@ def test_a_timeout_ends_a_verb_whose_child_may_not_be_killed_and_names_it(owner,
         f"def act():\n    result = {call}\n    return [result.timed_out, result.leaked, result.pid]\ntold(act)\n"
     )
     timed_out, leaked, pid = found
-    assert (timed_out, leaked, said) == (True, 1, [f"/bin/sleep: may not be killed, and left alive: {pid} (sleep)"])
+    assert (timed_out, leaked, said) == (True, 1, [f"/bin/sleep: could not be killed, and left alive: {pid} (sleep)"])
     assert os.path.exists(f"/proc/{pid}")
     assert seconds < MOST
 
@@ -99,6 +99,6 @@ def test_a_group_counts_and_names_who_is_left_and_ends_the_others(owner):
     (stranger, own), before, after, members = stop
     assert (before, after, members) == (2, 1, [stranger])
     assert not os.path.exists(f"/proc/{own}")
-    assert kill_all == f"members may not be killed, and live on: {stranger} (sleep)"
-    assert said == [f"ProcessGroup: may not be killed, and left alive: {stranger} (sleep)"]
+    assert kill_all == f"members could not be killed, and live on: {stranger} (sleep)"
+    assert said == [f"ProcessGroup: could not be killed, and left alive: {stranger} (sleep)"]
     assert seconds < MOST

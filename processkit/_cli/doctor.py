@@ -51,7 +51,7 @@ def _probe() -> _Findings:
     except (ResourceLimit, Unsupported) as error:
         found.mechanism, found.why, found.verdict = "unavailable", str(error), "UNAVAILABLE"
         return found
-    except (OSError, ValueError) as error:  # ValueError: PROCESSKIT_MECHANISM names none
+    except (OSError, ProcessError, ValueError) as error:  # ValueError: PROCESSKIT_MECHANISM names none
         found.why = str(error)
         found.failed["containment mechanism"] = str(error)
         return found
@@ -61,7 +61,7 @@ def _probe() -> _Findings:
                 found.available[name] = True
         except (ResourceLimit, Unsupported) as error:
             found.refused[flag] = str(error)
-        except OSError as error:
+        except (OSError, ProcessError) as error:
             found.failed[flag] = str(error)
     found.verdict = "ERROR" if found.failed else "DEGRADED" if found.refused else "OK"
     return found

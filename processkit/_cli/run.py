@@ -164,7 +164,7 @@ def _group(options: Options) -> ProcessGroup:
             return ProcessGroup()
     except (ResourceLimit, Unsupported) as error:
         raise _NoContainment(f"containment is unavailable: {error}") from error
-    except OSError as error:
+    except (OSError, ProcessError) as error:
         raise _NoContainment(f"could not initialize containment in this environment: {error}") from error
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from functools import partial
 
+from .._base.errors import ProcessError
 from .._base.validate import callback, positive_int, sequence
 from .._core.unraisable import take_all
 from .._plan.cancel import CancellationToken
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
     from typing import Any, Callable, Union
 
-    from .._base.errors import ProcessError
     from .._base.result import BytesResult, ProcessResult
     from .protocols import ProcessRunner
 
@@ -168,7 +168,12 @@ def _start_threads(batch: _Batch, put: Callable[[tuple[int, Any]], None], starte
 
     for _ in range(batch.width):
         thread = threading.Thread(target=work, name="processkit-batch", daemon=True)
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError as error:
+            if not started:
+                raise ProcessError(f"no thread can be started to run the batch: {error}") from error
+            return  # those that run do all the work
         started.append(thread)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .._base import PUBLIC, validate
+from .._base.boundary import bounded
 from .._plan.settings import INHERIT, NULL, PIPE, File, Settings, check_terminal
 from .._process.verbs import Verbs
 
@@ -546,3 +547,9 @@ def _sink(sink: Any, append: bool) -> Sink:
     from .._plan.sink import Sink
 
     return Sink(sink, append)
+
+
+for _verb in ("start", "output", "output_bytes", "run_json"):
+    for _name in (_verb, f"a{_verb}"):
+        setattr(Command, _name, bounded(getattr(Command, _name)))
+Command.spawn_detached = bounded(Command.spawn_detached)  # type: ignore[method-assign]

@@ -28,7 +28,7 @@ class Driver:
         self.error: BaseException | None = None
         self.over = False
         # `lasting`: another loop, or none, may continue the run.
-        self._waiter = LoopWaiter(loop, run.child, run.feed, self._report, lasting)
+        self._waiter = LoopWaiter(loop, run.child, run.feed, self._report, lasting, self._failed)
         if run.taps is not None and isinstance(loop, OwnLoop):
             run.taps.bring_back()
         elif run.taps is not None:
@@ -52,6 +52,11 @@ class Driver:
 
     def _report(self, what: int, data: bytes) -> None:
         self.step(self.run.report, what, data)
+
+    def _failed(self, error: BaseException) -> None:
+        if self.error is None:
+            self.error = error
+        self.settle()
 
     def _tick(self) -> None:
         self._timer = None

@@ -296,6 +296,7 @@ class Run:
             elif action == REST:
                 if self.stopping.abandoned:
                     self.leaked = max(self.leaked, count_of(self.child.tree) or 0)
+                    self.child.tree.give_up()
                 self._read_rest()
             elif not self.done:
                 self._look()

@@ -322,9 +322,13 @@ class Session:
         try:
             self._detach()
             self._loop = loop
-            for run in self.runs:
-                if not run.done:
-                    self._drivers.append(Driver(loop, run, self._tell))
+            try:
+                for run in self.runs:
+                    if not run.done:
+                        self._drivers.append(Driver(loop, run, self._tell))
+            except BaseException:
+                self._detach()  # else the next caller would wait in a loop that watches nothing
+                raise
         finally:
             self._lead.release()
         if not self._leader:

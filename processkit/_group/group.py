@@ -6,6 +6,7 @@ import _thread
 import os
 
 from .._base import PUBLIC, validate
+from .._base.boundary import bounded_verbs
 from .._base.errors import ProcessError, require_loop, unsupported
 from .._base.log import DEBUG, listener, listens, log, warn_left_open
 from .._core.unraisable import insist
@@ -87,6 +88,8 @@ class ProcessGroup(RunnerVerbs):
             self._container: GroupContainer = group_container(self._survive_owner)
         except NotImplementedError as error:
             raise unsupported("ProcessGroup", str(error)) from error
+        except OSError as error:
+            raise ProcessError(f"ProcessGroup: no group can be made: {error}") from error
         self._closed = self._closing = False
 
     # State.
@@ -256,14 +259,14 @@ class ProcessGroup(RunnerVerbs):
     def kill_all(self) -> None:
         """Kill every member at once, and wait a moment until they are gone; the group stays usable.
 
-        ProcessError names those that the system did not let us kill, for they have become another user's.
+        ProcessError names those that could not be killed: they have become another user's.
         """
         container = self._open()
         log(listener(self._logger), DEBUG, "group kill", mechanism=container.mechanism)
         container.slay()
         left = name_left(container.tree.unkillable())
         if left:
-            raise ProcessError(f"members may not be killed, and live on: {left}")
+            raise ProcessError(f"members could not be killed, and live on: {left}")
 
     def stats(self) -> ProcessGroupStats:
         """Return what the group has used so far."""
@@ -390,3 +393,6 @@ def _check_limits(*caps: float | None) -> None:
         from .limits import check_limits
 
         check_limits(*caps)
+
+
+bounded_verbs(ProcessGroup)

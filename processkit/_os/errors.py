@@ -44,7 +44,7 @@ class LaunchError(OSError):
             error.means = _EXECVE.get(code, FAILED)
         elif code in (errno.EPERM, errno.EACCES):
             error.means = NOT_ALLOWED
-        elif code == errno.EAGAIN and call in ("clone3", "clone", "fork"):
+        elif code == errno.EAGAIN and call in ("clone3", "clone", "fork", "pthread_create"):
             error.means = NO_ROOM
         return error
 

@@ -93,7 +93,10 @@ class Tree(Protocol):
         """Kill every member, including those that are being forked. `empty` may lag for a moment."""
 
     def unkillable(self) -> dict[int, float]:
-        """The live members whose kill the system refused, and until when (monotonic time) each is waited for all the same."""
+        """The live members that are not to be killed, and until when (monotonic time) each is waited for all the same."""
+
+    def give_up(self) -> None:
+        """The members that live have been killed, and have not ended in time: wait for them no longer. `unkillable` names them."""
 
     def changed(self) -> int:
         """A descriptor that is readable when `empty` may have changed, or -1: poll `empty` instead."""

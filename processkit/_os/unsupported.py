@@ -66,6 +66,7 @@ class LoopWaiter(Waiter):
         feed: Feed | None,
         report: Callable[[int, bytes], None],
         lasting: bool = False,
+        fail: Callable[[BaseException], None] | None = None,
     ) -> None:
         _refuse()
 

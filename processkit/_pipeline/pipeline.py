@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from .._base import PUBLIC
+from .._base.boundary import bounded_verbs
 from .._base.errors import failure, require_loop, unsupported
 from .._base.validate import positive
 from .._os import close_end, pipe_between, refused
@@ -238,3 +239,6 @@ def check_stage(other: object) -> Settings:
     if not isinstance(settings, Settings):
         raise TypeError(f"a stage must be a Command, not {type(other).__name__}")
     return settings
+
+
+bounded_verbs(Pipeline)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from errno import EACCES, ENOENT
+from errno import EACCES, ENOENT, EPERM
 
 from .._base.errors import PermissionDenied, ProcessError, ProcessNotFound, failure, unsupported
 from .._os.errors import BAD_FORMAT, NO_DIRECTORY, NO_PROGRAM, NO_ROOM, NOT_ALLOWED, TOO_LONG, LaunchError, Refused, StreamError
@@ -10,6 +10,13 @@ from .._os.errors import BAD_FORMAT, NO_DIRECTORY, NO_PROGRAM, NO_ROOM, NOT_ALLO
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .._os.terms import Plan
+
+
+#: What may be behind a refusal that the program itself cannot explain.
+CHANGED = (
+    "what this process made with its first start, or a directory above, is out of its reach now: a changed user, a new root?"
+)
+LEFT = "this process has left its pid namespace (unshare(2), CLONE_NEWPID): its children are in another one, and cannot tell whether it lives"
 
 
 def not_found(program: str, searched: str | None) -> ProcessNotFound:
@@ -37,11 +44,15 @@ def translated(error: BaseException, plan: Plan) -> BaseException:
     if isinstance(error, LaunchError):
         return _launch_failure(error, program)
     if isinstance(error, OSError):
+        if error.errno in (EACCES, EPERM):
+            return denied(program, f"{program} could not be started: permission denied: {error} ({CHANGED})", error.errno)
         return failure(f"{program} could not be started: {error}", program)
     return error
 
 
 def _launch_failure(error: LaunchError, program: str) -> ProcessError:
+    if error.call == "getppid":
+        return failure(f"{program} could not be started: {LEFT}: {error}", program)
     if error.means == NO_DIRECTORY:
         return failure(f"{program}: cwd cannot be entered: {error}", program)
     if error.means == NO_PROGRAM:

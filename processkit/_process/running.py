@@ -6,6 +6,7 @@ import os
 import time
 
 from .._base import PUBLIC
+from .._base.boundary import bounded_verbs
 from .._base.errors import failure, unsupported
 from .._base.outcome import Outcome
 from .._base.result import BytesResult, Finished, ProcessResult
@@ -119,7 +120,12 @@ class RunningProcess(Handle):
         return self._outcome_so_far() if self._has_ended() else None
 
     def kill(self) -> None:
-        """Start killing the tree, or in a group this child and what it started. Returns at once; does not spend the handle."""
+        """Start killing the tree, or in a group this child and what it started. Returns at once; does not spend the handle.
+
+        Does nothing once a verb has spent it.
+        """
+        if self._is_spent and os.getpid() == self._owner:
+            return
         self._check_usable()
         self._kill()
 
@@ -488,3 +494,6 @@ class RunningProcess(Handle):
 
 def _nothing() -> dict[int, Capture]:
     return {STDOUT: Discard(), STDERR: Discard()}
+
+
+bounded_verbs(RunningProcess)

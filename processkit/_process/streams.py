@@ -8,6 +8,7 @@ from itertools import chain
 from types import coroutine
 
 from .._base import PUBLIC
+from .._base.boundary import bounded
 from .._base.errors import IdleTimeout, InvalidJson, failure
 from .._base.outcome import outcome_of
 from .._base.validate import label, positive_int
@@ -213,6 +214,7 @@ class _Stream:
     def _is_ready(self) -> bool:
         return self._channel.waiting or self._channel.ended
 
+    @bounded
     def _next_chunk(self) -> Iterator[Any]:
         """Return the items at hand, waiting until there are some; StopIteration at the end."""
         items = self._channel.take()
@@ -226,6 +228,7 @@ class _Stream:
                 raise StopIteration
         return items
 
+    @bounded
     async def _wait_more(self) -> None:
         try:
             await self._session.auntil(self._is_ready)

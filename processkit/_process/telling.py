@@ -44,11 +44,11 @@ def log_end(settings: Settings, program: str, outcome: Outcome, seconds: float, 
 
 
 def tell_left(logger: Any, program: str, left: Iterable[int]) -> None:
-    """Name the processes that the system did not let us kill, in a log record and a RuntimeWarning: no result could."""
+    """Name the processes that could not be killed, in a log record and a RuntimeWarning: no result could."""
     named = name_left(left)
     if named:
         log(listener(logger), WARNING, "processes left alive", program=program, left=named)
-        warn_left_alive(f"{program}: may not be killed, and left alive: {named}")
+        warn_left_alive(f"{program}: could not be killed, and left alive: {named}")
 
 
 def name_left(left: Iterable[int]) -> str:

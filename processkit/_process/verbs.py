@@ -6,6 +6,7 @@ knows its command itself (a command, a pipeline), `RunnerVerbs` for what is hand
 
 from __future__ import annotations
 
+from .._base.boundary import bounded_verbs
 from .._base.verdicts import exit_code_of, json_of, probe_of, text_of
 
 TYPE_CHECKING = False
@@ -186,3 +187,7 @@ class _On(Verbs):
     def _retrying(self) -> Settings | None:
         settings = self._command._settings
         return None if settings.retry is None else settings
+
+
+for _kind in (Verbs, RunnerVerbs):
+    bounded_verbs(_kind)

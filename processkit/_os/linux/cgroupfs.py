@@ -7,7 +7,7 @@ import os
 import select
 import sys
 import time
-from errno import ENODEV, ENOENT, EPERM, ESRCH, ESTALE
+from errno import EAGAIN, ENODEV, ENOENT, EPERM, ESRCH, ESTALE
 
 from ..._abi.signals import SIGKILL
 from ..._core.proctext import cgroup2_mounts, flat_keyed, locate_cgroup, unified_cgroup
@@ -29,6 +29,7 @@ FREEZE_PATIENCE = 2.0
 #: After cgroup.kill processes die within a moment; who lives on after this was not reached by it.
 REACHED_PATIENCE = 0.05
 MOST_PASSES = 200
+LIMITS = "cgroup.max.descendants or cgroup.max.depth of a cgroup above"
 #: Pidfds that are open at once.
 MOST_HELD = 64
 #: How the kernel answers for a cgroup that was removed, whose directory or file is still open.
@@ -36,11 +37,13 @@ REMOVED = (ENOENT, ENODEV)
 
 
 def own_cgroup() -> str | None:
-    """The directory of this process's own cgroup v2; None where no cgroup2 mount shows it."""
+    """The directory of this process's own cgroup v2; None where no cgroup2 mount shows it. OSError where no descriptor is left."""
     try:
-        path = unified_cgroup(_content(os.open("/proc/self/cgroup", os.O_RDONLY | os.O_CLOEXEC)))
-        mounts = cgroup2_mounts(_content(os.open("/proc/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)))
-    except OSError:
+        path = unified_cgroup(_content(opened(lambda: os.open("/proc/self/cgroup", os.O_RDONLY | os.O_CLOEXEC))))
+        mounts = cgroup2_mounts(_content(opened(lambda: os.open("/proc/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC))))
+    except OSError as error:
+        if error.errno in NONE_LEFT:
+            raise
         return None
     found = None if path is None else locate_cgroup(path, mounts)
     return None if found is None else os.fsdecode(found)
@@ -146,7 +149,10 @@ class Directory:
 
     def make(self) -> None:
         """Create it, again if it was removed."""
-        os.mkdir(self.name, 0o755, dir_fd=self._above())
+        try:
+            os.mkdir(self.name, 0o755, dir_fd=self._above())
+        except BlockingIOError as error:
+            raise OSError(EAGAIN, f"mkdir: no more cgroups are allowed here ({LIMITS})") from error
         self.close()
 
     def remove(self) -> bool:

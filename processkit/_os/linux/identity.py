@@ -6,7 +6,7 @@ import os
 import sys
 from errno import ENOENT
 
-from .procfs import read_stat
+from .procfs import at, open_proc, read_stat
 
 MOST_PID = 2**31 - 1
 
@@ -44,7 +44,7 @@ def identify(pid: int) -> Identity | None:
 
 def _is_process(pid: int) -> bool:
     try:
-        with open(f"/proc/{pid}/status", "rb") as status:
+        with open(open_proc(f"{pid}/status"), "rb") as status:
             for line in status:
                 if line.startswith(b"Tgid:"):
                     return int(line.split()[1]) == pid
@@ -56,7 +56,7 @@ def _is_process(pid: int) -> bool:
 def _program_name(pid: int) -> str | None:
     """The base name of the executable, else None: /proc/PID/exe is readable for our own processes only."""
     try:
-        return os.path.basename(os.readlink(f"/proc/{pid}/exe"))
+        return os.path.basename(os.readlink(f"{pid}/exe", dir_fd=at()))
     except OSError:
         return None
 
@@ -70,7 +70,7 @@ def cpu_seconds(pid: int) -> float | None:
 def peak_memory(pid: int) -> int | None:
     """Peak resident bytes (VmHWM), None once its memory is gone. proc_pid_status(5)"""
     try:
-        with open(f"/proc/{pid}/status", "rb") as status:
+        with open(open_proc(f"{pid}/status"), "rb") as status:
             for line in status:
                 if line.startswith(b"VmHWM:"):
                     return int(line.split()[1]) * 1024

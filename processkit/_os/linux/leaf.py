@@ -10,6 +10,7 @@ import time
 
 from ..posix.descriptors import Epoll, Held
 from ..posix.reaping import SLICE, any_ended, reap
+from ..posix.reserve import with_reserve
 from . import cgroupfs
 from .cgroupfs import Directory
 from .proctree import REFUSED_PATIENCE, living
@@ -100,16 +101,21 @@ class Cgroup:
         """Kill every member, including those that are being forked."""
         self.touched = True
         try:
-            refused = cgroupfs.kill(self.directory.at())
+            refused = with_reserve(lambda: cgroupfs.kill(self.directory.at()))
         except FileNotFoundError:
             return  # only an empty one can be removed
         if refused or self._refused:
             moment = time.monotonic() + REFUSED_PATIENCE
-            self._refused = {pid: self._refused.get(pid, moment) for pid in refused}
+            known = living(self._refused)
+            self._refused = {pid: known.get(pid, moment) for pid in refused | known.keys()}
 
     def unkillable(self) -> dict[int, float]:
         """The members that we may not kill, and until when they are waited for: only before Linux 5.14, see cgroupfs.kill."""
         return living(self._refused)
+
+    def give_up(self) -> None:
+        """Wait no longer for those who live."""
+        self._refused = dict.fromkeys(self.members(), time.monotonic())
 
     def changed(self) -> int:
         """An epoll descriptor that is readable when cgroup.events has changed.
@@ -155,7 +161,8 @@ class Cgroup:
         """Kill the remaining processes and remove the directory; False when one of them hangs in the kernel. Idempotent."""
         self.touched = True
         try:
-            return self.directory.destroy()
+            until = max(self.unkillable().values(), default=None)
+            return self.directory.destroy(None if until is None else max(0.0, until - time.monotonic()))
         finally:
             self.close_descriptors()
 

@@ -152,6 +152,11 @@ class LeashedTree:
         """The child, if we may not kill it, and until when it is waited for."""
         return {} if not self._refused or self.empty() else self._refused
 
+    def give_up(self) -> None:
+        """Wait no longer for the child."""
+        if self._child is not None:
+            self._refused[self._child.pid] = time.monotonic()
+
     def changed(self) -> int:
         """-1: the driver watches the child's end anyway."""
         return -1

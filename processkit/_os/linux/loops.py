@@ -134,7 +134,7 @@ def _forget() -> None:
 class LoopWaiter(Watch):
     """Makes a running event loop report the events of one child."""
 
-    __slots__ = ("_hub", "_report")
+    __slots__ = ("_fail", "_hub", "_report")
 
     def __init__(
         self,
@@ -143,9 +143,11 @@ class LoopWaiter(Watch):
         feed: Feed | None,
         report: Callable[[int, bytes], None],
         lasting: bool = False,  # noqa: ARG002
+        fail: Callable[[BaseException], None] | None = None,
     ) -> None:
         super().__init__(child, feed)
         self._report = report
+        self._fail = fail
         self._hub: Hub | None = Hub.of(loop)
         try:
             self._watch_all()
@@ -166,11 +168,16 @@ class LoopWaiter(Watch):
             self._hub.unwatch(descriptor, self)
 
     def happened(self, descriptor: int, events: int) -> None:
-        """Handle the events of a descriptor. Called by the hub."""
+        """Handle the events of a descriptor. Called by the hub. An error ends this run, and holds up no other one."""
         what = self._what[descriptor]
-        self._act(descriptor, what, events, self._report)
-        if what == STDIN:
-            self._report(STDIN, b"")
+        try:
+            self._act(descriptor, what, events, self._report)
+            if what == STDIN:
+                self._report(STDIN, b"")
+        except BaseException as error:
+            if self._fail is None:
+                raise
+            self._fail(error)
 
     def close(self) -> None:
         """Stop watching all descriptors; called before they are closed. Idempotent."""

@@ -1,26 +1,62 @@
-"""Reads /proc: the live processes and their parents. proc(5)"""
+"""Reads /proc: the live processes and their parents. proc(5)
+
+It is held by descriptor from the first look on: a program that calls chroot(2), or unmounts it, sees no less for that.
+"""
 
 from __future__ import annotations
 
+import _thread
 import os
 import sys
 
 from ..._core.proctext import Stat, parse_stat
+from ..posix.descriptors import Held, above_standard
 from ..posix.reserve import NONE_LEFT, opened
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
 
 
+DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_held: Held | None = None
+_lock = _thread.RLock()
+
+
+def at() -> int:
+    """A descriptor of /proc, kept for the life of the process. OSError where none is mounted."""
+    global _held
+    held = _held
+    if held is None or not held.is_ours():
+        with _lock:
+            held = _held
+            if held is None or not held.is_ours():
+                _held = held = Held(above_standard(opened(lambda: os.open("/proc", DIRECTORY))))
+    return held.number
+
+
+def forget_proc() -> None:
+    """In a forked child, which may be in another pid namespace: the next look opens what is there."""
+    global _held, _lock
+    _lock = _thread.RLock()
+    held, _held = _held, None
+    if held is not None:
+        held.close()
+
+
+def open_proc(name: str) -> int:
+    """A descriptor of a file in /proc."""
+    return os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=at())
+
+
 def read_stat(pid: int) -> Stat | None:
     """/proc/PID/stat, or None when there is no such process (or /proc does not show it). OSError when no descriptor is left."""
     try:
-        descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = open_proc(f"{pid}/stat")
     except OSError as error:
         if error.errno not in NONE_LEFT:
             return None
         # This must not be mistaken for a process that is gone.
-        descriptor = opened(lambda: os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC))
+        descriptor = opened(lambda: open_proc(f"{pid}/stat"))
     try:
         return parse_stat(os.read(descriptor, 1024))
     except (OSError, ValueError, IndexError):
@@ -60,7 +96,7 @@ def exists(pid: int) -> bool:
 def is_blind() -> bool:
     """Whether /proc does not show the processes of our pid namespace: it is not mounted, or it is another one's."""
     try:
-        return os.readlink("/proc/self") != str(os.getpid())
+        return os.readlink("self", dir_fd=at()) != str(os.getpid())
     except OSError as error:
         if error.errno in NONE_LEFT:
             raise
@@ -71,7 +107,7 @@ def snapshot() -> dict[int, Stat]:
     """Every process that /proc shows; empty where it is not mounted."""
     found: dict[int, Stat] = {}
     try:
-        names = opened(lambda: os.listdir("/proc"))
+        names = opened(_names)
     except OSError as error:
         if error.errno in NONE_LEFT:
             raise
@@ -82,6 +118,14 @@ def snapshot() -> dict[int, Stat]:
             if stat is not None:
                 found[stat.pid] = stat
     return found
+
+
+def _names() -> list[str]:
+    own = os.open(".", DIRECTORY, dir_fd=at())  # whose offset no other thread moves
+    try:
+        return os.listdir(own)
+    finally:
+        os.close(own)
 
 
 def namespaces() -> int:
@@ -100,6 +144,6 @@ def time_namespace() -> int:
 
 def _namespace(kind: str) -> int:
     try:
-        return os.stat(f"/proc/self/ns/{kind}").st_ino
+        return os.stat(f"self/ns/{kind}", dir_fd=at()).st_ino
     except OSError:
         return 0

@@ -18,7 +18,7 @@ from ..errors import LaunchError
 from ..members import Members
 from ..posix.guardian import NONE_STAYS, Guardian
 from ..posix.reaping import STATUS_UNKNOWN, peek, reap
-from ..posix.reserve import NONE_LEFT
+from ..posix.reserve import NONE_LEFT, with_reserve
 from ..posix.terminal import take_terminal_back
 from ..terms import Plan, Usage
 from ..unreaped import reap_ended
@@ -190,6 +190,9 @@ class Groups:
 
     def kill(self) -> None:
         """Stop, list and kill all members that are found."""
+        with_reserve(self._kill)
+
+    def _kill(self) -> None:
         try:
             groups, roots = self._scope()
             refused = proctree.kill_all(groups, roots) if groups or roots else set()
@@ -203,11 +206,16 @@ class Groups:
             # No member can be found without a descriptor, but this needs none.
             refused = proctree.kill_groups({pid for pid in [*self.pgids] if peek(pid) != STATUS_UNKNOWN})
         moment = time.monotonic() + REFUSED_PATIENCE
-        self._refused = {pid: self._refused.get(pid, moment) for pid in refused}
+        known = proctree.living(self._refused)
+        self._refused = {pid: known.get(pid, moment) for pid in refused | known.keys()}
 
     def unkillable(self) -> dict[int, float]:
         """The members that we may not kill, and until when (monotonic time) they are waited for."""
         return proctree.living(self._refused)
+
+    def give_up(self) -> None:
+        """Wait no longer for those who live."""
+        self._refused = dict.fromkeys(self._reach(), time.monotonic())
 
     def kill_held(self) -> None:
         """Kill the groups whose number is certainly ours: the leader is a child of ours that is not reaped."""

@@ -16,6 +16,7 @@ from .guardian import kind, new_guardian
 from .home import forget_left, sweep_left, why_unusable
 from .launch import after_fork as launching_after_fork
 from .launch import predicted_name
+from .procfs import forget_proc
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
@@ -186,6 +187,7 @@ def _forget() -> None:
     _lock = _thread.RLock()
     forget_reserve()
     forget_null()
+    forget_proc()
     launching_after_fork()
     forget_left()
     home, _home = _home, None

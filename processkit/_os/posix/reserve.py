@@ -1,4 +1,4 @@
-"""Descriptors in reserve, so that a tree can be found and killed even when all others are in use."""
+"""Descriptors and memory in reserve, so that a tree can be found and killed even when all others are in use."""
 
 from __future__ import annotations
 
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 NONE_LEFT = (EMFILE, ENFILE)
 #: Three: signalling a process holds its pidfd open while a file below a directory is read to check that it is the right process.
 MOST = 3
+#: Bytes: what a walk over thousands of processes takes, and an arena of the interpreter's. They are never touched, so they cost
+#: addresses only.
+MEMORY = 4 << 20
+_memory: bytearray | None = None
 _kept: list[Held] = []
 # `losses` when they were opened.
 _since = 0
@@ -33,11 +37,36 @@ def keep_reserve() -> None:
         _since = losses()
         while _kept:
             _kept.pop().lose()
+    if _memory is None:
+        keep_memory()
     while len(_kept) < MOST:
         try:
             _kept.append(Held(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)))
         except OSError:
             return  # the next start tries again
+
+
+def with_reserve(step: Callable[[], T]) -> T:
+    """The result of `step`; where memory is short, it is taken once more with the memory in reserve."""
+    global _memory
+    try:
+        return step()
+    except MemoryError:
+        _memory = None
+    try:
+        return step()
+    finally:
+        keep_memory()
+
+
+def keep_memory() -> None:
+    """Fill the reserve of memory, if there is any."""
+    global _memory
+    if _memory is None:
+        try:
+            _memory = bytearray(MEMORY)
+        except MemoryError:
+            pass  # the next start tries again
 
 
 def forget_reserve() -> None:

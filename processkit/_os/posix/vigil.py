@@ -74,10 +74,11 @@ def _ring() -> None:
 class _Watch:
     """The thread and the pipe that wakes it. It owns both ends until its thread has ended, and closes them then."""
 
-    __slots__ = ("_ears", "_over", "_voice", "is_to_end")
+    __slots__ = ("_ears", "_lock", "_over", "_voice", "is_to_end")
 
     def __init__(self) -> None:
         self.is_to_end = False
+        self._lock = _thread.RLock()
         ears, voice = pipe_above()
         self._ears, self._voice = Held(ears), Held(voice)
         never_waits(voice)
@@ -93,8 +94,9 @@ class _Watch:
     def ring(self) -> None:
         """Have the thread look again at what is asked of it."""
         try:
-            if self._voice.is_ours():
-                os.write(self._voice.number, b"x")
+            with self._lock:  # the thread closes the pipe at its end
+                if self._voice.is_ours():
+                    os.write(self._voice.number, b"x")
         except BlockingIOError:
             pass  # it has been rung often enough
 
@@ -107,8 +109,14 @@ class _Watch:
 
     def close(self) -> None:
         """Close the pipe. Idempotent."""
-        self._ears.close()
-        self._voice.close()
+        with self._lock:
+            self._ears.close()
+            self._voice.close()
+
+    def forget(self) -> None:
+        """In a forked child: the thread, which may hold the lock, does not exist there."""
+        self._lock = _thread.RLock()
+        self.close()
 
     def _live(self) -> None:
         try:
@@ -193,4 +201,4 @@ def _forget() -> None:
     _shares = 0
     watch, _watch = _watch, None
     if watch is not None:
-        watch.close()
+        watch.forget()

@@ -252,6 +252,9 @@ class Job:
         """Nobody: the job may end every process in it."""
         return {}
 
+    def give_up(self) -> None:
+        """Nothing to note: the end of the job is waited for once more."""
+
     def changed(self) -> int:
         """-1: no handle tells of changes; use `wait_change`."""
         return -1

@@ -30,7 +30,15 @@ class LoopWaiter:
 
     __slots__ = ("_how",)
 
-    def __init__(self, loop: EventLoop, child: Child, feed: Feed | None, report: Report, lasting: bool = False) -> None:
+    def __init__(
+        self,
+        loop: EventLoop,
+        child: Child,
+        feed: Feed | None,
+        report: Report,
+        lasting: bool = False,
+        fail: Callable[[BaseException], None] | None = None,  # noqa: ARG002
+    ) -> None:
         # A file has one port for its life. So a run that another loop, or none, may continue is waited for on its job's own port.
         ours: Any = child
         on_proactor = getattr(loop, "_proactor", None) is not None and not lasting and ours.port is not ours.tree.port
