@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _OURS = __name__.partition("._base.")[0]
 _NONE_LEFT = (EMFILE, ENFILE)
+_OURSELVES = ("unknown encoding: utf-8-sig", "unknown encoding: utf-8")
 # A coroutine function, as `inspect` tells it: CO_COROUTINE.
 _COROUTINE = 0x80
 
@@ -73,7 +74,7 @@ def _is_scarcity(error: BaseException) -> bool:
         # Of a module that is there: it could not be read.
         wanted = isinstance(error, ModuleNotFoundError) is False or str(error.name).startswith(_OURS)
     elif isinstance(error, LookupError):
-        wanted = "unknown encoding" in str(error)
+        wanted = str(error) in _OURSELVES  # of every other one the name is the program's
     elif isinstance(error, RuntimeError):
         wanted = "start new thread" in str(error)
     else:

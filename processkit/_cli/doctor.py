@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 
-from .. import HostContainment, ProcessError, ProcessGroup, ResourceLimit, Unsupported, host_containment
+from .. import Command, HostContainment, ProcessError, ProcessGroup, ProcessNotFound, ResourceLimit, Unsupported, host_containment
 from .status import say
 
 TYPE_CHECKING = False
@@ -63,8 +64,22 @@ def _probe() -> _Findings:
             found.refused[flag] = str(error)
         except (OSError, ProcessError) as error:
             found.failed[flag] = str(error)
+    _start_something(found)
     found.verdict = "ERROR" if found.failed else "DEGRADED" if found.refused else "OK"
     return found
+
+
+def _start_something(found: _Findings) -> None:
+    """Start a shell that does nothing: from then on the guardian is known to be up, and which one it is."""
+    on_windows = os.environ.get("COMSPEC")
+    program, arguments = (on_windows, ["/c", "exit 0"]) if on_windows else ("/bin/sh", ["-c", ":"])
+    try:
+        with ProcessGroup() as group:
+            group.start(Command(program, arguments)).outcome()
+    except ProcessNotFound:
+        pass  # what guards is then a prediction
+    except (ProcessError, OSError) as error:
+        found.failed["start"] = str(error)
 
 
 def doctor(as_json: bool) -> int:
@@ -107,6 +122,8 @@ def _lines(found: _Findings, host: HostContainment | None) -> list[str]:
             f"  parent-death cleanup   : {host.parent_death_cleanup}",
         ]
     lines.append(f"  containment mechanism  : {_mechanism(found)}")
+    if host is not None:
+        lines += [f"  cannot hold            : {host.cannot_hold}", f"  what helps             : {host.remedy}"]
     lines.append(f"  resource limits        : {_limits(found)}")
     lines.append(f"  note: {CAVEAT}")
     lines.append(f"  verdict: {found.verdict} - {_MEANS[found.verdict]}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from functools import partial
 
+from .._base.boundary import bounded
 from .._base.errors import ProcessError
 from .._base.validate import callback, positive_int, sequence
 from .._core.unraisable import take_all
@@ -260,6 +261,7 @@ async def _aall(batch: _Batch) -> list[Any]:
     return slots
 
 
+@bounded
 def output_all(
     commands: Sequence[Command],
     *,
@@ -279,6 +281,7 @@ def output_all(
     return _all(_Batch(commands, concurrency, runner, "output", progress))
 
 
+@bounded
 def output_all_bytes(
     commands: Sequence[Command],
     *,
@@ -300,6 +303,7 @@ def output_as_completed(
     return _completed(lambda: _Batch(commands, concurrency, None, "output", progress))
 
 
+@bounded
 async def aoutput_all(
     commands: Sequence[Command],
     *,
@@ -311,6 +315,7 @@ async def aoutput_all(
     return await _aall(_Batch(commands, concurrency, runner, "output", progress))
 
 
+@bounded
 async def aoutput_all_bytes(
     commands: Sequence[Command],
     *,

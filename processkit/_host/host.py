@@ -6,7 +6,7 @@ from .._base import PUBLIC
 from .._base.errors import ProcessError
 from .._base.validate import unsigned
 from .._base.values import Value, store
-from .._os import dies_with_owner, guardian_kind, identify, launcher_name, mechanism, soft_stop_scope
+from .._os import dies_with_owner, guardian_kind, identify, launcher_name, mechanism, soft_stop_scope, weakness
 from .._version import __version__
 
 TYPE_CHECKING = False
@@ -38,7 +38,7 @@ class HostContainment(Value):
 
     __module__ = PUBLIC
     __slots__ = ()
-    _fields = ("mechanism", "soft_stop_scope", "parent_death_cleanup", "version", "launcher", "guardian")
+    _fields = ("mechanism", "soft_stop_scope", "parent_death_cleanup", "version", "launcher", "guardian", "cannot_hold", "remedy")
     mechanism: str
     """`cgroup_v2`, `process_group` or `job_object`."""
     soft_stop_scope: str
@@ -51,11 +51,23 @@ class HostContainment(Value):
     """How children are started: `clone3`, `clone`, `fork` or `CreateProcessW`."""
     guardian: str
     """What ends the children if this process is killed: a `python` or `sh` process, or `none` (on Windows the system)."""
+    cannot_hold: str
+    """The processes that the mechanism cannot hold here, in words."""
+    remedy: str
+    """What can be done about that, in words."""
 
     def __init__(
-        self, mechanism: str, soft_stop_scope: str, parent_death_cleanup: str, version: str, launcher: str, guardian: str
+        self,
+        mechanism: str,
+        soft_stop_scope: str,
+        parent_death_cleanup: str,
+        version: str,
+        launcher: str,
+        guardian: str,
+        cannot_hold: str,
+        remedy: str,
     ) -> None:
-        store(self, (mechanism, soft_stop_scope, parent_death_cleanup, version, launcher, guardian))
+        store(self, (mechanism, soft_stop_scope, parent_death_cleanup, version, launcher, guardian, cannot_hold, remedy))
 
 
 def parent_death_scope() -> str:
@@ -70,6 +82,7 @@ def host_containment() -> HostContainment:
     """
     scope = parent_death_scope()
     try:
+        weak = weakness()
         return HostContainment(
             mechanism=mechanism(),
             soft_stop_scope=soft_stop_scope(),
@@ -77,6 +90,8 @@ def host_containment() -> HostContainment:
             version=__version__,
             launcher=launcher_name(),
             guardian=guardian_kind(),
+            cannot_hold=weak[0],
+            remedy=weak[1],
         )
     except NotImplementedError as error:
         raise ProcessError(f"containment is unavailable: {error}") from error

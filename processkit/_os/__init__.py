@@ -36,6 +36,7 @@ if sys.platform == "linux":
         refused,
         soft_stop_scope,
         spawn_detached,
+        weakness,
     )
     from .posix.environ import environment
     from .posix.lookup import find_program
@@ -74,6 +75,7 @@ elif sys.platform == "win32":
         run_hook,
         soft_stop_scope,
         spawn_detached,
+        weakness,
     )
 
     _HOMES = {"windows.loops": "LoopEnds LoopWaiter Sleeper any_ended", "windows.waiting": "Waiter write_ready"}
@@ -105,6 +107,7 @@ else:
         run_hook,
         soft_stop_scope,
         spawn_detached,
+        weakness,
     )
 
     _HOMES = {"unsupported": "LoopEnds LoopWaiter Sleeper Waiter any_ended write_ready"}
@@ -153,6 +156,7 @@ __all__ = [
     "run_hook",
     "soft_stop_scope",
     "spawn_detached",
+    "weakness",
     "write_ready",
 ]
 

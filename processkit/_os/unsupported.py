@@ -171,6 +171,11 @@ def guardian_kind() -> str:
     return "none"
 
 
+def weakness() -> tuple[str, str]:
+    """Refuses."""
+    _refuse()
+
+
 def launcher_name() -> str:
     _refuse()
 

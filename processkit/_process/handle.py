@@ -485,7 +485,8 @@ class Handle:
         if not self._is_gone:
             self._child.tree.kill()
         self._close()
-        if isinstance(error, (NotHere, OSError)):
+        callbacks = None if self._run is None else self._run.failure
+        if isinstance(error, (NotHere, OSError)) and error is not callbacks:
             text = str(error) if isinstance(error, NotHere) else f"{self._plan.program}: waiting for it failed: {error}"
             raise failure(text, self._plan.program) from error
 

@@ -7,6 +7,7 @@ program ever returns it, and every child is registered with it before that child
 from __future__ import annotations
 
 import os
+import select
 import sys
 from errno import ENOEXEC, ESRCH
 
@@ -211,6 +212,7 @@ class _Running:
         try:
             if not self._is_another():
                 raw_syscall(architecture(), "pidfd_send_signal", self.pidfd, SIGKILL, 0, 0)
+                self._reap(1.0)
             elif is_alive and self.pid > 0:
                 os.kill(self.pid, SIGKILL)
         except OSError:
@@ -218,10 +220,23 @@ class _Running:
 
     def forget(self) -> None:
         """Close the pidfd. Idempotent."""
-        held, another = self._held, self._is_another()
-        self._held = None
+        another = self._is_another()
+        if not another:
+            self._reap(0.0)
+        held, self._held = self._held, None
         if held is not None:
             held.lose() if another else held.close()
+
+    def _reap(self, seconds: float) -> None:
+        """Reap it, if it is our child after all: a subreaper, and process 1 of a pid namespace, inherit every orphan."""
+        try:
+            if os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED | os.WNOHANG) is None and seconds:
+                poller = select.poll()
+                poller.register(self.pidfd, select.POLLIN)
+                poller.poll(seconds * 1000)
+                os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED | os.WNOHANG)
+        except (AttributeError, OSError):
+            pass  # it is init's, as always but there; PyPy knows no waitid, Linux before 5.4 no P_PIDFD
 
 
 def _compile(words: list[str], home: str, script: Script, streams: tuple[int, int, int]) -> None:

@@ -56,7 +56,8 @@ def _is_process(pid: int) -> bool:
 def _program_name(pid: int) -> str | None:
     """The base name of the executable, else None: /proc/PID/exe is readable for our own processes only."""
     try:
-        return os.path.basename(os.readlink(f"{pid}/exe", dir_fd=at()))
+        path, directory = at(f"{pid}/exe")
+        return os.path.basename(os.readlink(path, dir_fd=directory))
     except OSError:
         return None
 

@@ -1,6 +1,6 @@
 """Reads /proc: the live processes and their parents. proc(5)
 
-It is held by descriptor from the first look on: a program that calls chroot(2), or unmounts it, sees no less for that.
+Once a process starts children it is held by descriptor: a program that calls chroot(2), or unmounts it, sees no less for that.
 """
 
 from __future__ import annotations
@@ -22,16 +22,24 @@ _held: Held | None = None
 _lock = _thread.RLock()
 
 
-def at() -> int:
-    """A descriptor of /proc, kept for the life of the process. OSError where none is mounted."""
+def hold_proc() -> None:
+    """Keep a descriptor of /proc for the life of the process, if it is mounted and shows us."""
     global _held
+    with _lock:
+        if (_held is None or not _held.is_ours()) and not is_blind():
+            _held = Held(above_standard(opened(lambda: os.open("/proc", DIRECTORY))))
+
+
+def at(name: str) -> tuple[str, int | None]:
+    """A path for `name` in /proc, and the directory that it is relative to."""
     held = _held
-    if held is None or not held.is_ours():
-        with _lock:
-            held = _held
-            if held is None or not held.is_ours():
-                _held = held = Held(above_standard(opened(lambda: os.open("/proc", DIRECTORY))))
-    return held.number
+    if held is None:
+        return f"/proc/{name}", None
+    if not held.is_ours():
+        forget_proc()  # the program has closed it
+        hold_proc()
+        return at(name) if _held is not None else (f"/proc/{name}", None)
+    return name, held.number
 
 
 def forget_proc() -> None:
@@ -45,7 +53,8 @@ def forget_proc() -> None:
 
 def open_proc(name: str) -> int:
     """A descriptor of a file in /proc."""
-    return os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=at())
+    path, directory = at(name)
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=directory)
 
 
 def read_stat(pid: int) -> Stat | None:
@@ -96,7 +105,8 @@ def exists(pid: int) -> bool:
 def is_blind() -> bool:
     """Whether /proc does not show the processes of our pid namespace: it is not mounted, or it is another one's."""
     try:
-        return os.readlink("self", dir_fd=at()) != str(os.getpid())
+        path, directory = at("self")
+        return os.readlink(path, dir_fd=directory) != str(os.getpid())
     except OSError as error:
         if error.errno in NONE_LEFT:
             raise
@@ -121,7 +131,8 @@ def snapshot() -> dict[int, Stat]:
 
 
 def _names() -> list[str]:
-    own = os.open(".", DIRECTORY, dir_fd=at())  # whose offset no other thread moves
+    path, directory = at(".")
+    own = os.open(path, DIRECTORY, dir_fd=directory)  # whose offset no other thread moves
     try:
         return os.listdir(own)
     finally:
@@ -144,6 +155,7 @@ def time_namespace() -> int:
 
 def _namespace(kind: str) -> int:
     try:
-        return os.stat(f"self/ns/{kind}", dir_fd=at()).st_ino
+        path, directory = at(f"self/ns/{kind}")
+        return os.stat(path, dir_fd=directory).st_ino
     except OSError:
         return 0

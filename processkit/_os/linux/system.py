@@ -16,7 +16,7 @@ from .guardian import kind, new_guardian
 from .home import forget_left, sweep_left, why_unusable
 from .launch import after_fork as launching_after_fork
 from .launch import predicted_name
-from .procfs import forget_proc
+from .procfs import forget_proc, hold_proc
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
@@ -67,6 +67,7 @@ def _hold() -> None:
         atexit.unregister(_release)
         atexit.register(_release)
         fill_standard()
+        hold_proc()
         base = _base()
         if base is None:
             _guardian = new_guardian("")
@@ -176,6 +177,21 @@ def guardian_kind() -> str:
     return kind() if _guardian is None else _guardian.kind
 
 
+def weakness() -> tuple[str, str]:
+    """(what the mechanism cannot hold here, what can be done about that). Starts nothing."""
+    if mechanism() == "cgroup_v2":
+        who = "root's" if os.geteuid() == 0 else "one of this user, in a delegated tree"
+        return (
+            f"a process that may write to cgroups outside its own ({who}) and moves itself out on purpose",
+            "start what you do not trust as another user (Command.uid), or in a cgroup namespace",
+        )
+    reason = why_unusable()[1] or "process_group was asked for (PROCESSKIT_MECHANISM)"
+    return (
+        "a process that leaves its group and loses the parent that led to it (setsid with a double fork)",
+        f"a cgroup that may be written to, for {reason}: run in `systemd-run --user --scope -p Delegate=yes`, or as root",
+    )
+
+
 def launcher_name() -> str:
     """`clone3`, `clone` or `fork`."""
     return predicted_name()
@@ -201,10 +217,9 @@ def _forget() -> None:
 def _release() -> None:
     """At exit, after the user's last code: close the home, and end the guardian unless it still has to kill."""
     global _home, _guardian
-    if _home is not None or _guardian is not None:
-        from .child import end_vigil
-
-        end_vigil()
+    started = sys.modules.get(f"{__package__}.child")  # at the exit nothing can be relied upon to be importable
+    if started is not None:
+        started.end_vigil()
     with _lock:
         home, _home = _home, None
         guardian, _guardian = _guardian, None

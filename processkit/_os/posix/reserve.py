@@ -24,7 +24,7 @@ MOST = 3
 #: Bytes: what a walk over thousands of processes takes, and an arena of the interpreter's. They are never touched, so they cost
 #: addresses only.
 MEMORY = 4 << 20
-_memory: bytearray | None = None
+_memory: bytes | None = None
 _kept: list[Held] = []
 # `losses` when they were opened.
 _since = 0
@@ -64,7 +64,7 @@ def keep_memory() -> None:
     global _memory
     if _memory is None:
         try:
-            _memory = bytearray(MEMORY)
+            _memory = bytes(MEMORY)  # calloc(3): no page of it is touched
         except MemoryError:
             pass  # the next start tries again
 

@@ -109,6 +109,15 @@ def guardian_kind() -> str:
     return "none"
 
 
+def weakness() -> tuple[str, str]:
+    """(what the mechanism cannot hold here, what can be done about that)."""
+    cannot_hold = (
+        "a process that a service starts on a member's behalf (WMI, the task scheduler, COM, UAC), that names a parent outside the "
+        "job, or that duplicates the job's handle out of this process"
+    )
+    return cannot_hold, "start what you do not trust as another user, who may not open this process"
+
+
 def launcher_name() -> str:
     """The name of the call that starts children."""
     return "CreateProcessW"
