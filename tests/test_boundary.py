@@ -69,7 +69,7 @@ import gc
 gc.collect()
 resource.setrlimit(resource.RLIMIT_NOFILE, limit)
 after = true.output().code
-print(json.dumps([raised, after]))
+print(json.dumps([raised, after]), flush=True)
 os._exit(0)
 """
 LEVELS = (0, 2, 5, 12)

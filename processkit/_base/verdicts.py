@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .errors import InvalidJson, NonZeroExit
+from .errors import InvalidJson
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,10 +39,8 @@ def exit_code_of(result: ProcessResult) -> int:
 
 
 def probe_of(result: ProcessResult) -> bool:
-    """`probe`: return True for 0, False for 1; raise NonZeroExit for any other code."""
+    """`probe`: return True for 0, False for 1; raise NonZeroExit for any other code, or what ended the run."""
     code = exit_code_of(result)
     if code in (0, 1):
         return code == 0
-    failed = result._failure()
-    assert isinstance(failed, NonZeroExit)
-    raise failed
+    raise result._failure()

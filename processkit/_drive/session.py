@@ -320,6 +320,8 @@ class Session:
         if not led:
             raise NotHere("another thread is waiting for the same process, and busy with what it said")
         try:
+            if self._closed:
+                return
             self._detach()
             self._loop = loop
             try:

@@ -251,6 +251,8 @@ class ProcessGroup(RunnerVerbs):
             self._open().freeze()
         except NotImplementedError as error:
             raise unsupported("suspend", str(error)) from error
+        except Refused as error:
+            raise ProcessError(f"suspend: {error}") from error
 
     def resume(self) -> None:
         """Let every member run again after `suspend`. Idempotent."""

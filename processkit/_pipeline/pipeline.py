@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 
 from .._base import PUBLIC
 from .._base.boundary import bounded_verbs
 from .._base.errors import failure, require_loop, unsupported
 from .._base.validate import positive
+from .._core.unraisable import first_error
 from .._os import close_end, pipe_between, refused
 from .._os.terms import PIPE, Handed
 from .._plan.plan import make_plan
@@ -213,12 +215,11 @@ class Pipeline(Verbs):
             last = RunningPipeline(*spawned[-1], True, started)
             last._join(before, self._timeout, started)
         except BaseException:
-            while ends:
-                close_end(ends.pop())
-            for owner, child, _, _ in spawned:
-                give_up(owner, child, True)
-            if container is not None:
-                container.close()  # its child was not started
+            first_error(
+                *(partial(close_end, end) for end in ends),
+                *(partial(give_up, owner, child, True) for owner, child, _, _ in spawned),
+                *([container.close] if container is not None else []),  # its child was not started
+            )
             raise
         return last
 

@@ -473,6 +473,8 @@ class Handle:
     def _kill(self) -> None:
         """Start killing the tree."""
         with self._lock:
+            if self._is_gone:
+                return  # another thread is closing it, and the tree is another run's next
             session = self._session
             if session is None:
                 self._stopping.stop(time.monotonic(), None)
