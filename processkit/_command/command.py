@@ -468,42 +468,36 @@ class Command(Verbs):
         (what is marked "not on Windows" there), Cancelled, or ProcessError for any other failure of the launch: a directory, a
         redirect, a NUL byte, two kinds of stdin. Then nothing of it is alive.
         """
-        from .._process import launch
-
-        return launch.start(self._settings)
+        made: RunningProcess = _launch().start(self._settings)
+        return made
 
     async def astart(self) -> RunningProcess:
         """Async twin of `start`; the event loop is not blocked while the process is being made."""
-        from .._process import launch
-
-        return await launch.astart(self._settings)
+        made: RunningProcess = await _launch().astart(self._settings)
+        return made
 
     def output(self) -> ProcessResult:
         """Run it and return its text and outcome, whatever that is. Nothing of the tree is left when this returns or raises.
 
         Raises the errors of `start`, OutputTooLarge, ProcessError if stdout is not piped, or a stdin source's exception.
         """
-        from .._process import launch
-
-        return launch.one_shot(self._settings, need_stdout=True)
+        made: ProcessResult = _launch().one_shot(self._settings, need_stdout=True)
+        return made
 
     async def aoutput(self) -> ProcessResult:
         """Async twin of `output`."""
-        from .._process import launch
-
-        return await launch.aone_shot(self._settings, need_stdout=True)
+        made: ProcessResult = await _launch().aone_shot(self._settings, need_stdout=True)
+        return made
 
     def output_bytes(self) -> BytesResult:
         """As `output`, with the exact bytes of stdout; stderr is text."""
-        from .._process import launch
-
-        return launch.one_shot_bytes(self._settings)
+        made: BytesResult = _launch().one_shot_bytes(self._settings)
+        return made
 
     async def aoutput_bytes(self) -> BytesResult:
         """Async twin of `output_bytes`."""
-        from .._process import launch
-
-        return await launch.aone_shot_bytes(self._settings)
+        made: BytesResult = await _launch().aone_shot_bytes(self._settings)
+        return made
 
     def run_json(self) -> Any:
         """Run it and return the JSON value in its stdout; raise as `run` does, InvalidJson where it is none."""
@@ -514,14 +508,12 @@ class Command(Verbs):
         return await self._ajson()
 
     def _captured(self) -> ProcessResult:
-        from .._process import launch
-
-        return launch.one_shot(self._settings, need_stdout=False)
+        made: ProcessResult = _launch().one_shot(self._settings, need_stdout=False)
+        return made
 
     async def _acaptured(self) -> ProcessResult:
-        from .._process import launch
-
-        return await launch.aone_shot(self._settings, need_stdout=False)
+        made: ProcessResult = await _launch().aone_shot(self._settings, need_stdout=False)
+        return made
 
     def _retrying(self) -> Settings | None:
         return None if self._settings.retry is None else self._settings
@@ -541,6 +533,19 @@ class Command(Verbs):
         from .._process.detached import spawn_detached
 
         return spawn_detached(self._settings)
+
+
+_launching: Any = None
+
+
+def _launch() -> Any:
+    """The module that starts processes, imported by the first verb: an import statement takes a microsecond each time."""
+    global _launching
+    if _launching is None:
+        from .._process import launch
+
+        _launching = launch
+    return _launching
 
 
 def _sink(sink: Any, append: bool) -> Sink:

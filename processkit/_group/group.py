@@ -14,7 +14,6 @@ from .._os import SIGKILL, group_container, identify
 from .._os.errors import Refused
 from .._plan.plan import make_plan
 from .._process.launch import capture_in, may_linger, plan_unattended, require_piped, start_in, taken
-from .._process.telling import name_left, tell_left
 from .._process.verbs import RunnerVerbs
 from .stop import LAST_LOOK, ShutdownReport, Stop  # not later: it must be there when no descriptor is left to import it
 
@@ -266,9 +265,11 @@ class ProcessGroup(RunnerVerbs):
         container = self._open()
         log(listener(self._logger), DEBUG, "group kill", mechanism=container.mechanism)
         container.slay()
-        left = name_left(container.tree.unkillable())
+        left = container.tree.unkillable()
         if left:
-            raise ProcessError(f"members could not be killed, and live on: {left}")
+            from .._process.telling import name_left
+
+            raise ProcessError(f"members could not be killed, and live on: {name_left(left)}")
 
     def stats(self) -> ProcessGroupStats:
         """Return what the group has used so far."""
@@ -368,8 +369,11 @@ class ProcessGroup(RunnerVerbs):
                 self._closed = True
             finally:
                 self._closing = False
-        if self._escalate and not self._survive_owner:
-            tell_left(self._logger, "ProcessGroup", self._container.tree.unkillable())
+        left = self._container.tree.unkillable()
+        if left and self._escalate and not self._survive_owner:
+            from .._process.telling import tell_left
+
+            tell_left(self._logger, "ProcessGroup", left)
 
     def __enter__(self) -> ProcessGroup:
         return self

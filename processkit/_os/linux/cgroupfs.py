@@ -13,8 +13,7 @@ from ..._abi.signals import SIGKILL
 from ..._core.proctext import cgroup2_mounts, flat_keyed, locate_cgroup, unified_cgroup
 from ..posix.descriptors import Held
 from ..posix.reserve import NONE_LEFT, opened
-from .procfs import exists, read_stat
-from .proctree import REFUSED_PATIENCE
+from .procfs import REFUSED_PATIENCE, exists, read_stat
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")

@@ -205,8 +205,12 @@ class LinuxChild:
                 self._close_all()
 
     def _close_all(self) -> None:
-        # A set: 1. A signal handler raises before the next line. 2. The next call finds the same descriptors in both places.
-        kept = self._kept = [*{*self._kept, *self._streams, self.ended}]
+        kept = self._kept
+        if kept:
+            # A set: 1. A signal handler raises before the streams are forgotten. 2. The next call finds them in both places.
+            kept = self._kept = [*{*kept, *self._streams, self.ended}]
+        else:
+            kept = self._kept = [*self._streams, self.ended]
         self._streams[:] = [-1, -1, -1]
         self.ended = -1
         if self._losses != losses():

@@ -13,7 +13,7 @@ from ..posix.reaping import SLICE, any_ended, reap
 from ..posix.reserve import with_reserve
 from . import cgroupfs
 from .cgroupfs import Directory
-from .proctree import REFUSED_PATIENCE, living
+from .procfs import REFUSED_PATIENCE, living
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")

@@ -20,7 +20,7 @@ from ..worker import Worker
 from .birth import Placement
 from .child import LinuxChild, spawn_child
 from .launch import launcher
-from .proctree import REFUSED_PATIENCE
+from .procfs import REFUSED_PATIENCE
 from .script import Launched, Script
 
 if sys.platform != "linux":

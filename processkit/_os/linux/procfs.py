@@ -17,6 +17,8 @@ if sys.platform != "linux":
     raise ImportError("this room is for Linux")
 
 
+#: Seconds that a process which we may not kill is waited for after the first attempt: it may end by itself.
+REFUSED_PATIENCE = 1.0
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _held: Held | None = None
 _lock = _thread.RLock()
@@ -102,8 +104,17 @@ def exists(pid: int) -> bool:
     return True
 
 
+def living(refused: dict[int, float]) -> dict[int, float]:
+    """Those of `refused` that live, as far as /proc shows them."""
+    found = {pid: read_stat(pid) for pid in refused}
+    return {pid: refused[pid] for pid, stat in found.items() if (is_blind() if stat is None else not stat.gone)}
+
+
 def is_blind() -> bool:
     """Whether /proc does not show the processes of our pid namespace: it is not mounted, or it is another one's."""
+    held = _held
+    if held is not None and held.is_ours():
+        return False  # else it would not have been held
     try:
         path, directory = at("self")
         return os.readlink(path, dir_fd=directory) != str(os.getpid())

@@ -26,8 +26,7 @@ from . import proctree
 from .birth import Placement
 from .child import NO_VIGIL, spawn_child, vigil_for
 from .identity import peak_memory
-from .procfs import is_blind, is_gone, read_stat, start_time
-from .proctree import REFUSED_PATIENCE
+from .procfs import REFUSED_PATIENCE, is_blind, is_gone, living, read_stat, start_time
 from .script import registration
 from .younger import younger
 
@@ -206,12 +205,12 @@ class Groups:
             # No member can be found without a descriptor, but this needs none.
             refused = proctree.kill_groups({pid for pid in [*self.pgids] if peek(pid) != STATUS_UNKNOWN})
         moment = time.monotonic() + REFUSED_PATIENCE
-        known = proctree.living(self._refused)
+        known = living(self._refused)
         self._refused = {pid: known.get(pid, moment) for pid in refused | known.keys()}
 
     def unkillable(self) -> dict[int, float]:
         """The members that we may not kill, and until when (monotonic time) they are waited for."""
-        return proctree.living(self._refused)
+        return living(self._refused)
 
     def give_up(self) -> None:
         """Wait no longer for those who live."""

@@ -11,7 +11,7 @@ import time
 
 from ..._abi.linux_signals import SIGSTOP
 from ..._abi.signals import SIGKILL
-from .procfs import is_blind, read_stat, snapshot
+from .procfs import read_stat, snapshot
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
@@ -26,8 +26,6 @@ MOST_PASSES = 200
 # Stopped or traced: proc_pid_stat(5). A process that hangs in the kernel, or may not be signalled, is waited for no longer.
 STANDING = ("T", "t")
 STOP_PATIENCE = 0.5
-#: Seconds that a process which we may not kill is waited for after the first attempt: it may end by itself.
-REFUSED_PATIENCE = 1.0
 
 
 def reachable(groups: set[int], roots: set[int], table: dict[int, Stat] | None = None) -> dict[int, Stat]:
@@ -149,12 +147,6 @@ def wait_gone(tree: Tree, patience: float = 10.0) -> bool:
         time.sleep(pause)
         pause = min(pause * 2, 0.02)
     return True
-
-
-def living(refused: dict[int, float]) -> dict[int, float]:
-    """Those of `refused` that live, as far as /proc shows them."""
-    found = {pid: read_stat(pid) for pid in refused}
-    return {pid: refused[pid] for pid, stat in found.items() if (is_blind() if stat is None else not stat.gone)}
 
 
 def _only_unkillable(tree: Tree, now: float) -> bool:

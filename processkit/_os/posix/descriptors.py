@@ -103,7 +103,12 @@ class Held:
 
     def is_ours(self) -> bool:
         """Whether the number still stands for the file that it stood for at first."""
-        return self.stat() is not None
+        try:
+            found = os.fstat(self.number)
+        except OSError:
+            return self.stat() is not None
+        mark = self._mark  # as in `stat`; this one is asked several times in every start
+        return (mark is not None and found.st_ino == mark[1] and found.st_dev == mark[0]) or self.stat() is not None
 
     def lose(self) -> None:
         """The program has closed it."""

@@ -6,7 +6,7 @@ import os
 import sys
 from errno import EMFILE, ENFILE
 
-from .descriptors import Held, losses
+from .descriptors import Held, losses_so_far
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
@@ -26,15 +26,15 @@ MOST = 3
 MEMORY = 4 << 20
 _memory: bytes | None = None
 _kept: list[Held] = []
-# `losses` when they were opened.
+# `losses_so_far` when they were opened.
 _since = 0
 
 
 def keep_reserve() -> None:
     """Fill the reserve, as far as descriptors are available."""
     global _since
-    if _since != losses():
-        _since = losses()
+    if _since != losses_so_far():
+        _since = losses_so_far()
         while _kept:
             _kept.pop().lose()
     if _memory is None:
