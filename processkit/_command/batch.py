@@ -154,7 +154,7 @@ def _was_cancelled() -> bool:
 
 
 def _start_threads(batch: _Batch, put: Callable[[tuple[int, Any]], None], started: list[threading.Thread]) -> None:
-    """Start threads that run the batch and `put` each slot; each thread is in `started` as soon as it runs."""
+    """Start threads that run the batch and `put` each slot; each thread is in `started` before it runs."""
     import threading
 
     lock = threading.Lock()
@@ -169,13 +169,14 @@ def _start_threads(batch: _Batch, put: Callable[[tuple[int, Any]], None], starte
 
     for _ in range(batch.width):
         thread = threading.Thread(target=work, name="processkit-batch", daemon=True)
+        started.append(thread)  # before its start: who is interrupted in that joins it all the same
         try:
             thread.start()
         except RuntimeError as error:
+            started.remove(thread)
             if not started:
                 raise ProcessError(f"no thread can be started to run the batch: {error}") from error
             return  # those that run do all the work
-        started.append(thread)
 
 
 def _completed(make: Callable[[], _Batch]) -> Iterator[tuple[int, Any]]:
@@ -193,7 +194,7 @@ def _completed(make: Callable[[], _Batch]) -> Iterator[tuple[int, Any]]:
             batch.served()
             yield slot
     finally:
-        take_all(batch.release, *(thread.join for thread in threads))
+        take_all(batch.release, *(thread.join for thread in threads if thread.ident is not None))
 
 
 def _taken(done: Any) -> tuple[int, Any]:
@@ -218,7 +219,7 @@ async def _acompleted(make: Callable[[], _Batch]) -> AsyncIterator[tuple[int, An
     import asyncio
 
     batch = make()
-    done: asyncio.Queue[tuple[int, Any] | None] = asyncio.Queue()
+    done: asyncio.Queue[tuple[int, Any] | BaseException] = asyncio.Queue()
 
     async def work() -> None:
         """Run slots until none is left."""
@@ -228,8 +229,8 @@ async def _acompleted(make: Callable[[], _Batch]) -> AsyncIterator[tuple[int, An
                 if index is None:
                     return
                 done.put_nowait((index, await batch.arun(index)))
-        except BaseException:
-            done.put_nowait(None)
+        except BaseException as error:
+            done.put_nowait(error)
             raise
 
     workers: list[asyncio.Future[None]] = []
@@ -238,8 +239,8 @@ async def _acompleted(make: Callable[[], _Batch]) -> AsyncIterator[tuple[int, An
         workers += [_task(work()) for _ in range(batch.width)]
         for _ in range(batch.size):
             slot = await done.get()
-            if slot is None:
-                raise asyncio.CancelledError
+            if isinstance(slot, BaseException):
+                raise slot
             batch.served()
             yield slot
     finally:

@@ -16,6 +16,7 @@ from collections import deque
 from functools import partial
 
 from .._os.errors import NotHere
+from .._os.lock import Lock
 from .driver import Driver, resolve
 from .ownloop import OwnLoop
 
@@ -82,7 +83,7 @@ class Session:
         # An asyncio loop, or one of ours.
         self._loop: Loop | None = None
         # Held by the thread that runs a loop of ours.
-        self._lead = _thread.RLock()
+        self._lead = Lock()
         self._leader = 0
         # How many event loops are about to take over.
         self._claims = 0
@@ -114,6 +115,7 @@ class Session:
             self._advance(left)
             if left == 0.0:
                 return ready()
+        self._raise_interrupts()
         return True
 
     async def auntil(self, ready: Callable[[], bool], deadline: float | None = None) -> bool:
@@ -136,6 +138,7 @@ class Session:
             if left == 0.0:
                 return ready()
             await self._park(loop, ready, left)
+        self._raise_interrupts()
         return True
 
     async def _park(self, loop: asyncio.AbstractEventLoop, ready: Callable[[], bool], left: float | None) -> None:
@@ -359,6 +362,12 @@ class Session:
     def _raise_errors(self) -> None:
         for driver in self._drivers:
             if driver.error is not None:
+                raise driver.error
+
+    def _raise_interrupts(self) -> None:
+        """Raise what a signal handler raised in a callback, although what was waited for is there."""
+        for driver in self._drivers:
+            if driver.error is not None and not isinstance(driver.error, Exception):
                 raise driver.error
 
     def _tell(self) -> None:

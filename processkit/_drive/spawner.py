@@ -10,11 +10,11 @@ has had nothing to do for a while.
 
 from __future__ import annotations
 
-import _thread
 import asyncio
 import time
 
 from .._os import after_fork_in_child
+from .._os.lock import Lock
 from .._os.worker import Worker
 
 TYPE_CHECKING = False
@@ -38,7 +38,7 @@ MOST_KNOWN = 256
 #: Program → seconds that it takes to start, to judge by its late starts.
 _known: dict[str, float] = {}
 
-_lock = _thread.RLock()
+_lock = Lock()
 _worker: Worker | None = None
 
 
@@ -50,7 +50,7 @@ class _Job:
     def __init__(self, loop: asyncio.AbstractEventLoop, spawn: Callable[[], Started]) -> None:
         self._loop = loop
         self._spawn = spawn
-        self._lock = _thread.RLock()
+        self._lock = Lock()
         self._unwanted = self._over = False
         self._result: Started | None = None
         self.future: asyncio.Future[Any] = loop.create_future()
@@ -161,4 +161,4 @@ def _forget() -> None:
     """In a forked child: the thread does not exist there."""
     global _worker, _lock
     _worker = None
-    _lock = _thread.RLock()
+    _lock = Lock()

@@ -5,11 +5,11 @@ A process with a waiting caller needs none of this: its driver keeps the time.
 
 from __future__ import annotations
 
-import _thread
 import time
 
 from .._core.unraisable import ignore
 from .._os import after_fork_in_child
+from .._os.lock import Lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ TRY_AGAIN = 0.5
 #: A Condition cannot wait for much more than a century.
 LONGEST_WAIT = 1e6
 
-_lock = _thread.RLock()
+_lock = Lock()
 _wake: threading.Condition | None = None
 _tended: dict[int, tuple[float, Callable[[], Tended | None]]] = {}
 
@@ -116,5 +116,5 @@ def _forget() -> None:
     """In a forked child: the thread does not exist there, and the processes are the parent's."""
     global _wake, _lock
     _wake = None
-    _lock = _thread.RLock()
+    _lock = Lock()
     _tended.clear()

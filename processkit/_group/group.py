@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import _thread
 import os
 
 from .._base import PUBLIC, validate
 from .._base.boundary import bounded_verbs
 from .._base.errors import ProcessError, require_loop, unsupported
 from .._base.log import DEBUG, listener, listens, log, warn_left_open
-from .._core.unraisable import insist
+from .._core.unraisable import first_error, insist
 from .._os import SIGKILL, group_container, identify
 from .._os.errors import Refused
+from .._os.lock import Lock
 from .._plan.plan import make_plan
 from .._process.launch import capture_in, may_linger, plan_unattended, require_piped, start_in, taken
 from .._process.verbs import RunnerVerbs
@@ -81,7 +81,7 @@ class ProcessGroup(RunnerVerbs):
         self._escalate = True if escalate_to_kill is None else bool(escalate_to_kill)
         self._logger = logger
         self._survive_owner = bool(survive_owner)
-        self._lock = _thread.RLock()
+        self._lock = Lock()
         _check_limits(max_memory, max_processes, cpu_quota)
         try:
             self._container: GroupContainer = group_container(self._survive_owner)
@@ -330,13 +330,15 @@ class ProcessGroup(RunnerVerbs):
         """Stop with the group's own grace and escalation, then close it. Idempotent."""
         if self._closed or os.getpid() != self._owner:
             return
-        self._container.seal()
         try:
+            self._container.seal()
             if self._is_worth_a_stop():
                 # The container itself: the group may be closed meanwhile, by another thread or by a signal handler.
                 self._stopped(Stop(self._container, self._grace, self._escalate, self._logger))
-        finally:
-            self._close()
+        except BaseException:
+            first_error(lambda: insist(self._close))  # wherever it was interrupted; that must not be hidden
+            raise
+        self._close()
 
     async def ashutdown(self) -> None:
         """Async twin of `shutdown`; when the task is cancelled, the tree is killed at once unless `escalate_to_kill` is False."""

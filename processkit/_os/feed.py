@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import _thread
+from .lock import Lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ class Feed:
     def __init__(self, child: Child, data: bytes, keep: bool = False) -> None:
         self._child = child
         # One thread may offer while another writes.
-        self._lock = _thread.RLock()
+        self._lock = Lock()
         self._keep = keep
         self._parts: list[memoryview] = []
         #: How many bytes have been offered, and how many have been written.

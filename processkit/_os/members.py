@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import _thread
+import os
 
+from .._core.unraisable import insist
 from .errors import Refused
+from .lock import Lock
 from .unreaped import leave_behind, reap_ended
 
 TYPE_CHECKING = False
@@ -30,13 +32,14 @@ def count_of(tree: Tree) -> int | None:
 class Members:
     """Children are born under its lock until it is sealed; a child whose handle is gone is reaped at the next occasion."""
 
-    __slots__ = ("_births", "_closed", "_frozen", "_sealed", "_spawning", "outlives", "when_closed")
+    __slots__ = ("_births", "_closed", "_frozen", "_owner", "_sealed", "_spawning", "outlives", "when_closed")
 
     def __init__(self, outlives: bool) -> None:
         # Held while a child is being born: closing and freezing wait for that. Reentrant, because a signal handler may end the
         # group during a birth on its own thread.
-        self._spawning = _thread.RLock()
+        self._spawning = Lock()
         self._births = 0
+        self._owner = os.getpid()
         self._closed = self._sealed = self._frozen = False
         self.outlives = outlives
         #: Called by the group that owns this, once it has been closed.
@@ -63,6 +66,15 @@ class Members:
             if self._sealed and isinstance(error, OSError):
                 raise Refused(CLOSED) from error
             raise
+
+    def close(self, *, leave: bool = False) -> None:
+        """The container's own."""
+        raise NotImplementedError
+
+    def __del__(self) -> None:
+        # 1. The group is collected. 2. A signal handler raises at the first instruction of its finalizer. 3. Only this one can end it.
+        if not getattr(self, "_closed", True) and not self.outlives and os.getpid() == self._owner:
+            insist(self.close)
 
     def _check_open(self) -> None:
         if self._sealed:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import _thread
-
 from .forking import after_fork_in_child
+from .lock import Lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .port import Child
 
 # Reentrant, like every lock that a finalizer or a signal handler may want while its own thread holds it.
-_lock = _thread.RLock()
+_lock = Lock()
 _children: list[Child] = []
 
 
@@ -33,12 +32,16 @@ def reap_ended() -> None:
     with _lock:
         # Exchanged, not copied and cleared: a finalizer may add a child in between.
         waiting, _children = _children, []
-    for child in waiting:
-        leave_behind(child)
+    try:
+        while waiting:
+            leave_behind(waiting[-1])
+            waiting.pop()
+    finally:
+        _children += waiting  # after an exception of a signal handler: the rest is taken up by the next start
 
 
 def _forget() -> None:
     """In a forked child: these are the parent's children."""
     global _lock
-    _lock = _thread.RLock()
+    _lock = Lock()
     _children.clear()

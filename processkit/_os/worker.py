@@ -6,6 +6,7 @@ import _thread
 from collections import deque
 
 from .._core.unraisable import ignore
+from .lock import Lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ class Worker:
         self._patience = patience
         self._jobs: deque[Callable[[], None]] = deque()
         # Reentrant: a signal handler may add a job while its own thread adds one.
-        self._lock = _thread.RLock()
+        self._lock = Lock()
         self._over = False
         # Locked while there is nothing to do.
         self._wake = _thread.allocate_lock()

@@ -8,6 +8,7 @@ from functools import partial
 
 from .._base import PUBLIC
 from .._core.unraisable import first_error
+from .._os.lock import Lock
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ class CancellationToken:
     __slots__ = ("__weakref__", "_callbacks", "_cancelled", "_lock", "_number", "_parent", "_telling")
 
     def __init__(self) -> None:
-        self._lock = _thread.RLock()
+        self._lock = Lock()
         self._cancelled = False
         # The thread that tells the callbacks, 0: none does.
         self._telling = 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _thread
 import os
 import time
 
@@ -18,6 +17,7 @@ from .._drive.blocking import drive
 from .._drive.run import Run, act_on_tree
 from .._os import SIGTERM, STDERR, STDIN, STDOUT, write_ready
 from .._os.errors import NotHere
+from .._os.lock import Lock
 from .._os.terms import PIPE, PIPE_HOLDS
 from .._plan.settings import Settings
 from .telling import log_end, refuse_too_large, tell_left, value_of
@@ -59,9 +59,9 @@ class Handle:
         self._plan = plan
         self._owns = owns
         self._started = started
-        self._lock = _thread.RLock()
+        self._lock = Lock()
         # Held by the thread that closes it, and whether that is in the midst of it.
-        self._closing = _thread.RLock()
+        self._closing = Lock()
         self._giving_back = False
         #: Where it is in its life: see `_core.handling`.
         # A caller has it, and may keep it or drop it.
@@ -528,8 +528,8 @@ class Handle:
     def _give_back(self) -> None:
         if self._giving_back or self._state in (TOLD, CLOSED):
             return  # in the first case a signal handler closes what its thread is closing: that goes on afterwards
-        self._giving_back = True
         try:
+            self._giving_back = True
             with self._lock:
                 self._go(CLOSE)
             early = first_error(self._forget_token, self._stop_pouring)
@@ -592,7 +592,8 @@ class Handle:
             group: Any = self._container
             group.abandon(self._child)
             return
-        said = f"{self!r} was dropped while it was open; its tree is killed"
+        # A handle that is half made has no name for a message yet.
+        said = f"{self!r} was dropped while it was open; its tree is killed" if self._given else ""
         insist(self._close)
-        if self._given:
+        if said:
             warn_left_open(said, self)

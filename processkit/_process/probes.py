@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _thread
 import time
 
 from .._base.errors import WaitTimeout, failure, require_loop
@@ -12,6 +11,7 @@ from .._core.channel import CappedChannel, Channel, LineSink
 from .._core.encodings import default_decoder
 from .._core.lines import Lines
 from .._os import STDERR, STDOUT
+from .._os.lock import Lock
 from .._os.terms import PIPE
 from .attend import auntil_ready, reading, until_ready
 from .handle import PROBED, UNBOUND
@@ -90,7 +90,7 @@ class _Tail:
             raise failure(f"{self._program}: stdout is not observable for readiness probing", self._program)
         if handle._bound == UNBOUND:
             settings = handle._settings
-            lock = _thread.RLock()
+            lock = Lock()
             channel = Channel(lock=lock) if settings.cap is None else CappedChannel(settings.cap, lock=lock)
             sinks: dict[int, Any] = {
                 STDOUT: line_sink(settings, STDOUT, channel, True),

@@ -12,6 +12,7 @@ from .._base.outcome import Outcome
 from .._base.result import BytesResult, Finished, ProcessResult
 from .._base.validate import non_negative, path_text, terminal_size
 from .._core.capture import BLOCK, BUFFER, Discard
+from .._core.unraisable import first_error, insist
 from .._os import STDERR, STDOUT, cpu_seconds, peak_memory
 from .handle import MERGED, Handle
 from .telling import value_of
@@ -239,8 +240,14 @@ class RunningProcess(Handle):
         ValueError if they are negative. On Windows a child without `windows_graceful_ctrl_break` is killed at once.
         """
         grace = non_negative(grace_seconds, "grace_seconds")
-        told = self._told()
-        return self._finish_blocking(self._asked(grace, False)) if told is None else told
+        try:
+            told = self._told()
+            return self._finish_blocking(self._asked(grace, False)) if told is None else told
+        except Exception:
+            raise
+        except BaseException:
+            first_error(lambda: insist(self._close))  # wherever it was interrupted; that must not be hidden
+            raise
 
     async def ashutdown(self, grace_seconds: float) -> Outcome:
         """Async twin of `shutdown`."""
@@ -476,7 +483,13 @@ class RunningProcess(Handle):
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        self._leave()
+        try:
+            self._leave()
+        except Exception:
+            raise
+        except BaseException:
+            first_error(lambda: insist(self._close))
+            raise
 
     async def __aenter__(self) -> RunningProcess:
         return self

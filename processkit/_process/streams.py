@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _thread
 import weakref
 from itertools import chain
 from types import coroutine
@@ -21,6 +20,7 @@ from .._core.lines import Lines
 from .._core.stopping import LONG_DRAIN
 from .._os import STDERR, STDOUT
 from .._os.errors import NotHere
+from .._os.lock import Lock
 from .._os.terms import PIPE
 from .handle import LINES, MERGED
 
@@ -126,7 +126,7 @@ def line_sink(settings: Settings, stream: int, channel: Channel, capped: bool, m
 
 def kept_channel() -> Channel:
     """Return a channel that keeps everything."""
-    channel = Channel(lock=_thread.RLock())
+    channel = Channel(lock=Lock())
     channel.keep_all()
     return channel
 
@@ -149,7 +149,7 @@ class _Stream:
         settings, plan = handle._settings, handle._plan
         streams = 1 if self._how == LINES else (plan.stdout == PIPE) + (plan.stderr == PIPE)
         # Reentrant, for a signal handler may take an item while one is being put.
-        lock = _thread.RLock()
+        lock = Lock()
         cap = settings.cap
         channel = Channel(streams, most, overflow, lock) if cap is None else CappedChannel(cap, streams, lock)
         self._channel = channel

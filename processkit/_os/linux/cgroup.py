@@ -7,7 +7,6 @@ siblings.
 
 from __future__ import annotations
 
-import _thread
 import os
 import sys
 from errno import E2BIG, EINVAL
@@ -15,6 +14,7 @@ from errno import E2BIG, EINVAL
 from ..._core.proctext import flat_keyed
 from ..._core.unraisable import first_error
 from ..errors import LaunchError
+from ..lock import Lock
 from ..members import Members
 from ..posix.reaping import reap
 from ..terms import Usage
@@ -52,7 +52,7 @@ class Home:
         self._base = Directory(base)
         self._directory = Directory(f"{base}/{home_name()}", self._base)
         # Reentrant: a garbage collection while it is held may find a handle that gives a leaf back.
-        self._lock = _thread.RLock()
+        self._lock = Lock()
         self._number = 0
         self._pool = Pool(MOST_SPARE_LEAVES)
         self._guardian = new_guardian(self.path)
@@ -227,6 +227,11 @@ def _spawn_in(cgroup: Cgroup, plan: Plan) -> LinuxChild:
         os.close(placement.procs_fd)
 
 
+def _is_removed(error: LaunchError) -> bool:
+    """Whether a spare cgroup was removed from outside, by somebody who sweeps what is empty."""
+    return error.errno in cgroupfs.REMOVED and error.call in ("clone3", "write")
+
+
 class PrivateContainer:
     """The container of one run: its own tree, in one leaf."""
 
@@ -243,7 +248,15 @@ class PrivateContainer:
     def spawn(self, plan: Plan) -> LinuxChild:
         """Start a child inside; on an exception nothing of it is alive."""
         self._vigil = vigil_for(plan, self._vigil)
-        return self._home.confirmed(plan, _spawn_in(self.tree, plan))
+        try:
+            child = _spawn_in(self.tree, plan)
+        except LaunchError as error:
+            if not _is_removed(error):
+                raise
+            self.tree.destroy()
+            self.tree = self._home.new("r")
+            child = _spawn_in(self.tree, plan)
+        return self._home.confirmed(plan, child)
 
     def close(self, *, leave: bool = False) -> None:
         """Give the leaf back; remaining processes are killed first or, with `leave`, moved out alive. Idempotent.
@@ -287,16 +300,24 @@ class GroupContainer(Members):
         if not self.outlives:
             self._home.guarded()
             self._vigil = vigil_for(plan, self._vigil)
-        leaf = self._pool.take()
-        if leaf is None:
-            self._number += 1
-            leaf = MemberLeaf(f"{self.tree.path}/c{self._number}", self)
+        leaf = self._pool.take() or self._new_leaf()
         try:
-            child = _spawn_in(leaf, plan)
+            try:
+                child = _spawn_in(leaf, plan)
+            except LaunchError as error:
+                if not _is_removed(error):
+                    raise
+                leaf.destroy()
+                leaf = self._new_leaf()
+                child = _spawn_in(leaf, plan)
             return child if self.outlives else self._home.confirmed(plan, child)
         except BaseException:
             first_error(lambda: self._pool.discard(leaf), leaf.destroy)  # its child was reaped
             raise
+
+    def _new_leaf(self) -> Cgroup:
+        self._number += 1
+        return MemberLeaf(f"{self.tree.path}/c{self._number}", self)
 
     def keeps(self, leaf: Cgroup) -> bool:
         """Keep the leaf of a child that has been reaped for the next one; False where nothing may be left of it."""

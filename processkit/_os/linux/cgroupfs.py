@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _thread
 import os
 import select
 import sys
@@ -11,6 +10,7 @@ from errno import EAGAIN, ENODEV, ENOENT, EPERM, ESRCH, ESTALE
 
 from ..._abi.signals import SIGKILL
 from ..._core.proctext import cgroup2_mounts, flat_keyed, locate_cgroup, unified_cgroup
+from ..lock import Lock
 from ..posix.descriptors import Held
 from ..posix.reserve import NONE_LEFT, opened
 from .procfs import REFUSED_PATIENCE, exists, read_stat
@@ -116,7 +116,7 @@ class Directory:
         self.path = path
         self.above = above
         self._held: Held | None = None
-        self._lock = _thread.RLock()
+        self._lock = Lock()
 
     @property
     def name(self) -> str:
@@ -216,9 +216,9 @@ def _walk(top: int) -> Iterator[tuple[int, str]]:
                         raise
                     yield here, name
                     continue
-                if here != top:
-                    os.close(here)
-                here = down
+                left, here = here, down
+                if left != top:
+                    os.close(left)
                 trail.append(name)
                 ahead.append(_below(here))
                 continue
@@ -230,8 +230,8 @@ def _walk(top: int) -> Iterator[tuple[int, str]]:
                 up = top if len(trail) == 1 else open_directory("..", here)
             except PermissionError:
                 return  # somebody has locked the way back; kill reaches further than we can see
-            os.close(here)
-            here = up
+            left, here = here, up
+            os.close(left)
             yield here, trail.pop()
     finally:
         if here != top:

@@ -10,6 +10,7 @@ import time
 
 from ..._abi.signals import SIGKILL
 from ..._core.unraisable import first_error
+from ..lock import Lock
 from ..posix.descriptors import losses, losses_so_far, need_witness, pipe_above, read_all
 from ..posix.reaping import STATUS_UNKNOWN, any_ended, look, peek, status_by_pidfd
 from ..posix.stdio import Streams
@@ -69,7 +70,7 @@ class LinuxChild:
         self._end_of_input = b""
         # `losses_so_far` when our descriptors were opened.
         self._losses = 0
-        self._lock = _thread.RLock()
+        self._lock = Lock()
         self._status: int | None = None
         self._start: int | None = None
         self.ended = -1
@@ -87,6 +88,12 @@ class LinuxChild:
         self._losses = losses_so_far()
         self._streams = streams.ours
         streams.ours = []
+        launched.pid = launched.pidfd = -1
+
+    def take_bare(self, launched: Launched) -> None:
+        """Take over a process that is not wanted any more: from here on this object must end it, also if that is interrupted."""
+        self.pid, self.ended = launched.pid, launched.pidfd
+        self._owner = os.getpid()
         launched.pid = launched.pidfd = -1
 
     @property
@@ -168,6 +175,9 @@ class LinuxChild:
 
     def wait_killed(self) -> None:
         """Wait until the process that was just killed has ended; give up on one that hangs in the kernel, or may not be killed."""
+        if self.ended < 0:
+            look(self.pid)
+            return
         until = self.tree.unkillable().get(self.pid)
         self.linger(10.0 if until is None else max(0.0, until - time.monotonic()))
 
@@ -219,7 +229,8 @@ class LinuxChild:
             descriptor = kept.pop()
             if descriptor >= 0:
                 os.close(descriptor)
-        self._owner = 0
+        if self._reaped:
+            self._owner = 0
 
     def stream(self, number: int) -> int:
         """Our end of stream 0, 1 or 2; -1 where it is no pipe, or closed."""
@@ -313,26 +324,23 @@ def spawn_child(
     linger = (streams.ours[1], streams.ours[2]) if placement.linger else None
     launched = Launched(streams.theirs, linger, streams.child, placement.cgroup_fd)
     try:
-        try:
-            (launch or launcher().launch)(script_for(plan, streams.child, placement), launched)
-            tree.born(launched.pid)
-            if streams.theirs:
-                streams.close_theirs()
-            child.take(launched, streams)
-        finally:
-            if streams.ours or streams.theirs:
-                streams.close()
+        (launch or launcher().launch)(script_for(plan, streams.child, placement), launched)
+        tree.born(launched.pid)
+        if streams.theirs:
+            streams.close_theirs()
+        child.take(launched, streams)
         return child
     except BaseException:
+        if not child.born and launched.pid > 0:
+            child.take_bare(launched)
+            first_error(lambda: tree.born(child.pid))
         if child.born:
-            child.end()
-        elif launched.pid > 0:
-            pid = launched.pid
-            # The tree first: once its leader has died, descendants can no longer be found from it. The pid is still its own.
-            first_error(
-                lambda: tree.born(pid), tree.kill, lambda: os.kill(pid, SIGKILL), launched.wait, lambda: tree.release(pid)
-            )
+            first_error(child.end)
         raise
+    finally:
+        # Not before the kill: a child that dies of SIGPIPE meanwhile would hand those who have left its group to init.
+        if streams.ours or streams.theirs:
+            streams.close()
 
 
 def spawn_orphan(plan: Plan, placement: Placement) -> int:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import _thread
 import sys
 from errno import EINVAL, ENOENT
 
 from ..._abi import machine_code
 from ..errors import LaunchError
+from ..lock import Lock
 from ..posix.environ import Strings
 from .calls import REFUSALS, architecture, raw_syscall
 from .script import Launched, Script
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
             """Store the child's pid and pidfd in `launched`; on LaunchError nothing of it is alive and both are -1."""
 
 
-_lock = _thread.RLock()
+_lock = Lock()
 
 
 _chosen: Launcher | None = None
@@ -82,7 +82,7 @@ def launch_first_orphan(script: Script, launched: Launched) -> bool:
 def after_fork() -> None:
     """In a forked child: a thread that was choosing does not exist there."""
     global _lock
-    _lock = _thread.RLock()
+    _lock = Lock()
 
 
 def _choose() -> Launcher:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import _thread
 import os
 import select
 import sys
 import time
 
+from ..lock import Lock
 from ..posix.descriptors import Epoll, Held
 from ..posix.reaping import SLICE, any_ended, reap
 from ..posix.reserve import with_reserve
@@ -189,7 +189,7 @@ class Pool:
     def __init__(self, most: int) -> None:
         self._most = most
         # Reentrant: a garbage collection while it is held may find a handle that gives a leaf back.
-        self._lock = _thread.RLock()
+        self._lock = Lock()
         self._spare: list[Cgroup] = []
 
     def take(self) -> Cgroup | None:
@@ -224,7 +224,7 @@ class Pool:
 
     def after_fork(self) -> None:
         """In a forked child: close the descriptors of all leaves. The lock may be held by a thread that does not exist here."""
-        self._lock = _thread.RLock()
+        self._lock = Lock()
         self.close_descriptors()
 
     def close_descriptors(self) -> None:

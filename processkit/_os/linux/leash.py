@@ -15,6 +15,7 @@ from ..._abi.signals import SIGKILL
 from ..._core.unraisable import ignore
 from ..errors import LaunchError
 from ..forking import after_fork_in_child
+from ..lock import Lock
 from ..posix.reaping import any_ended, reap
 from ..worker import Worker
 from .birth import Placement
@@ -30,7 +31,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ..terms import Plan
 
-_lock = _thread.RLock()
+_lock = Lock()
 _thread_of_life: Worker | None = None
 
 
@@ -46,7 +47,7 @@ class _Job:
         self._launched = launched
         self._error: BaseException | None = None
         self._begun = self._revoked = self._is_over = False
-        self._lock = _thread.RLock()
+        self._lock = Lock()
         self._done = _thread.allocate_lock()
         self._done.acquire()
 
@@ -89,7 +90,7 @@ class _Job:
 def _forget() -> None:
     global _thread_of_life, _lock
     _thread_of_life = None
-    _lock = _thread.RLock()
+    _lock = Lock()
 
 
 def _launch(script: Script, launched: Launched) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import sys
+from weakref import WeakValueDictionary
 
 from ..forking import after_fork_in_child
 from ..posix.descriptors import Epoll, Held, never_waits, pipe_above
@@ -30,7 +31,7 @@ class Hub:
     To watch a descriptor by the loop itself costs several times as much as to add it to the epoll.
     """
 
-    __slots__ = ("_epoll", "_guard", "_guardian", "_loop", "_users", "_watched")
+    __slots__ = ("__weakref__", "_epoll", "_guard", "_guardian", "_loop", "_users", "_watched")
 
     def __init__(self, loop: EventLoop) -> None:
         self._loop = loop
@@ -123,7 +124,9 @@ class Hub:
 
 
 MOST_EVENTS = 64
-_hubs: dict[int, Hub] = {}
+# A hub lives as long as its loop, which calls it. (A handle that is dropped in the midst of its finalizer is found by a collection
+# then: nothing global leads to it.)
+_hubs: WeakValueDictionary[int, Hub] = WeakValueDictionary()
 
 
 def _forget() -> None:

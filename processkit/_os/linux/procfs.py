@@ -5,11 +5,11 @@ Once a process starts children it is held by descriptor: a program that calls ch
 
 from __future__ import annotations
 
-import _thread
 import os
 import sys
 
 from ..._core.proctext import Stat, parse_stat
+from ..lock import Lock
 from ..posix.descriptors import Held, above_standard
 from ..posix.reserve import NONE_LEFT, opened
 
@@ -21,7 +21,7 @@ if sys.platform != "linux":
 REFUSED_PATIENCE = 1.0
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _held: Held | None = None
-_lock = _thread.RLock()
+_lock = Lock()
 
 
 def hold_proc() -> None:
@@ -47,7 +47,7 @@ def at(name: str) -> tuple[str, int | None]:
 def forget_proc() -> None:
     """In a forked child, which may be in another pid namespace: the next look opens what is there."""
     global _held, _lock
-    _lock = _thread.RLock()
+    _lock = Lock()
     held, _held = _held, None
     if held is not None:
         held.close()

@@ -7,7 +7,6 @@ the zombie keeps the number from being given to a stranger's group (credentials(
 
 from __future__ import annotations
 
-import _thread
 import os
 import sys
 import time
@@ -15,6 +14,7 @@ from errno import EPIPE, ESRCH, ESTALE
 
 from ..._abi.linux_signals import SIGCONT, SIGSTOP
 from ..errors import LaunchError
+from ..lock import Lock
 from ..members import Members
 from ..posix.guardian import NONE_STAYS, Guardian
 from ..posix.reaping import STATUS_UNKNOWN, peek, reap
@@ -67,7 +67,7 @@ class Groups:
         self._guarded = guarded
         # Reentrant: a signal handler may end the tree while its own thread holds it. So nothing below is iterated over but copies,
         # and what was found in one of them may be gone from the next line on.
-        self._lock = _thread.RLock()
+        self._lock = Lock()
         self.pgids: set[int] = set()
         #: Whether a child has our terminal, which we take back at the child's release.
         self.lent_terminal = False

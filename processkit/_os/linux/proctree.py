@@ -102,7 +102,8 @@ def kill_all(groups: set[int], roots: set[int]) -> set[int]:
                 break
             time.sleep(0.0005)
     refused.clear()
-    for stat in stopped.values():
+    # Children before their parents: who takes up an interrupted kill finds the others by those.
+    for stat in [*stopped.values()][::-1]:
         _send(stat, SIGKILL, refused)
     kill_groups(groups)
     return refused

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import _thread
 import atexit
 import os
 import sys
 
 from ..forking import after_fork_in_child
+from ..lock import Lock
 from ..posix.descriptors import fill_standard, forget_null
 from ..posix.guardian import Guardian
 from ..posix.reserve import forget_reserve, keep_reserve
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from .cgroup import Home
     from .identity import Identity
 
-_lock = _thread.RLock()
+_lock = Lock()
 _home: Home | None = None
 _guardian: Guardian | None = None
 #: The one mechanism to use, set by tests; the environment variable PROCESSKIT_MECHANISM does the same.
@@ -200,7 +200,7 @@ def launcher_name() -> str:
 def _forget() -> None:
     """In a forked child: forget the home and the guardian, which are the parent's."""
     global _home, _guardian, _lock
-    _lock = _thread.RLock()
+    _lock = Lock()
     forget_reserve()
     forget_null()
     forget_proc()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _thread
 import os
 import select
 import sys
@@ -10,6 +9,7 @@ from errno import EIO
 
 from ..._abi import linux
 from ..errors import LaunchError
+from ..lock import Lock
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
@@ -179,7 +179,7 @@ def is_filled(number: int) -> bool:
 
 
 _null: Held | None = None
-_lock = _thread.RLock()
+_lock = Lock()
 
 
 def null_device() -> int:
@@ -199,7 +199,7 @@ def null_device() -> int:
 def forget_null() -> None:
     """In a forked child: a daemon closes descriptors that it does not know, and the number may soon be another file's."""
     global _null, _witness, _lock
-    _lock = _thread.RLock()
+    _lock = Lock()
     _witness = None
     kept, _null = _null, None
     if kept is not None:

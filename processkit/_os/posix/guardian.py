@@ -5,12 +5,12 @@ How the guardian is started is each system's own.
 
 from __future__ import annotations
 
-import _thread
 import os
 import select
 import sys
 from errno import EIO, EPIPE
 
+from ..lock import Lock
 from ..terms import guardian_given_up
 from .descriptors import Held, losses, set_witness
 from .reserve import opened
@@ -71,7 +71,7 @@ class Guardian:
         #: What replaces it when a wait sees its end.
         self.mend: Callable[[], None] = self.ensure
         # Reentrant: a garbage collection inside one of these methods may run a finalizer that drops a group.
-        self._lock = _thread.RLock()
+        self._lock = Lock()
 
     def is_up(self) -> bool:
         """Whether it was started, reads what it is told, and has its pipe."""
@@ -308,7 +308,7 @@ class Guardian:
 
     def after_fork(self) -> None:
         """In a forked child: the guardian is the parent's, and so is the thread that may have held the lock."""
-        self._lock = _thread.RLock()
+        self._lock = Lock()
         self._births = 0
         self.forget()
 

@@ -13,6 +13,7 @@ from errno import EAGAIN
 
 from ..errors import LaunchError
 from ..forking import around_fork
+from ..lock import Lock
 from .descriptors import Held, never_waits, pipe_above
 from .guardian import is_missing, mend, watched, when_started
 
@@ -24,7 +25,7 @@ PATIENCE = 1.0
 # Seconds that a fork waits for the thread's end. It may be starting a guardian.
 FORK_PATIENCE = 1.0
 
-_lock = _thread.RLock()
+_lock = Lock()
 _shares = 0
 _watch: _Watch | None = None
 
@@ -78,7 +79,7 @@ class _Watch:
 
     def __init__(self) -> None:
         self.is_to_end = False
-        self._lock = _thread.RLock()
+        self._lock = Lock()
         ears, voice = pipe_above()
         self._ears, self._voice = Held(ears), Held(voice)
         never_waits(voice)
@@ -115,7 +116,7 @@ class _Watch:
 
     def forget(self) -> None:
         """In a forked child: the thread, which may hold the lock, does not exist there."""
-        self._lock = _thread.RLock()
+        self._lock = Lock()
         self.close()
 
     def _live(self) -> None:
@@ -197,7 +198,7 @@ def resume() -> None:
 def _forget() -> None:
     """After the fork, in the child: the processes are the parent's."""
     global _lock, _shares, _watch
-    _lock = _thread.RLock()
+    _lock = Lock()
     _shares = 0
     watch, _watch = _watch, None
     if watch is not None:

@@ -6,13 +6,13 @@ events to the same callback: (what, bytes).
 
 from __future__ import annotations
 
-import _thread
 import os
 import select
 import sys
 from errno import EIO, EPIPE
 from functools import partial
 
+from ..lock import Lock
 from ..terms import ENDED, STDERR, STDIN, STDOUT, TREE
 from .descriptors import READ_SIZE, Held, never_waits, pipe_above, read_from
 from .guardian import is_missing, mend, watched
@@ -87,7 +87,7 @@ class Bell:
     __slots__ = ("_lock", "_read", "_write")
 
     def __init__(self, read: int, write: int) -> None:
-        self._lock = _thread.RLock()
+        self._lock = Lock()
         self._read = Held(read)
         self._write = Held(write)
 

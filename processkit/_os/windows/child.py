@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import _thread
 import sys
 
 from ..._abi import windows
 from ..._abi.foreign import reference
 from ..._abi.signals import SIGKILL
+from ..lock import Lock
 from .handles import close, is_signalled, wait_for
 from .job import KILLED, Job
 from .stdio import Streams
@@ -46,7 +46,7 @@ class WindowsChild:
         self.port: object = None
         #: The objects that represent the streams to event loops.
         self.pipes: dict[int, object] = {}
-        self._lock = _thread.RLock()
+        self._lock = Lock()
         self._status: int | None = None
         self._streams = streams.ours
         streams.ours = []

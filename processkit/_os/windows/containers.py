@@ -6,11 +6,11 @@ and that of a leashed child lies inside a job that lives as long as this process
 
 from __future__ import annotations
 
-import _thread
 import sys
 
 from ..._abi import windows
 from ..._core.unraisable import take_all
+from ..lock import Lock
 from ..members import Members
 from ..terms import Usage
 from ..unreaped import reap_ended
@@ -207,7 +207,7 @@ class MemberJob(Job):
 
 # Kept for the life of this process: only our death closes its handle, which kills the leashed children.
 _leash: Job | None = None
-_lock = _thread.RLock()
+_lock = Lock()
 
 
 def leash_container() -> PrivateContainer:

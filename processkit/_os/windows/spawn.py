@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _thread
 import os
 import sys
 
@@ -11,6 +10,7 @@ from ..._abi.foreign import ALL_BITS, address, array_of, last_error, memory, ref
 from ..._abi.winconsole import PROC_THREAD_ATTRIBUTE_PSEUDOCONSOLE
 from ..._core.cmdline import MOST_UNITS, batch_line, command_line, is_batch
 from ..errors import BAD_FORMAT, FAILED, NO_DIRECTORY, NO_PROGRAM, NOT_ALLOWED, TOO_LONG, LaunchError, Refused
+from ..lock import Lock
 from ..terms import Plan
 from .console import is_console
 from .handles import Handles, close, inheritable_copy, is_signalled, wait_for
@@ -45,7 +45,7 @@ MOST_ATTRIBUTES = 3
 JOB_LIST = "UpdateProcThreadAttribute: PROC_THREAD_ATTRIBUTE_JOB_LIST"
 
 # Held while a child's handles are inheritable, so that no other CreateProcessW of this package happens meanwhile.
-_lock = _thread.RLock()
+_lock = Lock()
 # PROC_THREAD_ATTRIBUTE_JOB_LIST came with Windows 10; on older systems a child is assigned to its jobs before it begins.
 _born_in_job = True
 
