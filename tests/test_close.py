@@ -45,9 +45,8 @@ def test_a_close_that_was_interrupted_before_the_kill_is_taken_up_again(mechanis
         monkeypatch.setattr(kind, "kill", interrupted)
         with pytest.raises(KeyboardInterrupt):
             process.__exit__(None, None, None)
-        assert alive(pid)
-        process.__exit__(None, None, None)
         assert not alive(pid)
+        process.__exit__(None, None, None)
         assert group.members() == []
 
 

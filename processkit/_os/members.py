@@ -32,7 +32,7 @@ def count_of(tree: Tree) -> int | None:
 class Members:
     """Children are born under its lock until it is sealed; a child whose handle is gone is reaped at the next occasion."""
 
-    __slots__ = ("_births", "_closed", "_frozen", "_owner", "_sealed", "_spawning", "outlives", "when_closed")
+    __slots__ = ("__weakref__", "_births", "_closed", "_frozen", "_owner", "_sealed", "_spawning", "outlives", "when_closed")
 
     def __init__(self, outlives: bool) -> None:
         # Held while a child is being born: closing and freezing wait for that. Reentrant, because a signal handler may end the

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from _weakref import ref  # not weakref, whose import costs more than it gives here
 from errno import E2BIG, EINVAL
 
 from ..._core.proctext import flat_keyed
@@ -415,12 +416,14 @@ class MemberLeaf(Cgroup):
 
     def __init__(self, path: str, group: GroupContainer) -> None:
         super().__init__(path, group.tree.directory)
-        self._group = group
+        # A child that waits to be reaped must not keep a group alive that nobody has any more.
+        self._group = ref(group)
 
     def release(self, pid: int) -> int:
         """Reap the child and give the leaf back; while descendants are in it, the leaf stays until the group's end removes it."""
         status = reap(pid)
-        if not self._group.keeps(self):
+        group = self._group()
+        if group is None or not group.keeps(self):
             self.directory.remove()
             self.close_descriptors()
         return status
