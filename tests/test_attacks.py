@@ -1,13 +1,15 @@
 """Attacks on the promise: what a hostile or unlucky program does to its cgroup, its threads, and its owner's view of the system."""
 
 import os
+import random
 import signal
 import subprocess
 import sys
+import time
 import zipfile
 
 import pytest
-from owners import BASE, Owner, alive, carriers, kill
+from owners import BASE, Owner, alive, carriers, guardians_of, kill
 from programs import py, wait_until
 
 import processkit
@@ -484,6 +486,25 @@ def test_a_guardian_that_is_killed_while_its_owner_starts_nothing_is_replaced_at
     assert process.poll() is None
     owner.kill_and_reap()
     owner.assert_gone(token)
+
+
+@pytest.mark.parametrize("how", ["a verb", "a member of a group", "nobody", "nobody, for a member"])
+def test_whatever_is_done_to_the_guardian_at_whatever_moment_nobody_outlives_the_owner(owner, token, how):
+    chance = random.Random(how + owner.mechanism)
+    for _ in range(5):
+        process = owner.begin(WAITING.format(how=WAYS[how]))
+        owner.guardian()
+        wait_until(lambda: "sleep" in carriers(token).values())
+        for _ in range(chance.randint(1, 3)):
+            time.sleep(chance.uniform(0, 0.06))  # the moment is what is tried
+            for pid in guardians_of(process.pid):
+                try:
+                    os.kill(pid, chance.choice([signal.SIGKILL, signal.SIGSTOP]))
+                except ProcessLookupError:
+                    pass
+        time.sleep(0.1)  # another one is up
+        owner.kill_and_reap()
+        owner.assert_gone(token)
 
 
 def asleep(pid):

@@ -13,7 +13,7 @@ from errno import ENOEXEC, ESRCH
 
 from ..._abi import linux
 from ..._abi.foreign import Cells
-from ..._abi.linux_signals import SIGTSTP, SIGUSR1, SIGUSR2
+from ..._abi.linux_signals import SIGCONT, SIGTSTP, SIGUSR1, SIGUSR2
 from ..._abi.signals import SIGHUP, SIGINT, SIGKILL, SIGPIPE, SIGQUIT, SIGTERM
 from ..errors import LaunchError
 from ..posix.descriptors import Descriptors, Held, open_above, pipe_above
@@ -168,8 +168,25 @@ def _start(guardian: Guardian, home: str) -> bool:
             finally:
                 launched.discard()  # the process between us and the orphan
         os.set_blocking(write, False)
+        _wake_with_messages(read, born[1])
         guardian.started(_Running(born[1]), owned.release(write), owned.release(word))
         return True
+
+
+def _wake_with_messages(read: int, pid: int) -> None:
+    """Have the kernel send the guardian SIGCONT with every message, and at the end of its pipe: who has stopped it stops it no longer.
+
+    Here, and not in the guardian: it may be stopped before it gets so far. It reads from the same open file as our descriptor.
+    F_SETOWN(2const), F_SETSIG(2const), O_ASYNC in open(2)
+    """
+    import fcntl
+
+    try:
+        fcntl.fcntl(read, fcntl.F_SETOWN, pid)
+        fcntl.fcntl(read, fcntl.F_SETSIG, SIGCONT)
+        fcntl.fcntl(read, fcntl.F_SETFL, fcntl.fcntl(read, fcntl.F_GETFL) | os.O_ASYNC)
+    except (AttributeError, OSError):
+        pass  # then only who continues it does
 
 
 class _Running:

@@ -13,7 +13,6 @@ import sys
 import time
 from errno import ESRCH
 
-from ..._abi.linux_signals import SIGCONT
 from ..._core.guardian import FINISHED, WATCHING, Guard
 from . import cgroupfs, proctree
 from .cgroupfs import Directory
@@ -41,28 +40,12 @@ def main(arguments: list[str]) -> None:
     home = arguments[3]
     guard = Guard()
     watched, shift = _open_owner(owner, start, times)
-    _wake_when_told()
     _say_up()
     watch(guard, watched)
     for numbers in (guard.groups, guard.processes):
         numbers.update({number: start and start + shift for number, start in numbers.items()})
     sweep(guard, Directory(home, Directory(".")) if home else None)
     os._exit(0)
-
-
-def _wake_when_told() -> None:
-    """Have the kernel send us SIGCONT with every message, and at the end of the pipe: it reaches us even if somebody has stopped us.
-
-    F_SETSIG(2const), O_ASYNC in open(2)
-    """
-    import fcntl
-
-    try:
-        fcntl.fcntl(0, fcntl.F_SETOWN, os.getpid())
-        fcntl.fcntl(0, fcntl.F_SETSIG, SIGCONT)
-        fcntl.fcntl(0, fcntl.F_SETFL, fcntl.fcntl(0, fcntl.F_GETFL) | os.O_ASYNC)
-    except (AttributeError, OSError):
-        pass  # then only who continues us does
 
 
 def _say_up() -> None:
