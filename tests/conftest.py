@@ -34,6 +34,10 @@ ONLY_LINUX = {
     f"test_{name}.py"
     for name in (
         "attacks",
+        "boundary",
+        "proof",
+        "refused_kill",
+        "struck",
         "launcher",
         "containers",
         "faults",
