@@ -63,6 +63,33 @@ def test_a_process_that_ends_first_is_told_at_once_and_how(wait):
         assert process.outcome().code == 3, "the handle is not spent"
 
 
+def test_what_a_process_has_made_ready_before_its_end_is_ready(wait, tmp_path):
+    for number in range(10):
+        made = tmp_path / str(number)
+        with sh(f": > {made}; exit 0").start() as process:
+            wait(process, "for_path", made, timeout=1000, interval=5)
+        with sh("exit 0").start() as process:
+            wait(process, "until", lambda process=process: process.poll() is not None, timeout=1000, interval=5)
+
+
+def test_a_port_that_answers_itself_is_not_open(wait, monkeypatch):
+    port = free_port()
+
+    async def to_itself(host, port):
+        return await opened(host, port, local_addr=(host, port))
+
+    class Bound(socket.socket):
+        def connect_ex(self, address):
+            self.bind(address)
+            return super().connect_ex(address)
+
+    opened = asyncio.open_connection
+    monkeypatch.setattr(asyncio, "open_connection", to_itself)
+    monkeypatch.setattr(socket, "socket", Bound)
+    with sleep(1000).start() as process, pytest.raises(WaitTimeout):
+        wait(process, "for_port", "127.0.0.1", port, timeout=0.3)
+
+
 def test_a_path_that_the_process_makes_is_waited_for(wait, tmp_path):
     path = tmp_path / "made"
     with sh(f"sleep 0.2; : > {path}; sleep 1000").start() as process:

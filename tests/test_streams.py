@@ -11,7 +11,7 @@ import threading
 import time
 
 import pytest
-from programs import POSIX, alive, needs_signal_ends, py, sh, sleep, wait_until
+from programs import POSIX, alive, cat, needs_signal_ends, py, sh, sleep, wait_until
 
 from processkit import CancellationToken, Cancelled, IdleTimeout, InvalidJson, ProcessError, ProcessGroup
 
@@ -299,15 +299,31 @@ def test_kill_ends_the_stream_that_another_thread_waits_for():
         assert not process.outcome().exited_zero
 
 
-def test_a_dropped_handle_takes_the_tree_with_it_and_its_streams_end(letting_go):
+@pytest.mark.parametrize("opener", ["stdout_lines", "output_events", "lifecycle_events"])
+def test_a_stream_holds_its_handle_and_the_tree_ends_with_the_last_of_both(opener, letting_go):
     process = py("import time\nprint('a', flush=True); time.sleep(1000)").start()
-    stream, pid = process.stdout_lines(), process.pid
-    assert next(stream) == "a"
+    stream, pid = getattr(process, opener)(), process.pid
+    next(stream)
+    del process
+    gc.collect()
+    assert alive(pid)
     with pytest.warns(ResourceWarning), letting_go:
-        del process
+        del stream
     gc.collect()
     assert not alive(pid)
-    assert [*stream] == []
+
+
+def test_a_loop_over_the_lines_of_a_process_that_nobody_else_holds_sees_them_all(recwarn):
+    assert [*py("print('a'); print('b')").start().stdout_lines()] == ["a", "b"]
+    assert [event.text for event in py("print('a'); print('b')").start().output_events()] == ["a", "b"]
+    assert [*(sh("echo a; echo b") | cat()).start().stdout_lines()] == ["a", "b"]
+
+    async def lines():
+        return [line async for line in (await py("print('a'); print('b')").astart()).stdout_lines()]
+
+    assert asyncio.run(lines()) == ["a", "b"]
+    gc.collect()
+    assert not [said for said in recwarn if said.category is ResourceWarning]
 
 
 def test_lines_end_with_the_pipe_and_not_with_the_child(follow):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import os
+from errno import ECONNREFUSED
 
 from .._base.errors import ProcessError, WaitTimeout, unsupported
 from .._base.validate import check_interval, check_timeout, path_text
@@ -126,10 +127,26 @@ def _close(streams: tuple[asyncio.StreamReader, asyncio.StreamWriter]) -> None:
     streams[1].close()
 
 
+async def _connected(host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    reader, writer = await asyncio.open_connection(host, port)
+    try:
+        refuse_itself(writer.get_extra_info("sockname"), writer.get_extra_info("peername"))
+    except OSError:
+        writer.close()
+        raise
+    return reader, writer
+
+
+def refuse_itself(own: object, other: object) -> None:
+    """Raise ConnectionRefusedError for a connection to itself: the system may give it the very port that it asks for. RFC 793, 3.4"""
+    if own and own == other:
+        raise ConnectionRefusedError(ECONNREFUSED, "nobody listens: the connection has met itself")
+
+
 async def wait_for_port(host: str, port: int, *, timeout: float, interval: float = DEFAULT_INTERVAL) -> None:
     """Return once a TCP connection to it succeeds, which is closed at once; seconds and errors as `wait_until`."""
     clock, every = _Clock(check_timeout(timeout)), check_interval(interval)
-    last = await _probe(lambda: asyncio.open_connection(host, port), clock, every, _close)
+    last = await _probe(lambda: _connected(host, port), clock, every, _close)
     if last is not None:
         text = f"{host}:{port} did not accept a connection within {timeout} s"
         raise WaitTimeout(text, timeout_seconds=timeout, host=host, port=port) from last
@@ -189,7 +206,7 @@ async def wait_for_http(
 
     async def ask() -> None:
         """One request."""
-        reader, writer = await asyncio.open_connection(address, port)
+        reader, writer = await _connected(address, port)
         try:
             writer.write(request)
             await writer.drain()

@@ -20,7 +20,7 @@ from .._os.errors import NotHere
 from .._os.lock import Lock
 from .._os.terms import PIPE, PIPE_HOLDS
 from .._plan.settings import Settings
-from .telling import log_end, refuse_too_large, tell_left, value_of
+from .telling import log_end, refuse_too_large, said_of_drop, tell_left, value_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -593,7 +593,7 @@ class Handle:
             group.abandon(self._child)
             return
         # A handle that is half made has no name for a message yet.
-        said = f"{self!r} was dropped while it was open; its tree is killed" if self._given else ""
+        said = said_of_drop(self) if self._given else ""
         insist(self._close)
         if said:
             warn_left_open(said, self)

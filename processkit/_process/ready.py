@@ -18,10 +18,13 @@ if TYPE_CHECKING:
     from .running import RunningProcess
 
     Attempt = Callable[[], Generator[None, None, object]]
+    Wait = Callable[[float], Coroutine[Any, Any, None]]
     Talk = Callable[[socket.socket], Generator[None, None, bool]]
 
 #: Seconds between two looks at a connection that is being made.
 STEP = 0.01
+#: Seconds for the last attempt, once the process has ended.
+LAST_LOOK = 0.2
 
 
 def not_ready(process: RunningProcess, what: str, timeout: float, place: dict[str, Any]) -> NotReady | None:
@@ -72,6 +75,9 @@ def _try_until(
         while True:
             ended = not_ready(process, what, timeout, place)
             if ended is not None:
+                # 1. It makes something ready, as a launcher starts a server. 2. It ends. 3. The last attempt was before both.
+                if _succeeds(attempt()):
+                    return
                 raise ended
             trying = trying or attempt()
             try:
@@ -91,17 +97,29 @@ def _try_until(
             trying.close()
 
 
-async def auntil(process: RunningProcess, what: str, wait: Coroutine[Any, Any, None], timeout: float, **place: Any) -> None:
-    """Await `wait`; raise NotReady if the process ends first."""
+def _succeeds(trying: Generator[None, None, object]) -> bool:
+    """Whether this attempt succeeds in a moment."""
+    deadline = time.monotonic() + LAST_LOOK
+    try:
+        while time.monotonic() < deadline:
+            next(trying)
+            time.sleep(STEP)
+    except StopIteration as over:
+        return bool(over.value)
+    except (OSError, ProcessError):
+        pass
+    finally:
+        trying.close()
+    return False
+
+
+async def auntil(process: RunningProcess, what: str, wait: Wait, timeout: float, **place: Any) -> None:
+    """Await `wait(timeout)`; raise NotReady if the process ends first, and one last look finds nothing either."""
     import asyncio
 
-    try:
-        require_loop(process.args[0])
-        process._check_usable()
-    except BaseException:
-        wait.close()
-        raise
-    ready = asyncio.ensure_future(wait)
+    require_loop(process.args[0])
+    process._check_usable()
+    ready = asyncio.ensure_future(wait(timeout))
     ended = asyncio.ensure_future(await_end(process))
     with reading(process):
         try:
@@ -117,9 +135,13 @@ async def auntil(process: RunningProcess, what: str, wait: Coroutine[Any, Any, N
     if not ready.cancelled():
         ready.result()
         return
-    error = not_ready(process, what, timeout, place)
-    assert error is not None
-    raise error
+    try:
+        # 1. It makes something ready, as a launcher starts a server. 2. It ends. 3. The last attempt was before both.
+        await wait(0.0)
+    except WaitTimeout:
+        error = not_ready(process, what, timeout, place)
+        assert error is not None
+        raise error from None
 
 
 # Attempts: each is a generator that yields whenever it has to wait, for none may block while the process is watched.
@@ -140,6 +162,8 @@ def _connected(family: int, kind: int, address: Any, talk: Talk | None) -> Gener
     """Connect, then `talk` over the connection, and close it."""
     import socket
 
+    from .._host.readiness import refuse_itself
+
     with socket.socket(family, kind) as connection:
         connection.setblocking(False)
         error = connection.connect_ex(address)
@@ -149,6 +173,7 @@ def _connected(family: int, kind: int, address: Any, talk: Talk | None) -> Gener
             error = connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if error:
             raise OSError(error, os.strerror(error))
+        refuse_itself(connection.getsockname(), connection.getpeername())
         return True if talk is None else (yield from talk(connection))
 
 

@@ -19,7 +19,7 @@ from .telling import value_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Coroutine
     from types import TracebackType
     from typing import Any, Callable
 
@@ -406,7 +406,7 @@ class RunningProcess(Handle):
         from .._host.readiness import wait_until
         from .ready import auntil
 
-        await auntil(self, "the condition was met", wait_until(predicate, timeout=timeout, interval=interval), timeout)
+        await auntil(self, "the condition was met", lambda most: wait_until(predicate, timeout=most, interval=interval), timeout)
 
     def wait_for_path(self, path: StrPath, *, timeout: float, interval: float = 0.05) -> None:
         """Return once `path` exists; errors and seconds as `wait_until`."""
@@ -421,7 +421,10 @@ class RunningProcess(Handle):
         from .._host.readiness import wait_for_path
         from .ready import auntil
 
-        await auntil(self, f"{path} appeared", wait_for_path(path, timeout=timeout, interval=interval), timeout, path=path)
+        def wait(most: float) -> Coroutine[Any, Any, None]:
+            return wait_for_path(path, timeout=most, interval=interval)
+
+        await auntil(self, f"{path} appeared", wait, timeout, path=path)
 
     def wait_for_port(self, host: str, port: int, *, timeout: float, interval: float = 0.05) -> None:
         """Return once a TCP connection to it succeeds, which is closed at once; errors and seconds as `wait_until`."""
@@ -435,7 +438,9 @@ class RunningProcess(Handle):
         from .._host.readiness import wait_for_port
         from .ready import auntil
 
-        wait = wait_for_port(host, port, timeout=timeout, interval=interval)
+        def wait(most: float) -> Coroutine[Any, Any, None]:
+            return wait_for_port(host, port, timeout=most, interval=interval)
+
         await auntil(self, f"{host}:{port} accepted a connection", wait, timeout, host=host, port=port)
 
     def wait_for_unix_socket(self, path: StrPath, *, timeout: float, interval: float = 0.05) -> None:
@@ -451,7 +456,9 @@ class RunningProcess(Handle):
         from .._host.readiness import wait_for_unix_socket
         from .ready import auntil
 
-        wait = wait_for_unix_socket(path, timeout=timeout, interval=interval)
+        def wait(most: float) -> Coroutine[Any, Any, None]:
+            return wait_for_unix_socket(path, timeout=most, interval=interval)
+
         await auntil(self, f"{path} accepted a connection", wait, timeout, path=path)
 
     def wait_for_http(
@@ -475,7 +482,9 @@ class RunningProcess(Handle):
         from .._host.readiness import wait_for_http
         from .ready import auntil
 
-        wait = wait_for_http(host, port, path, timeout=timeout, interval=interval, expected_status=expected_status)
+        def wait(most: float) -> Coroutine[Any, Any, None]:
+            return wait_for_http(host, port, path, timeout=most, interval=interval, expected_status=expected_status)
+
         what = f"http://{host}:{port}{path} was answered as expected"
         await auntil(self, what, wait, timeout, host=host, port=port, path=path)
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import weakref
 from itertools import chain
 from types import coroutine
 
 from .._base import PUBLIC
 from .._base.boundary import bounded
 from .._base.errors import IdleTimeout, InvalidJson, failure
-from .._base.outcome import outcome_of
 from .._base.validate import label, positive_int
 from .._base.values import Value, store
 from .._core.caps import DROP_NEWEST, DROP_OLDEST, longest_line
@@ -132,7 +130,7 @@ def kept_channel() -> Channel:
 
 
 class _Stream:
-    """Base of the streams: an iterator, also async, that ends with the process or with the handle, which it does not keep alive.
+    """Base of the streams: an iterator, also async, that ends with the process or with the handle, which it holds.
 
     Taking an item raises IdleTimeout if the command's `idle_timeout` has ended the process, and ProcessError if another thread's
     event loop is waiting for the same process, or in a forked copy of this process.
@@ -155,7 +153,7 @@ class _Stream:
         self._channel = channel
         self._items: Iterator[Any] = iter(())
         self._told = False
-        self._handle = weakref.ref(handle)
+        self._handle = handle
         self._program = plan.program
         self._session = handle._bind(self._how, self._sinks(settings), None if self._how == LINES else LONG_DRAIN, self._listens)
         self._run = self._session.runs[0]
@@ -349,9 +347,8 @@ class _Merged(_Stream):
         return self._channel.waiting or self._channel.is_cut  # or the run is over, for which a session ends every wait
 
     def _end(self) -> Iterator[Any] | None:
-        handle = self._handle()
-        if handle is not None and self._run.done:
-            handle._seen_to_the_end()
+        if self._run.done:
+            self._handle._seen_to_the_end()
         return super()._end()
 
 
@@ -412,9 +409,7 @@ class LifecycleEvents(_Merged):
         if self._exited or not self._session.over:
             return more
         self._exited = True
-        run, handle = self._run, self._handle()
-        outcome = outcome_of(run.child.status(), run.stopping.timed_out) if handle is None else handle._outcome_so_far()
-        return iter([LifecycleEvent("exited", outcome=outcome)])
+        return iter([LifecycleEvent("exited", outcome=self._handle._outcome_so_far())])
 
     def _sinks(self, settings: Settings) -> dict[int, Capture]:
         return {

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from .._plan.settings import Settings
 
 
+# Seconds that a process takes at most from the end of its pipes to its end.
+ENDING = 0.1
+
+
 def value_of(sink: Any) -> str:
     """Return the text that a sink captured."""
     return str(sink.value())
@@ -55,6 +59,18 @@ def name_left(left: Iterable[int]) -> str:
     """Return `pid (program)` of each that lives, in one line."""
     found = [(pid, identify(pid)) for pid in left]
     return ", ".join(f"{pid} ({each.name or 'unknown'})" for pid, each in found if each is not None)
+
+
+def said_of_drop(handle: Any) -> str:
+    """Return what is to be said of a handle that was dropped while it was open: nothing if all of its tree has ended."""
+    try:
+        if handle._run is not None and not handle._run.open_streams:
+            for stage in getattr(handle, "_stages", [handle]):
+                stage._child.linger(ENDING)  # it has closed its pipes, as in the midst of its exit
+        is_over = handle._has_ended() and handle._child.tree.empty()
+    except OSError:
+        is_over = False  # nobody knows
+    return "" if is_over else f"{handle!r} was dropped while it was open; its tree is killed"
 
 
 def _word(outcome: Outcome) -> str:

@@ -13,7 +13,7 @@ from ..posix.reaping import SLICE, any_ended, reap
 from ..posix.reserve import with_reserve
 from . import cgroupfs
 from .cgroupfs import Directory
-from .procfs import REFUSED_PATIENCE, living
+from .procfs import living, noted
 
 if sys.platform != "linux":
     raise ImportError("this room is for Linux")
@@ -105,9 +105,7 @@ class Cgroup:
         except FileNotFoundError:
             return  # only an empty one can be removed
         if refused or self._refused:
-            moment = time.monotonic() + REFUSED_PATIENCE
-            known = living(self._refused)
-            self._refused = {pid: known.get(pid, moment) for pid in refused | known.keys()}
+            self._refused = noted(self._refused, refused)
 
     def unkillable(self) -> dict[int, float]:
         """The members that we may not kill, and until when they are waited for: only before Linux 5.14, see cgroupfs.kill."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 
 from ..._core.proctext import Stat, parse_stat
 from ..lock import Lock
@@ -108,6 +109,13 @@ def living(refused: dict[int, float]) -> dict[int, float]:
     """Those of `refused` that live, as far as /proc shows them."""
     found = {pid: read_stat(pid) for pid in refused}
     return {pid: refused[pid] for pid, stat in found.items() if (is_blind() if stat is None else not stat.gone)}
+
+
+def noted(known: dict[int, float], refused: set[int]) -> dict[int, float]:
+    """`known` and `refused` together, as far as they live: each with the moment (monotonic time) until which it is waited for."""
+    known = living(known)
+    moment = time.monotonic() + REFUSED_PATIENCE
+    return {pid: known.get(pid, moment) for pid in refused | known.keys()}
 
 
 def is_blind() -> bool:

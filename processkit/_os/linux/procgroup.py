@@ -26,7 +26,7 @@ from . import proctree
 from .birth import Placement
 from .child import NO_VIGIL, spawn_child, vigil_for
 from .identity import peak_memory
-from .procfs import REFUSED_PATIENCE, is_blind, is_gone, living, read_stat, start_time
+from .procfs import is_blind, is_gone, living, noted, read_stat, start_time
 from .script import registration
 from .younger import younger
 
@@ -204,9 +204,7 @@ class Groups:
                 raise
             # No member can be found without a descriptor, but this needs none.
             refused = proctree.kill_groups({pid for pid in [*self.pgids] if peek(pid) != STATUS_UNKNOWN})
-        moment = time.monotonic() + REFUSED_PATIENCE
-        known = living(self._refused)
-        self._refused = {pid: known.get(pid, moment) for pid in refused | known.keys()}
+        self._refused = noted(self._refused, refused)
 
     def unkillable(self) -> dict[int, float]:
         """The members that we may not kill, and until when (monotonic time) they are waited for."""
