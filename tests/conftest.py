@@ -38,6 +38,7 @@ ONLY_LINUX = {
         "proof",
         "refused_kill",
         "struck",
+        "vigil",
         "launcher",
         "containers",
         "faults",

@@ -155,3 +155,18 @@ async def await_until(condition, seconds=20.0):
     while not condition():
         assert time.monotonic() < deadline, "it did not come true"
         await asyncio.sleep(0.005)
+
+
+def failing(monkeypatch, kind, name, error, times=1):
+    """Have a method raise `error` so many times before it works again."""
+    method, left = getattr(kind, name), [times]
+
+    def fails(*words, **named):
+        if left[0]:
+            left[0] -= 1
+            raise (
+                error() if isinstance(error, type) else type(error)(*error.args)
+            )  # a fresh one: it would keep what it has passed
+        return method(*words, **named)
+
+    monkeypatch.setattr(kind, name, fails)

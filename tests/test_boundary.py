@@ -1,6 +1,5 @@
 """What the system cannot give is told as ProcessError, whatever the verb and whatever was scarce, and everything works afterwards."""
 
-import asyncio
 import json
 import os
 import subprocess
@@ -145,7 +144,7 @@ def test_an_error_of_a_callback_goes_through_as_it_is():
 def test_what_is_bounded_is_still_a_coroutine_function_with_its_name_and_signature():
     import inspect
 
-    assert asyncio.iscoroutinefunction(Command.aoutput) or inspect.iscoroutinefunction(Command.aoutput)
+    assert inspect.iscoroutinefunction(Command.aoutput)
     assert Command.output.__name__ == "output"
     assert str(inspect.signature(Command.output)).startswith("(self)")
 

@@ -12,18 +12,16 @@ import time
 
 import pytest
 from owners import BASE, Owner, alive, carriers
-from programs import sh, sleep, wait_until
+from programs import failing, sh, sleep, wait_until
 
 from processkit import CancellationToken, ProcessError, ProcessGroup, Runner, aoutput_all, output_as_completed, process_is_alive
 from processkit._drive import session, tender
-from processkit._os.linux import procgroup, system
+from processkit._os.linux import procgroup
 from processkit._os.linux.cgroupfs import Directory
 from processkit._os.linux.leaf import Cgroup
 from processkit._os.linux.procfs import start_time
-from processkit._os.posix import vigil
 from processkit._os.posix.descriptors import Epoll
 from processkit._os.posix.guardian import Guardian
-from processkit._os.terms import guardian_given_up
 
 needs_cgroup = pytest.mark.skipif(BASE is None, reason="no cgroup_v2 here")
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="who may do that is root")
@@ -213,21 +211,6 @@ os._exit(0)
 
 
 # Every step is taken.
-
-
-def failing(monkeypatch, kind, name, error, times=1):
-    """Have a method raise `error` so many times before it works again."""
-    method, left = getattr(kind, name), [times]
-
-    def fails(*words, **named):
-        if left[0]:
-            left[0] -= 1
-            raise (
-                error() if isinstance(error, type) else type(error)(*error.args)
-            )  # a fresh one: it would keep what it has passed
-        return method(*words, **named)
-
-    monkeypatch.setattr(kind, name, fails)
 
 
 def test_a_group_whose_collection_is_interrupted_is_ended_all_the_same(mechanism, monkeypatch, letting_go):
@@ -448,123 +431,3 @@ def test_a_deadline_and_a_token_hold_while_the_loop_that_leads_is_busy(mechanism
     busy.let_go.set()
     waiting.join()
     assert ended == [True if how == "deadline" else "Cancelled"]
-
-
-# Guardians.
-
-
-def test_a_guardian_that_cannot_be_replaced_at_once_is_replaced_a_little_later(mechanism, monkeypatch):
-    monkeypatch.setattr(vigil, "PATIENCE", 0.05)
-    with sleep(1000).start():
-        guardian = system._guardian if system._home is None else system._home._guardian
-        first = guardian._running.pid
-        failing(monkeypatch, Guardian, "_begin", OSError(24, "pipe2"), times=3)
-        os.kill(first, signal.SIGKILL)
-        wait_until(lambda: guardian._running is not None and guardian._running.pid != first)
-        guardian.confirm()
-
-
-def test_guardians_that_end_before_they_are_up_are_told_and_tried_again_at_the_next_start(monkeypatch):
-    def start(guardian):
-        if guardian.kind == "none":
-            raise OSError(8, "none")
-        read, write = os.pipe()
-        word, said = os.pipe()
-        os.close(said)  # it has ended
-        os.set_blocking(write, False)
-        guardian.started(Gone(), write, word)
-        pipes.append(read)
-
-    class Gone:
-        pidfd = -1
-
-        def end(self, is_alive):
-            pass
-
-        def forget(self):
-            pass
-
-    told, pipes = [], []
-    monkeypatch.setitem(globals(), "told", told)
-    listen = lambda kind, follower: told.append((kind, follower))  # noqa: E731
-    guardian_given_up.append(listen)
-    guardian = Guardian("python", start)
-    try:
-        for _ in range(2):
-            with pytest.raises(OSError, match="none"):
-                guardian.confirm()
-        assert told == [("python", "sh"), ("sh", "none")] * 2
-        assert guardian.kind == "python"
-    finally:
-        guardian_given_up.remove(listen)
-        guardian.end()
-        for pipe in pipes:
-            os.close(pipe)
-
-
-REFUSING = """
-import ctypes, os, sys
-if len(sys.argv) == 1:
-    assert ctypes.CDLL(None).prctl(24, 5, 0, 0, 0) == 0  # PR_CAPBSET_DROP, CAP_KILL
-    os.execv(sys.executable, [sys.executable, __file__, "again"])
-from processkit import Command
-process = Command("/bin/sleep", ["60"]).uid(65534).start()
-print(process.pid, flush=True)
-os._exit(0)
-"""
-
-
-@needs_root
-@pytest.mark.parametrize("mechanism", ["process_group"])
-def test_a_guardian_ends_beside_a_process_that_it_may_not_kill(owner, token):
-    owner.begin(REFUSING)
-    pid = int(owner.line())
-    owner.process.wait(20)
-    wait_until(lambda: set(carriers(token).values()) == {"sleep"}, 30)
-    wait_until(lambda: not [name for name in os.listdir("/proc") if is_guardian_of(name, owner.process.pid)], 30)
-    os.kill(pid, signal.SIGKILL)
-
-
-def is_guardian_of(name, owner):
-    try:
-        with open(f"/proc/{name}/cmdline", "rb") as file:
-            words = file.read().split(b"\0")
-    except OSError:
-        return False
-    return b"%d" % owner in words and any(b"types" in word for word in words)
-
-
-# Forks.
-
-FORKING = """
-import os, signal, sys, threading, time
-import processkit
-delay, gate = float(sys.argv[1]), threading.Event()
-def first():
-    gate.set()
-    processkit.Command("/bin/true").output()
-thread = threading.Thread(target=first)
-thread.start()
-gate.wait()
-time.sleep(delay)
-pid = os.fork()
-if pid == 0:
-    signal.alarm(20)
-    with processkit.Command("/bin/echo", ["x"]).start() as process:
-        assert process.output().stdout == "x"
-    os._exit(0)
-thread.join()
-print(os.waitpid(pid, 0)[1])
-"""
-
-
-@pytest.mark.parametrize("delay", [n / 1000 for n in range(0, 24, 3)])
-def test_a_fork_while_another_thread_uses_the_package_for_the_first_time_gives_a_child_that_works(delay, mechanism, in_child_env):
-    ran = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", FORKING, str(delay)],
-        env={**in_child_env, "PROCESSKIT_MECHANISM": mechanism},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (ran.stdout, ran.stderr) == ("0\n", "")

@@ -40,5 +40,6 @@ def _imports(frame: FrameType | None, me: FrameType) -> bool:
     return False
 
 
-if hasattr(os, "register_at_fork"):
+# PyPy 3.9 is aborted where a fork looks at the frames of other threads in the midst of many signals.
+if hasattr(os, "register_at_fork") and sys.implementation.name == "cpython":
     os.register_at_fork(before=wait_for_imports)

@@ -10,6 +10,7 @@ import time
 from .._core.unraisable import ignore
 from .._os import after_fork_in_child
 from .._os.lock import Lock
+from .._os.worker import all_signals_blocked
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ def tend(process: Tended, when: float, keep: bool) -> None:
         if _wake is None:
             wake = threading.Condition()
             after_fork_in_child(_forget)
-            threading.Thread(target=_work, args=(wake,), name="processkit-tender", daemon=True).start()
+            with all_signals_blocked():
+                threading.Thread(target=_work, args=(wake,), name="processkit-tender", daemon=True).start()
             _wake = wake  # only now: a thread that cannot be started is tried again by the next call
         with _wake:
             _tended[id(process)] = (when, (lambda: process) if keep else weakref.ref(process))

@@ -15,6 +15,7 @@ from ..posix.descriptors import losses, losses_so_far, need_witness, pipe_above,
 from ..posix.reaping import STATUS_UNKNOWN, any_ended, look, peek, status_by_pidfd
 from ..posix.stdio import Streams
 from ..unreaped import leave_behind
+from ..worker import all_signals_blocked
 from .birth import Placement, compile_script, script_for
 from .launch import launcher
 from .procfs import start_time
@@ -274,7 +275,8 @@ def _watch(pid: int) -> int:
             os.close(write)
 
     try:
-        _thread.start_new_thread(wait, ())
+        with all_signals_blocked():
+            _thread.start_new_thread(wait, ())
     except BaseException:
         os.close(read)
         os.close(write)

@@ -149,6 +149,8 @@ def _start(guardian: Guardian, home: str) -> bool:
         raise LaunchError(ENOEXEC, "no guardian can be started: neither a Python interpreter nor /bin/sh stays up here")
     with Descriptors() as owned:
         read, write = map(owned.own, pipe_above())
+        os.set_blocking(write, False)
+        guardian.foretell(write)
         word, up = map(owned.own, pipe_above())
         script = Script(architecture().numbers)
         script.orphan = True
@@ -167,7 +169,6 @@ def _start(guardian: Guardian, home: str) -> bool:
                 apart.end()
             finally:
                 launched.discard()  # the process between us and the orphan
-        os.set_blocking(write, False)
         _wake_with_messages(read, born[1])
         guardian.started(_Running(born[1]), owned.release(write), owned.release(word))
         return True

@@ -50,11 +50,13 @@ class Guardian:
     """The guardian of this process: started by the first `ensure`. Owns the pipe's write end until `end`."""
 
     __slots__ = (
-        "_best", "_births", "_deaf", "_groups", "_lock", "_pipe", "_processes", "_running", "_start", "_word", "generation", "kind", "mend",
+        "_backlog", "_best", "_births", "_deaf", "_groups", "_lock", "_pipe", "_processes", "_running", "_start", "_word", "generation", "kind", "mend",
     )  # fmt: skip
 
     def __init__(self, kind: str, start: Callable[[Guardian], None]) -> None:
         self._start = start
+        # What the guardian that is being started has not been told yet.
+        self._backlog: list[bytes] = []
         self._groups: dict[int, int | None] = {}
         self._processes: dict[int, int] = {}
         # Number of children that may have registered themselves while their owner's thread does not know of them yet.
@@ -136,21 +138,31 @@ class Guardian:
             if self._word is not None and self._word.is_ours() and not _is_readable(self._word.number, 0.0, select.POLLIN):
                 self._give_up_kind()  # it has ended before it was up
             self._close()
-            self._begin()
-            if not self._groups and not self._processes:
-                return
             # Copies, and what is gone afterwards is taken back: a signal handler on this thread may drop one in the midst of it.
             groups, processes = [*self._groups.items()], [*self._processes.items()]
-            for pgid, start in groups:
-                self._say(_messages().group_message(pgid, start), again=False)
-            for pid, begun in processes:
-                self._say(_messages().process_message(pid, begun), again=False)
+            self._backlog = [_messages().group_message(*group) for group in groups]
+            self._backlog += [_messages().process_message(*process) for process in processes]
+            self._begin()
+            for message in self._backlog:
+                self._say(message, again=False)
             for pgid, _ in groups:
                 if pgid not in self._groups:
                     self._say(_messages().drop_message(pgid), again=False)
             for pid, _ in processes:
                 if pid not in self._processes:
                     self._say(_messages().leave_message(pid), again=False)
+
+    def foretell(self, pipe: int) -> None:
+        """Write what the next guardian is to know into its pipe, as far as there is room. Called by `start`, before it begins.
+
+        1. It begins. 2. The owner is killed before it has said a word. 3. Then it knows already.
+        """
+        try:
+            while self._backlog:
+                os.write(pipe, self._backlog[0])
+                del self._backlog[0]
+        except BlockingIOError:
+            pass  # the rest is said when it reads
 
     def renew(self, seen: object) -> None:
         """Replace the guardian `seen` because its pidfd is readable; None: one is missing.

@@ -14,6 +14,7 @@ from errno import EAGAIN
 from ..errors import LaunchError
 from ..forking import around_fork
 from ..lock import Lock
+from ..worker import all_signals_blocked
 from .descriptors import Held, never_waits, pipe_above
 from .guardian import is_missing, mend, watched, when_started
 
@@ -87,7 +88,8 @@ class _Watch:
         self._over = _thread.allocate_lock()
         self._over.acquire()
         try:
-            _thread.start_new_thread(self._live, ())
+            with all_signals_blocked():
+                _thread.start_new_thread(self._live, ())
         except RuntimeError as error:
             self.close()
             raise LaunchError.of("pthread_create", EAGAIN) from error
