@@ -228,9 +228,11 @@ def _spawn_in(cgroup: Cgroup, plan: Plan) -> LinuxChild:
         os.close(placement.procs_fd)
 
 
-def _is_removed(error: LaunchError) -> bool:
+def _is_removed(error: OSError) -> bool:
     """Whether a spare cgroup was removed from outside, by somebody who sweeps what is empty."""
-    return error.errno in cgroupfs.REMOVED and error.call in ("clone3", "write")
+    if isinstance(error, LaunchError):
+        return error.errno in cgroupfs.REMOVED and error.call in ("clone3", "write")
+    return error.errno in cgroupfs.REMOVED and error.filename == "cgroup.procs"  # where the child writes itself into it
 
 
 class PrivateContainer:
@@ -251,7 +253,7 @@ class PrivateContainer:
         self._vigil = vigil_for(plan, self._vigil)
         try:
             child = _spawn_in(self.tree, plan)
-        except LaunchError as error:
+        except OSError as error:
             if not _is_removed(error):
                 raise
             self.tree.destroy()
@@ -305,7 +307,7 @@ class GroupContainer(Members):
         try:
             try:
                 child = _spawn_in(leaf, plan)
-            except LaunchError as error:
+            except OSError as error:
                 if not _is_removed(error):
                     raise
                 leaf.destroy()

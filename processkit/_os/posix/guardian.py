@@ -174,8 +174,10 @@ class Guardian:
                 return
             if self._running is not None and self.is_up():
                 self._running.forget()  # the program has closed the pidfd and opened a file of its own: nothing is watched any more
-            else:
-                self.mend()
+                return
+        # Without the lock: a home, which may be what mends, takes its own before this one.
+        if _current is self:
+            self.mend()
 
     def sight(self) -> tuple[int, object]:
         """A descriptor of the caller's own that is readable once the guardian has ended, -1: there is none; and which one that is."""
