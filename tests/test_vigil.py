@@ -188,3 +188,42 @@ def test_a_fork_while_another_thread_uses_the_package_for_the_first_time_gives_a
         check=False,
     )
     assert (ran.stdout, ran.stderr) == ("0\n", "")
+
+
+# A thread that mends waits for the home's lock; the guardian's must be free meanwhile.
+MENDING = """
+import os, threading
+from processkit import Command
+from processkit._os.linux import system
+Command("/bin/true").output()
+home = system._home
+guardian, lock, reached = home._guardian, home._lock, threading.Event()
+
+class Watched:
+    def __enter__(self):
+        reached.set()
+        lock.acquire()
+    def __exit__(self, *_):
+        lock.release()
+
+os.close(guardian._pipe.number)
+lock.acquire()
+home._lock = Watched()
+thread = threading.Thread(target=guardian.renew, args=(guardian._running,))
+thread.start()
+assert reached.wait(20)
+print(guardian._lock.acquire(timeout=5))
+guardian._lock.release()
+lock.release()
+thread.join()
+print(Command("/bin/echo", ["works"]).run())
+"""
+
+
+def test_who_mends_holds_no_lock_that_another_thread_takes_the_other_way_round(mechanism, in_child_env):
+    if mechanism != "cgroup_v2":
+        pytest.skip("there is no home there")
+    ran = subprocess.run(
+        [sys.executable, "-c", MENDING], env=in_child_env, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ran.stdout, ran.stderr) == ("True\nworks\n", "")
