@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 # Seconds that a process takes at most from the end of its pipes to its end.
-ENDING = 0.1
+ENDING = 0.5
 
 
 def value_of(sink: Any) -> str:
@@ -67,7 +67,9 @@ def said_of_drop(handle: Any) -> str:
         if handle._run is not None and not handle._run.open_streams:
             for stage in getattr(handle, "_stages", [handle]):
                 stage._child.linger(ENDING)  # it has closed its pipes, as in the midst of its exit
-        is_over = handle._has_ended() and handle._child.tree.empty()
+        # In a cycle the child's own finalizer may have come first, and ended it.
+        was_ended = handle._child.ended < 0
+        is_over = not was_ended and handle._has_ended() and handle._child.tree.empty()
     except OSError:
         is_over = False  # nobody knows
     return "" if is_over else f"{handle!r} was dropped while it was open; its tree is killed"
