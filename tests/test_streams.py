@@ -328,11 +328,11 @@ def test_a_loop_over_the_lines_of_a_process_that_nobody_else_holds_sees_them_all
 
 
 def test_a_handle_that_is_dropped_when_all_of_its_tree_has_ended_is_nothing_to_warn_of(recwarn, letting_go):
-    process = py("print('a')").start()
-    assert [*process.stdout_lines()] == ["a"]
-    wait_until(lambda: process.poll() is not None)
+    held = [py("print('a')").start()]
+    assert [*held[0].stdout_lines()] == ["a"]
+    wait_until(lambda: held[0].poll() is not None)
     with letting_go:
-        del process
+        held.clear()
     gc.collect()
     assert not [said for said in recwarn if said.category is ResourceWarning]
 
